@@ -1,0 +1,44 @@
+//! The words and the seams of Bellwether, in the order in which a call meets them:
+//!
+//! - [`call`]: who asks, how urgently, until when.
+//! - [`chat`]: what is asked and what is answered; a unary answer is the fold of its stream.
+//! - [`usage`]: what a call will take, what it took, and what that cost.
+//! - [`error`]: how a call fails, and when to try again.
+//! - [`permit`]: a reservation that is settled exactly once.
+//! - [`fact`]: everything that can happen, in the past tense.
+//! - the seams, each one trait that works behind a pointer: [`ChatProvider`], [`RateLimiter`], [`TaskQueue`],
+//!   [`Router`], [`Journal`], [`Observer`].
+//! - [`time`]: time as a value, for decisions that read no clock.
+//!
+//! There is no I/O here and no runtime. Whoever implements a seam may depend on this crate alone; the feature
+//! `test-util` adds a double and a conformance test for each seam.
+
+pub mod call;
+pub mod chat;
+pub mod error;
+pub mod fact;
+pub mod journal;
+pub mod limiter;
+pub mod observer;
+pub mod permit;
+pub mod provider;
+pub mod queue;
+pub mod router;
+#[cfg(feature = "test-util")]
+pub mod test_util;
+pub mod time;
+pub mod usage;
+
+pub use call::{Call, CallContext, Class, Flow, RunId, TaskId};
+pub use chat::{ChatEvent, ChatRequest, ChatResponse, ChatStream, FinishReason, Message};
+pub use error::{ErrorKind, ProviderError, Retry};
+pub use fact::Fact;
+pub use journal::Journal;
+pub use limiter::RateLimiter;
+pub use observer::Observer;
+pub use permit::{Outcome, Permit, Settle};
+pub use provider::ChatProvider;
+pub use queue::TaskQueue;
+pub use router::Router;
+pub use time::Timestamp;
+pub use usage::{Demand, Price, Usage, Usd};

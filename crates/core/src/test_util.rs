@@ -1,0 +1,10 @@
+//! A double and a conformance test for each seam.
+//!
+//! A conformance test panics, naming the promise that was broken. Every implementation of a seam calls it from its
+//! own tests.
+
+mod conformance;
+mod doubles;
+
+pub use conformance::{journal, provider, queue, rate_limiter, router};
+pub use doubles::{FirstTier, MemoryJournal, Recorder, Unlimited};
