@@ -3,7 +3,7 @@
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -109,6 +109,8 @@ pub struct CallContext {
     pub class: Class,
     /// The moment after which an answer is of no use; covers queueing, retries and the call itself.
     pub deadline: Option<Instant>,
+    /// The most time one attempt may take from being sent to its end; waiting for a turn does not count.
+    pub timeout: Option<Duration>,
     /// The run the call belongs to, which is also its correlation id.
     pub run: Option<RunId>,
     /// The task the call works on.
@@ -132,6 +134,7 @@ impl CallContext {
             weight: NonZeroU32::MIN,
             class: Class::Standard,
             deadline: None,
+            timeout: None,
             run: None,
             task: None,
             phase: "call",

@@ -40,6 +40,8 @@ pub struct Details {
     pub emitted_output: bool,
     /// Whether the model may have run all the same, so that the call may be billed.
     pub may_have_executed: bool,
+    /// How often the call was sent before this failure; filled in by a retry layer.
+    pub retries: u32,
 }
 
 impl ProviderError {

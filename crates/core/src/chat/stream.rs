@@ -52,6 +52,8 @@ pub struct Started {
     pub request_id: Option<String>,
     /// What the provider says about its limits.
     pub limits: RateLimits,
+    /// How often the call was sent before this answer came; filled in by a retry layer.
+    pub retries: u32,
 }
 
 /// Why the model stopped.
