@@ -1,1 +1,44 @@
-//! -
+//! Asks models over HTTP: HolySheep by default, any OpenAI-compatible endpoint by its URL.
+//!
+//! - [`Preset`]: the endpoints that are known by name.
+//! - [`ProviderConfig`]: where to ask, with which key, how patiently, at what price.
+//! - [`ApiKey`]: a key that never shows itself.
+//! - [`OpenAiCompatible`]: the client. It speaks every dialect it is known to meet, classifies each failure once,
+//!   and never retries.
+//! - `Scripted` (feature `test-util`): a provider that plays a script.
+//!
+//! The words of the seam are re-exported from `bellwether-core`, so that this crate can be used alone.
+//!
+//! ```no_run
+//! use bellwether_provider::{CallContext, ChatProvider, ChatRequest, Message, OpenAiCompatible, Preset, ProviderConfig};
+//!
+//! # async fn ask() -> Result<(), Box<dyn std::error::Error>> {
+//! let provider = OpenAiCompatible::new(ProviderConfig::from_env(Preset::HolySheep)?)?;
+//! let request = ChatRequest::new("claude-sonnet-4-6", vec![Message::user("What leads the flock?")]);
+//! let answer = provider.chat(request, CallContext::default()).await?;
+//! println!("{} ({} tokens)", answer.text, answer.usage.tokens());
+//! # Ok(())
+//! # }
+//! ```
+
+mod client;
+mod config;
+mod key;
+mod preset;
+#[cfg(feature = "test-util")]
+mod scripted;
+
+pub use bellwether_core::chat::{
+    ChatEvent, ChatRequest, ChatResponse, ChatStream, FinishReason, Fold, Message, MessageRole, Part, ResponseFormat,
+    Started, Tool, ToolCall, ToolChoice,
+};
+pub use bellwether_core::error::{Details, ErrorKind, Phase, ProviderError, Retry};
+pub use bellwether_core::permit::{Level, RateLimits};
+pub use bellwether_core::{CallContext, ChatProvider, Class, Flow, Price, Usage, Usd};
+
+pub use client::OpenAiCompatible;
+pub use config::{ConfigError, MaxTokensField, ProviderConfig, ProxyChoice, StreamUsage, Timeouts};
+pub use key::ApiKey;
+pub use preset::Preset;
+#[cfg(feature = "test-util")]
+pub use scripted::{Reply, Scripted, ScriptedCall};
