@@ -1,0 +1,285 @@
+//! The course of one call: its turns, its sendings, and the pauses in between.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_core::chat::{ChatResponse, ChatStream, Fold};
+use bellwether_core::limiter::Refused;
+use bellwether_core::queue::{QueueFull, Ticket};
+use bellwether_core::{Call, CallContext, ChatRequest, Demand, ErrorKind, ProviderError, Retry};
+use tokio::time::Instant;
+
+use crate::dispatch::{Dispatch, Way};
+use crate::estimate;
+use crate::live::{Live, Opened, Seen};
+use crate::story::Story;
+use crate::turn::Turn;
+use crate::{backoff::RetryPolicy, clock};
+
+/// One call, from its first place in the line to its answer.
+#[derive(Debug)]
+pub(crate) struct Course<'a> {
+    dispatch: &'a Dispatch,
+    request: ChatRequest,
+    story: Story,
+    demand: Demand,
+    deadline: Option<Instant>,
+    /// Tries that failed.
+    failures: u32,
+    /// 429s so far.
+    throttles: u32,
+    /// How much longer it may wait after 429s.
+    patience: Duration,
+    /// When the 429 came after which it waits now.
+    throttled: Option<Instant>,
+    /// Why it queues again.
+    last: Option<ProviderError>,
+}
+
+/// Why a call did not get its turn.
+enum NoTurn {
+    Closed,
+    Full(QueueFull),
+    Late(Refused),
+}
+
+impl<'a> Course<'a> {
+    pub(crate) fn new(dispatch: &'a Dispatch, request: ChatRequest, context: CallContext) -> Self {
+        let deadline = context.deadline.map(Instant::from_std);
+        let call = Call { context, model: Arc::clone(&request.model), provider: Arc::clone(&dispatch.name) };
+        Self {
+            dispatch,
+            demand: estimate::demand(&request),
+            request,
+            story: Story::new(Arc::clone(&dispatch.observer), call),
+            deadline,
+            failures: 0,
+            throttles: 0,
+            patience: dispatch.policy.max_throttled_wait,
+            throttled: None,
+            last: None,
+        }
+    }
+
+    /// Waits for its turn in the queue and for room in the quota.
+    pub(crate) async fn turn(&mut self) -> Result<Turn, ProviderError> {
+        self.story.queued();
+        let until = self.waits_until();
+        if until.is_some_and(|until| until <= clock::now()) {
+            return Err(self.refused(NoTurn::Late(Refused { wait: None })));
+        }
+        let waited = clock::within(until, self.wait(until)).await;
+        let mut turn = match waited.unwrap_or(Err(NoTurn::Late(Refused { wait: None }))) {
+            Ok(turn) => turn,
+            Err(why) => return Err(self.refused(why)),
+        };
+        if let Some(since) = self.throttled.take() {
+            self.patience = self.patience.saturating_sub(clock::now().saturating_duration_since(since));
+        }
+        turn.send();
+        self.story.admitted();
+        Ok(turn)
+    }
+
+    /// Sends the call and waits for the whole answer.
+    pub(crate) async fn whole(&mut self, turn: Turn) -> Result<ChatResponse, ProviderError> {
+        let mut seen = Seen::default();
+        let answer = clock::within(self.deadline, self.answer(&mut seen)).await;
+        let answer = answer.unwrap_or_else(|| Err(past_deadline()));
+        seen.settle(turn, answer.as_ref().err());
+        if answer.is_ok() {
+            self.story.completed(seen.usage, seen.first);
+        }
+        answer
+    }
+
+    /// Sends the call and waits for the first piece of the answer.
+    pub(crate) async fn open(&mut self, turn: Turn) -> Result<Opened, ProviderError> {
+        let mut seen = Seen::default();
+        let first = clock::within(self.deadline, self.first(&mut seen)).await;
+        match first.unwrap_or_else(|| Err(past_deadline())) {
+            Ok((events, held)) => Ok(Opened { events, held, seen, turn }),
+            Err(error) => {
+                seen.settle(turn, Some(&error));
+                Err(error)
+            }
+        }
+    }
+
+    /// Hands the answer on as it arrives; from here on nothing is tried again.
+    pub(crate) fn into_stream(self, opened: Opened) -> ChatStream {
+        ChatStream::new(Live::new(opened, self.story, self.deadline))
+    }
+
+    /// Waits until it is time to try again after `error`, which was not handed on.
+    ///
+    /// # Errors
+    ///
+    /// The error to hand on, if there is no further try.
+    pub(crate) async fn again(&mut self, mut error: ProviderError) -> Result<(), ProviderError> {
+        error.details.emitted_output = false;
+        if error.kind == ErrorKind::RateLimited && error.retry != Retry::Never {
+            return self.throttled(error).await;
+        }
+        self.story.failed(error.kind);
+        self.failures = self.failures.saturating_add(1);
+        let (policy, retry) = (self.policy(), error.retry);
+        let Some(delay) = self.dispatch.draw(|rng| policy.pause(retry, self.failures, rng)) else {
+            return Err(error);
+        };
+        let ends = clock::after(clock::now(), delay);
+        if self.deadline.is_some_and(|deadline| deadline <= ends) {
+            return Err(too_late("no time for another try before the deadline", Some(error)));
+        }
+        self.story.retried(error.kind, delay);
+        self.last = Some(error);
+        self.pause(ends).await;
+        Ok(())
+    }
+
+    /// The limiter has heard of it and keeps everybody away. If it lets this call through at once all the same, the
+    /// call stays away by itself: nothing may ask a provider in a loop.
+    async fn throttled(&mut self, error: ProviderError) -> Result<(), ProviderError> {
+        let now = clock::now();
+        let named = named_wait(&error);
+        self.story.throttled(named);
+        self.throttles = self.throttles.saturating_add(1);
+        self.throttled = Some(now);
+        self.last = Some(error);
+        if self.dispatch.limiter.outlook(self.demand).is_none() {
+            let policy = self.policy();
+            let jitter = self.dispatch.draw(|rng| policy.jitter(self.throttles, rng));
+            let ends = clock::after(now, named.unwrap_or_default().saturating_add(jitter));
+            if self.waits_until().is_some_and(|until| until <= ends) {
+                self.story.queued();
+                return Err(self.refused(NoTurn::Late(Refused { wait: named })));
+            }
+            self.pause(ends).await;
+        }
+        Ok(())
+    }
+
+    async fn wait(&self, until: Option<Instant>) -> Result<Turn, NoTurn> {
+        let Dispatch { queue, line, .. } = self.dispatch;
+        let context = self.story.context();
+        let ticket = Ticket {
+            id: self.dispatch.next_id(),
+            flow: context.flow.clone(),
+            weight: context.weight,
+            class: context.class,
+            cost: estimate::charge(&self.demand),
+            deadline: until.map(Instant::into_std),
+        };
+        let mut place = line.join(Arc::clone(queue), ticket.id, self.demand, until).ok_or(NoTurn::Closed)?;
+        if let Err(full) = queue.push(ticket).await {
+            return Err(if line.is_closed() { NoTurn::Closed } else { NoTurn::Full(full) });
+        }
+        place.answer().await.ok_or(NoTurn::Closed)?.map_err(NoTurn::Late)
+    }
+
+    async fn answer(&self, seen: &mut Seen) -> Result<ChatResponse, ProviderError> {
+        let (request, context) = (self.request.clone(), self.story.context().clone());
+        if self.dispatch.way == Way::Unary {
+            let response = self.dispatch.provider.chat(request, context).await?;
+            seen.whole(&response);
+            return Ok(response);
+        }
+        let mut events = self.dispatch.provider.stream(request, context).await?;
+        let mut fold = Fold::default();
+        while let Some(event) = events.next().await {
+            let event = event?;
+            seen.event(&event);
+            fold.add(event);
+        }
+        fold.finish()
+    }
+
+    /// The stream, and its events up to the first piece of the answer. What comes before is held back, so that a
+    /// provider that fails in between can be asked again.
+    async fn first(
+        &self,
+        seen: &mut Seen,
+    ) -> Result<(ChatStream, VecDeque<bellwether_core::ChatEvent>), ProviderError> {
+        let (request, context) = (self.request.clone(), self.story.context().clone());
+        let mut events = self.dispatch.provider.stream(request, context).await?;
+        let mut held = VecDeque::new();
+        while !seen.began() {
+            let event = events.next().await.ok_or_else(|| ProviderError::truncated(false))??;
+            seen.event(&event);
+            held.push_back(event);
+        }
+        Ok((events, held))
+    }
+
+    /// Waits until then, or until the dispatch is shut down.
+    async fn pause(&self, ends: Instant) {
+        clock::within(Some(ends), self.dispatch.line.closed()).await;
+    }
+
+    /// How long it waits for its turn: until the deadline, or until its patience with 429s is at an end.
+    fn waits_until(&self) -> Option<Instant> {
+        let patience = self.throttled.map(|since| clock::after(since, self.patience));
+        self.deadline.into_iter().chain(patience).min()
+    }
+
+    /// Tells that it was refused, and what to hand on.
+    fn refused(&mut self, why: NoTurn) -> ProviderError {
+        let last = self.last.take();
+        let error = match why {
+            NoTurn::Closed => caused(ProviderError::new(ErrorKind::Cancelled, "the dispatch was shut down"), last),
+            NoTurn::Full(QueueFull { retry_after }) => {
+                let error = ProviderError::new(ErrorKind::QueueFull, "the queue is full");
+                caused(error.with_retry(retry_after.map_or(Retry::Never, Retry::After)), last)
+            }
+            NoTurn::Late(refused) => self.late(refused, last),
+        };
+        self.story.refused(error.kind);
+        error
+    }
+
+    fn late(&self, refused: Refused, last: Option<ProviderError>) -> ProviderError {
+        let bound = self.waits_until();
+        match last {
+            Some(last) if bound != self.deadline => last,
+            last if bound.is_some() => too_late("no room in the quota before the deadline", last),
+            _ => {
+                let error = ProviderError::new(ErrorKind::RateLimited, "no room in the quota");
+                error.with_retry(refused.wait.map_or(Retry::Backoff, Retry::After))
+            }
+        }
+    }
+
+    fn policy(&self) -> RetryPolicy {
+        self.dispatch.policy
+    }
+}
+
+/// How long the provider asked us to stay away.
+pub(crate) fn named_wait(error: &ProviderError) -> Option<Duration> {
+    match error.retry {
+        Retry::After(wait) => Some(wait),
+        _ => error.details.limits.retry_after,
+    }
+}
+
+/// The call was still running when its deadline came.
+pub(crate) fn past_deadline() -> ProviderError {
+    let mut error = too_late("no answer before the deadline", None);
+    error.details.may_have_executed = true;
+    error
+}
+
+fn too_late(message: &str, cause: Option<ProviderError>) -> ProviderError {
+    caused(ProviderError::new(ErrorKind::DeadlineExceeded, message), cause)
+}
+
+fn caused(mut error: ProviderError, cause: Option<ProviderError>) -> ProviderError {
+    match cause {
+        Some(cause) => {
+            error.details.may_have_executed = cause.details.may_have_executed;
+            error.caused_by(cause)
+        }
+        None => error,
+    }
+}

@@ -1,0 +1,220 @@
+//! The parts, put together: a provider with a waiting room, a quota and the one retry layer around it.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bellwether_core::queue::TicketId;
+use bellwether_core::{
+    CallContext, ChatProvider, ChatRequest, ChatResponse, ChatStream, Observer, ProviderError, RateLimiter, TaskQueue,
+};
+use tokio::task::JoinSet;
+
+use crate::backoff::RetryPolicy;
+use crate::course::Course;
+use crate::fifo::Fifo;
+use crate::line::Line;
+use crate::pool::PermitPool;
+use crate::pump::pump;
+
+/// A provider with a waiting room, a quota and the one retry layer around it.
+///
+/// One dispatch stands for one key. Its limiter may be shared with others that use the same key; its queue may not,
+/// for it names the tickets.
+///
+/// # What the caller can rely on
+///
+/// - Only one ticket at a time, the head of the line, waits for room in the quota.
+/// - A 429 is no failed attempt. The limiter keeps everybody away, and the call queues again; only the deadline and
+///   [`RetryPolicy::max_throttled_wait`] end that.
+/// - Other failures are tried again as their hint and the [`RetryPolicy`] allow. A retry queues again like a new call;
+///   if the queue has no room for it, it ends with `QueueFull`, caused by the failure.
+/// - After the first piece of a stream was handed on nothing is tried again. What a provider says before it, such as
+///   `Started`, is handed on together with it.
+/// - What cannot happen before the deadline is refused at once; a call that runs into it is cancelled.
+/// - All attempts carry the idempotency key of the call's context, and `attempt` counts them.
+/// - Every stay in the queue ends in exactly one of `CallCompleted`, `CallFailed`, `CallThrottled`, `CallRefused` and
+///   `CallAbandoned`; after `CallThrottled` and `CallRetried` another `CallQueued` follows.
+///
+/// Dropping a `Dispatch` ends its one task.
+#[derive(Debug)]
+pub struct Dispatch {
+    pub(crate) provider: Arc<dyn ChatProvider>,
+    pub(crate) name: Arc<str>,
+    pub(crate) queue: Arc<dyn TaskQueue>,
+    pub(crate) limiter: Arc<dyn RateLimiter>,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) policy: RetryPolicy,
+    pub(crate) way: Way,
+    pub(crate) line: Arc<Line>,
+    rng: Mutex<fastrand::Rng>,
+    tickets: AtomicU64,
+    pump: tokio::sync::Mutex<JoinSet<()>>,
+}
+
+/// How the provider is asked for a whole answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Way {
+    Streaming,
+    Unary,
+}
+
+/// Puts a [`Dispatch`] together.
+#[derive(Debug)]
+#[must_use]
+pub struct DispatchBuilder {
+    provider: Arc<dyn ChatProvider>,
+    queue: Option<Arc<dyn TaskQueue>>,
+    limiter: Option<Arc<dyn RateLimiter>>,
+    observer: Arc<dyn Observer>,
+    policy: RetryPolicy,
+    way: Way,
+    rng: fastrand::Rng,
+}
+
+// === impl Dispatch ===
+
+impl Dispatch {
+    /// Begins a dispatch around `provider`, which must not retry by itself.
+    pub fn builder(provider: Arc<dyn ChatProvider>) -> DispatchBuilder {
+        DispatchBuilder {
+            provider,
+            queue: None,
+            limiter: None,
+            observer: Arc::new(()),
+            policy: RetryPolicy::default(),
+            way: Way::Streaming,
+            rng: fastrand::Rng::new(),
+        }
+    }
+
+    /// Ends it: nobody is admitted any more. Whoever waits, in the line or between two tries, gets
+    /// [`ErrorKind::Cancelled`](bellwether_core::ErrorKind::Cancelled); calls in flight go on.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the dispatch closed; calling it again waits for the rest.
+    pub async fn shutdown(&self) {
+        self.queue.close();
+        self.line.close();
+        let mut pump = self.pump.lock().await;
+        while pump.join_next().await.is_some() {}
+    }
+
+    pub(crate) fn next_id(&self) -> TicketId {
+        TicketId(self.tickets.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn draw<T>(&self, draw: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
+        draw(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl ChatProvider for Dispatch {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn stream(&self, request: ChatRequest, context: CallContext) -> Result<ChatStream, ProviderError> {
+        let mut course = Course::new(self, request, context);
+        loop {
+            let turn = course.turn().await?;
+            match course.open(turn).await {
+                Ok(opened) => return Ok(course.into_stream(opened)),
+                Err(error) => course.again(error).await?,
+            }
+        }
+    }
+
+    async fn chat(&self, request: ChatRequest, context: CallContext) -> Result<ChatResponse, ProviderError> {
+        let mut course = Course::new(self, request, context);
+        loop {
+            let turn = course.turn().await?;
+            match course.whole(turn).await {
+                Ok(response) => return Ok(response),
+                Err(error) => course.again(error).await?,
+            }
+        }
+    }
+
+    /// Asks the provider at once: a list of models is no part of the quota.
+    async fn models(&self) -> Result<Vec<String>, ProviderError> {
+        self.provider.models().await
+    }
+}
+
+// === impl DispatchBuilder ===
+
+impl DispatchBuilder {
+    /// Waits in `queue`; in a [`Fifo`] for 10,000 tickets by default.
+    pub fn queue(mut self, queue: Arc<dyn TaskQueue>) -> Self {
+        self.queue = Some(queue);
+        self
+    }
+
+    /// Asks `limiter` for room; a [`PermitPool`] with 8 places by default.
+    pub fn limiter(mut self, limiter: Arc<dyn RateLimiter>) -> Self {
+        self.limiter = Some(limiter);
+        self
+    }
+
+    /// Tells `observer` what happens; nobody by default.
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = observer;
+        self
+    }
+
+    /// Tries again by `policy`.
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Draws the jitter from this seed, so that a run can be repeated; from a random one by default.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.rng = fastrand::Rng::with_seed(seed);
+        self
+    }
+
+    /// Asks for whole answers by [`ChatProvider::chat`].
+    ///
+    /// By default a whole answer is streamed underneath, so that the time of the first token is known and a provider
+    /// that falls silent is noticed.
+    pub fn unary(mut self) -> Self {
+        self.way = Way::Unary;
+        self
+    }
+
+    /// Starts it.
+    ///
+    /// # Panics
+    ///
+    /// If called outside a tokio runtime.
+    #[must_use]
+    pub fn build(self) -> Dispatch {
+        let queue = self.queue.unwrap_or_else(|| Arc::new(Fifo::new(CAPACITY)));
+        let limiter = self.limiter.unwrap_or_else(|| Arc::new(PermitPool::new(PLACES)));
+        let line = Arc::new(Line::new());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(pump(Arc::clone(&line), Arc::clone(&queue), Arc::clone(&limiter)));
+        Dispatch {
+            name: self.provider.name().into(),
+            provider: self.provider,
+            queue,
+            limiter,
+            observer: self.observer,
+            policy: self.policy,
+            way: self.way,
+            line,
+            rng: Mutex::new(self.rng),
+            tickets: AtomicU64::new(0),
+            pump: tokio::sync::Mutex::new(tasks),
+        }
+    }
+}
+
+const CAPACITY: usize = 10_000;
+const PLACES: NonZeroUsize = NonZeroUsize::new(8).expect("eight is not zero");

@@ -1,0 +1,98 @@
+//! What a call will take, before anybody knows: once for the quota, once for fairness.
+
+use bellwether_core::chat::{Message, Part, Tool};
+use bellwether_core::{ChatRequest, Demand, Usage};
+
+/// What `request` reserves of the quota: its input, reckoned at four characters a token, and the most it may put out.
+///
+/// A request without a cap on its output reserves a forecast of 1,024 tokens.
+///
+/// ```
+/// use bellwether_dispatch::{ChatRequest, Message, demand};
+///
+/// let mut request = ChatRequest::new("m", vec![Message::user("twelve chars")]);
+/// assert_eq!((demand(&request).input_tokens, demand(&request).output_tokens), (3 + 4, 1024));
+/// request.max_output_tokens = Some(4096);
+/// assert_eq!(demand(&request).output_tokens, 4096);
+/// ```
+#[must_use]
+pub fn demand(request: &ChatRequest) -> Demand {
+    let messages = request.messages.iter().map(of_message).fold(0, u64::saturating_add);
+    let tools = request.tools.iter().map(of_tool).fold(0, u64::saturating_add);
+    Demand {
+        requests: 1,
+        input_tokens: messages.saturating_add(tools),
+        output_tokens: request.max_output_tokens.map_or(OUTPUT_FORECAST, u64::from),
+    }
+}
+
+/// What a call with this demand is charged at first when shares are reckoned, in tokens.
+///
+/// Other than the reservation it expects no more output than the forecast: a generous cap is no reason to wait
+/// longer. The charge is corrected by what the call took.
+///
+/// ```
+/// use bellwether_dispatch::{Demand, charge};
+///
+/// assert_eq!(charge(&Demand { requests: 1, input_tokens: 10, output_tokens: 50 }), 60);
+/// assert_eq!(charge(&Demand { requests: 1, input_tokens: 10, output_tokens: 100_000 }), 1034);
+/// ```
+#[must_use]
+pub fn charge(demand: &Demand) -> u64 {
+    demand.input_tokens.saturating_add(demand.output_tokens.min(OUTPUT_FORECAST))
+}
+
+/// What a call is charged in the end; `None` if nobody said what it took.
+pub(crate) fn charge_of(usage: &Usage) -> Option<u64> {
+    (usage.input_tokens.is_some() || usage.output_tokens.is_some()).then(|| usage.tokens())
+}
+
+fn of_message(message: &Message) -> u64 {
+    let opaque = message.content.iter().filter(|part| matches!(part, Part::Opaque(_))).count();
+    let calls: usize = message.tool_calls.iter().map(|call| chars(&call.name) + chars(&call.arguments)).sum();
+    tokens(message.chars() + calls).saturating_add(PER_MESSAGE).saturating_add(PER_OPAQUE_PART * opaque as u64)
+}
+
+fn of_tool(tool: &Tool) -> u64 {
+    tokens(chars(&tool.name) + chars(&tool.description) + chars(&tool.parameters.to_string()))
+}
+
+fn chars(text: &str) -> usize {
+    text.chars().count()
+}
+
+const fn tokens(chars: usize) -> u64 {
+    (chars as u64).div_ceil(CHARS_PER_TOKEN)
+}
+
+const CHARS_PER_TOKEN: u64 = 4;
+/// The role and the marks around a message.
+const PER_MESSAGE: u64 = 4;
+/// A picture or a file costs about this much, whatever the size of its JSON.
+const PER_OPAQUE_PART: u64 = 1_000;
+const OUTPUT_FORECAST: u64 = 1_024;
+
+#[cfg(test)]
+mod tests {
+    use bellwether_core::chat::ToolCall;
+
+    use super::*;
+
+    #[test]
+    fn every_part_of_a_request_is_counted() {
+        let mut asks = Message::assistant("");
+        asks.tool_calls.push(ToolCall { id: "c1".into(), name: "find".into(), arguments: r#"{"a":1}"#.into() });
+        let mut shows = Message::user("äöü");
+        shows.content.push(Part::Opaque("a picture".into()));
+        let mut request = ChatRequest::new("m", vec![asks, shows]);
+        request.tools.push(Tool { name: "find".into(), description: "finds".into(), parameters: "{}".into() });
+        let parts = [3 + 4, 1 + 4 + 1_000, 4];
+        assert_eq!(demand(&request).input_tokens, parts.iter().sum::<u64>());
+    }
+
+    #[test]
+    fn usage_that_nobody_sent_leaves_the_charge_alone() {
+        assert_eq!(charge_of(&Usage::default()), None);
+        assert_eq!(charge_of(&Usage { output_tokens: Some(7), ..Usage::default() }), Some(7));
+    }
+}

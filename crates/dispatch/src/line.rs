@@ -1,0 +1,106 @@
+//! Who waits for which ticket.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bellwether_core::limiter::Refused;
+use bellwether_core::queue::TicketId;
+use bellwether_core::{Demand, TaskQueue};
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
+
+use crate::turn::Turn;
+
+/// The answer to somebody who waits; nothing at all if the line was closed.
+pub(crate) type Answer = Result<Turn, Refused>;
+
+/// Who waits for which ticket.
+#[derive(Debug)]
+pub(crate) struct Line {
+    /// `None` once closed.
+    waiting: Mutex<Option<HashMap<TicketId, Waiting>>>,
+    closed: watch::Sender<bool>,
+}
+
+/// Somebody who waits.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    /// What it needs of the quota.
+    pub(crate) demand: Demand,
+    /// How long it waits.
+    pub(crate) until: Option<Instant>,
+    /// Where the answer goes.
+    pub(crate) door: oneshot::Sender<Answer>,
+}
+
+/// A place in the line. Dropping it takes the ticket out of the queue, or frees the gate.
+#[derive(Debug)]
+pub(crate) struct Place {
+    line: Arc<Line>,
+    queue: Arc<dyn TaskQueue>,
+    id: TicketId,
+    answer: oneshot::Receiver<Answer>,
+}
+
+// === impl Line ===
+
+impl Line {
+    pub(crate) fn new() -> Self {
+        Self { waiting: Mutex::new(Some(HashMap::new())), closed: watch::Sender::new(false) }
+    }
+
+    /// Waits for ticket `id` from now on; `None` if the line is closed.
+    pub(crate) fn join(
+        self: &Arc<Self>,
+        queue: Arc<dyn TaskQueue>,
+        id: TicketId,
+        demand: Demand,
+        until: Option<Instant>,
+    ) -> Option<Place> {
+        let (door, answer) = oneshot::channel();
+        self.waiting().as_mut()?.insert(id, Waiting { demand, until, door });
+        Some(Place { line: Arc::clone(self), queue, id, answer })
+    }
+
+    /// Who waits for this ticket, if anybody still does.
+    pub(crate) fn take(&self, id: TicketId) -> Option<Waiting> {
+        self.waiting().as_mut()?.remove(&id)
+    }
+
+    /// Lets nobody join any more; those who wait get no answer.
+    pub(crate) fn close(&self) {
+        let waiting = self.waiting().take();
+        drop(waiting);
+        self.closed.send_replace(true);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        *self.closed.borrow()
+    }
+
+    /// Waits until the line is closed.
+    pub(crate) async fn closed(&self) {
+        // The sender lives as long as `self`, so that this ends only when the line is closed.
+        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Option<HashMap<TicketId, Waiting>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    /// Waits for the answer; `None` if the line was closed.
+    pub(crate) async fn answer(&mut self) -> Option<Answer> {
+        (&mut self.answer).await.ok()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.line.take(self.id);
+        self.queue.cancel(self.id);
+    }
+}

@@ -1,0 +1,167 @@
+//! An answer under way: what was seen of it, and its stream with the permit inside.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bellwether_core::permit::RateLimits;
+use bellwether_core::{ChatEvent, ChatResponse, ChatStream, ErrorKind, Outcome, ProviderError, Usage};
+use futures_core::Stream;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::course::{named_wait, past_deadline};
+use crate::story::Story;
+use crate::turn::Turn;
+use crate::{clock, estimate};
+
+/// What was seen of an answer so far.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// When the first piece came.
+    pub(crate) first: Option<Instant>,
+    pub(crate) usage: Usage,
+    limits: RateLimits,
+    finished: bool,
+}
+
+/// An answer whose first piece has come.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) events: ChatStream,
+    /// What came up to and with the first piece.
+    pub(crate) held: VecDeque<ChatEvent>,
+    pub(crate) seen: Seen,
+    pub(crate) turn: Turn,
+}
+
+/// The answer as the caller gets it.
+#[derive(Debug)]
+pub(crate) struct Live {
+    held: VecDeque<ChatEvent>,
+    /// `None` once the call is settled.
+    sent: Option<Sent>,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+#[derive(Debug)]
+struct Sent {
+    events: ChatStream,
+    seen: Seen,
+    turn: Turn,
+    story: Story,
+}
+
+// === impl Seen ===
+
+impl Seen {
+    pub(crate) fn event(&mut self, event: &ChatEvent) {
+        match event {
+            ChatEvent::Finished(_) => self.finished = true,
+            ChatEvent::Started(head) => self.limits = head.limits,
+            ChatEvent::Usage(usage) => self.usage = *usage,
+            // Text, reasoning, a refusal, a call: a piece of the answer.
+            _ => {
+                self.first.get_or_insert_with(clock::now);
+            }
+        }
+    }
+
+    pub(crate) fn whole(&mut self, response: &ChatResponse) {
+        self.usage = response.usage;
+        self.limits = response.head.limits;
+        self.finished = true;
+    }
+
+    /// Whether there is a piece of the answer.
+    pub(crate) fn began(&self) -> bool {
+        self.first.is_some() || self.finished
+    }
+
+    /// Settles the permit and the charge of a call that was answered, or failed with `error`.
+    pub(crate) fn settle(&self, turn: Turn, error: Option<&ProviderError>) {
+        let Some(error) = error else {
+            let outcome = Outcome::Completed { usage: self.usage, limits: self.limits };
+            return turn.settle(outcome, estimate::charge_of(&self.usage));
+        };
+        let told = error.details.limits;
+        let limits = if told == RateLimits::default() { self.limits } else { told };
+        if error.kind == ErrorKind::RateLimited {
+            let limits = RateLimits { retry_after: named_wait(error), ..limits };
+            return turn.settle(Outcome::Throttled { limits }, Some(0));
+        }
+        let may_have_executed = error.details.may_have_executed || self.first.is_some();
+        let cost = if may_have_executed { estimate::charge_of(&self.usage) } else { Some(0) };
+        turn.settle(Outcome::Failed { may_have_executed, limits }, cost);
+    }
+}
+
+// === impl Live ===
+
+impl Live {
+    pub(crate) fn new(opened: Opened, story: Story, deadline: Option<Instant>) -> Self {
+        let Opened { events, held, seen, turn } = opened;
+        let deadline = deadline.map(|deadline| Box::pin(sleep_until(deadline)));
+        Self { held, sent: Some(Sent { events, seen, turn, story }), deadline }
+    }
+}
+
+impl Stream for Live {
+    type Item = Result<ChatEvent, ProviderError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if let Some(event) = this.held.pop_front() {
+            return Poll::Ready(Some(Ok(event)));
+        }
+        let Some(sent) = &mut this.sent else {
+            return Poll::Ready(None);
+        };
+        let late = this.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready());
+        let end = match late {
+            true => Err(past_deadline()),
+            false => match ready!(Pin::new(&mut sent.events).poll_next(cx)) {
+                Some(Ok(event)) => {
+                    sent.seen.event(&event);
+                    return Poll::Ready(Some(Ok(event)));
+                }
+                Some(Err(error)) => Err(error),
+                None if sent.seen.finished => Ok(()),
+                None => Err(ProviderError::truncated(true)),
+            },
+        };
+        let sent = this.sent.take().expect("it was there a moment ago");
+        match end {
+            Ok(()) => {
+                sent.complete();
+                Poll::Ready(None)
+            }
+            Err(error) => Poll::Ready(Some(Err(sent.fail(error)))),
+        }
+    }
+}
+
+impl Drop for Live {
+    /// A caller that has seen the end of the answer need not wait for the end of the stream.
+    fn drop(&mut self) {
+        if let Some(sent) = self.sent.take_if(|sent| sent.seen.finished) {
+            sent.complete();
+        }
+    }
+}
+
+// === impl Sent ===
+
+impl Sent {
+    fn complete(mut self) {
+        self.seen.settle(self.turn, None);
+        self.story.completed(self.seen.usage, self.seen.first);
+    }
+
+    fn fail(mut self, mut error: ProviderError) -> ProviderError {
+        error.details.emitted_output = true;
+        self.seen.settle(self.turn, Some(&error));
+        self.story.failed(error.kind);
+        error
+    }
+}
