@@ -32,7 +32,7 @@ pub mod usage;
 pub use call::{Call, CallContext, Class, Flow, RunId, TaskId};
 pub use chat::{ChatEvent, ChatRequest, ChatResponse, ChatStream, FinishReason, Message};
 pub use error::{ErrorKind, ProviderError, Retry};
-pub use fact::Fact;
+pub use fact::{Fact, RunOutcome, TaskState};
 pub use journal::Journal;
 pub use limiter::RateLimiter;
 pub use observer::Observer;

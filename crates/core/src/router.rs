@@ -55,3 +55,15 @@ pub struct Lesson {
     /// What it cost, if known.
     pub cost: Option<Usd>,
 }
+
+/// Starts every task on its role's first tier, and learns nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FirstTier;
+
+impl Router for FirstTier {
+    fn route(&self, _: &TaskProfile) -> Route {
+        Route { tier: 0, why: "every task starts on the first tier".to_owned() }
+    }
+
+    fn learn(&self, _: &Lesson) {}
+}

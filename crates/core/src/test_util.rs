@@ -7,4 +7,4 @@ mod conformance;
 mod doubles;
 
 pub use conformance::{journal, provider, queue, rate_limiter, router};
-pub use doubles::{FirstTier, MemoryJournal, Recorder, Unlimited};
+pub use doubles::{MemoryJournal, Recorder, Unlimited};

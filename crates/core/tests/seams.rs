@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bellwether_core::chat::{Fold, Started};
-use bellwether_core::test_util::{self, FirstTier, MemoryJournal, Recorder, Unlimited};
+use bellwether_core::router::FirstTier;
+use bellwether_core::test_util::{self, MemoryJournal, Recorder, Unlimited};
 use bellwether_core::{
     CallContext, ChatEvent, ChatProvider, ChatRequest, ChatResponse, ChatStream, Demand, ErrorKind, Fact, FinishReason,
     Observer, Outcome, Permit, Price, ProviderError, RunId, Settle, Timestamp, Usage, Usd,

@@ -12,7 +12,6 @@ use crate::journal::{Entry, Journal, JournalError, Lease};
 use crate::limiter::{Outlook, RateLimiter, Refused};
 use crate::observer::Observer;
 use crate::permit::{Outcome, Permit, Settle};
-use crate::router::{Lesson, Route, Router, TaskProfile};
 use crate::usage::Demand;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -63,18 +62,6 @@ impl RateLimiter for Unlimited {
     fn outlook(&self, _: Demand) -> Option<Outlook> {
         None
     }
-}
-
-/// Starts every task on the first tier.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct FirstTier;
-
-impl Router for FirstTier {
-    fn route(&self, _: &TaskProfile) -> Route {
-        Route { tier: 0, why: "always the first tier".to_owned() }
-    }
-
-    fn learn(&self, _: &Lesson) {}
 }
 
 /// Remembers runs until it is dropped.

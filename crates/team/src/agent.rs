@@ -1,0 +1,197 @@
+//! One agent: takes an assignment from its role's mailbox, asks its model, makes something of the answer.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bellwether_core::{
+    CallContext, ChatRequest, ChatResponse, Class, Fact, FinishReason, Flow, Message, Observer, RunId,
+};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::history::History;
+use crate::mailbox::Mailbox;
+use crate::message::{Address, Assignment, Body, Envelope, Finished, Job, JobError, Product, Spent};
+use crate::plan::{Plan, PlanRules};
+use crate::prompt;
+use crate::role::Role;
+use crate::verdict::Verdict;
+
+/// What all agents of a run share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) run: RunId,
+    pub(crate) team: Arc<str>,
+    pub(crate) class: Class,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) max_attempts: u32,
+    pub(crate) plan_rules: PlanRules,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) runtime: Mailbox,
+    pub(crate) sent: AtomicU64,
+}
+
+impl Shared {
+    /// Wraps a message that is about to be sent, and tells everybody who watches.
+    pub(crate) fn envelope(&self, cause: Option<u64>, from: Address, to: Address, body: Body) -> Envelope {
+        let id = self.sent.fetch_add(1, Ordering::Relaxed) + 1;
+        self.observer.observe(&Fact::MessageSent {
+            run: self.run.clone(),
+            from: from.to_string().into(),
+            to: to.to_string().into(),
+            what: body.as_str(),
+        });
+        Envelope { id, run: self.run.clone(), cause, from, to, body }
+    }
+
+    /// Tells everybody who watches of a message that nobody will read.
+    pub(crate) fn bury(&self, envelope: &Envelope) {
+        let (to, what) = (envelope.to.to_string().into(), envelope.body.as_str());
+        self.observer.observe(&Fact::MessageDied { run: self.run.clone(), to, what });
+    }
+}
+
+/// One agent of a role. It owns nothing that has to last.
+#[derive(Clone, Debug)]
+pub(crate) struct Agent {
+    pub(crate) address: Address,
+    pub(crate) role: Arc<Role>,
+    pub(crate) inbox: Arc<Mailbox>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Agent {
+    /// Works until its mailbox is closed.
+    pub(crate) async fn live(self) {
+        while let Some(envelope) = self.inbox.receive().await {
+            let (Body::Assign(assignment) | Body::Revise(assignment) | Body::ReviewRequest(assignment)) = envelope.body
+            else {
+                continue;
+            };
+            let job = assignment.job.clone();
+            // In a task of its own, so that a provider that panics costs one job and not the run.
+            let mut working = JoinSet::new();
+            let agent = self.clone();
+            working.spawn(async move { agent.perform(assignment).await });
+            let finished = match working.join_next().await {
+                Some(Ok(finished)) => finished,
+                _ => Finished { job, result: Err(JobError::Panicked), spent: Spent { calls: 1, ..Spent::ZERO } },
+            };
+            let (from, body) = (self.address.clone(), Body::Finished(Box::new(finished)));
+            let reply = self.shared.envelope(Some(envelope.id), from, Address::Runtime, body);
+            if let Err(reply) = self.shared.runtime.send(reply).await {
+                return self.shared.bury(&reply);
+            }
+        }
+    }
+
+    /// Asks until the answer can be used, at most as often as allowed.
+    async fn perform(&self, assignment: Assignment) -> Finished {
+        let began = Instant::now();
+        let Assignment { job, tier, conversation } = assignment;
+        let mut history = History::new(conversation, self.role.history_tokens);
+        let mut spent = Spent::ZERO;
+        let mut result = Err(JobError::Unusable("it was never asked".to_owned()));
+        for attempt in 0..self.shared.max_attempts {
+            let answer = match self.ask(&job, tier, attempt, history.messages(), &mut spent).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            };
+            match self.make(&job, &answer) {
+                Ok(product) => {
+                    result = Ok(product);
+                    break;
+                }
+                Err(problems) => {
+                    if job == Job::Plan {
+                        let reason = problems.join("; ");
+                        self.shared.observer.observe(&Fact::PlanRejected { run: self.shared.run.clone(), reason });
+                    }
+                    result = Err(JobError::Unusable(problems.join("; ")));
+                    history.push(Message::assistant(answer.text), prompt::unusable(&problems));
+                }
+            }
+        }
+        spent.busy = began.elapsed();
+        Finished { job, result, spent }
+    }
+
+    async fn ask(
+        &self,
+        job: &Job,
+        tier: usize,
+        attempt: u32,
+        messages: Vec<Message>,
+        spent: &mut Spent,
+    ) -> Result<ChatResponse, JobError> {
+        let tier = &self.role.tiers[tier];
+        let request = ChatRequest {
+            model: Arc::clone(&tier.model),
+            messages,
+            max_output_tokens: self.role.max_output_tokens,
+            temperature: self.role.temperature,
+            ..ChatRequest::default()
+        };
+        spent.calls += 1;
+        match tier.provider.chat(request, self.context(job, attempt)).await {
+            Ok(response) => {
+                spent.retries += response.head.retries;
+                spent.usage += response.usage;
+                spent.unpriced += u32::from(response.usage.cost.is_none());
+                Ok(response)
+            }
+            Err(error) => {
+                spent.retries += error.details.retries;
+                // It may be billed, and nobody knows how much.
+                spent.unpriced += u32::from(error.details.may_have_executed);
+                Err(error.into())
+            }
+        }
+    }
+
+    fn context(&self, job: &Job, attempt: u32) -> CallContext {
+        let Shared { run, team, class, deadline, .. } = &*self.shared;
+        let task = job.task().map_or("run", |task| task.as_str());
+        CallContext {
+            weight: NonZeroU32::MIN,
+            class: *class,
+            deadline: deadline.map(Instant::into_std),
+            timeout: Some(self.role.timeout),
+            run: Some(run.clone()),
+            task: job.task().cloned(),
+            phase: job.phase(),
+            round: job.round(),
+            attempt: 0,
+            // The same step of a resumed run asks under the same key.
+            idempotency_key: Some(format!("{run}-{task}-{}-{}-{attempt}", job.phase(), job.round()).into()),
+            ..CallContext::new(Flow::new(Arc::clone(team), run.as_str(), Arc::clone(&self.role.name)))
+        }
+    }
+
+    /// Makes of an answer what the job is for, or says what is wrong with it.
+    fn make(&self, job: &Job, answer: &ChatResponse) -> Result<Product, Vec<String>> {
+        if let Some(refusal) = &answer.refusal {
+            return Err(vec![format!("the model refused: {refusal}")]);
+        }
+        match answer.finish {
+            FinishReason::Length => {
+                return Err(vec![format!(
+                    "the answer was cut off{}; answer more briefly",
+                    self.role.max_output_tokens.map_or(String::new(), |cap| format!(" after {cap} tokens"))
+                )]);
+            }
+            FinishReason::ContentFilter => return Err(vec!["the provider's filter withheld the answer".to_owned()]),
+            _ if answer.text.trim().is_empty() => return Err(vec!["the answer is empty".to_owned()]),
+            _ => {}
+        }
+        match job {
+            Job::Plan => Plan::read(&answer.text, &self.shared.plan_rules).map(Product::Plan),
+            Job::Review { .. } => Verdict::read(&answer.text).map(Product::Verdict).map_err(|problem| vec![problem]),
+            Job::Work { .. } => Ok(Product::Work(answer.text.clone())),
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! What agents and the runtime say to each other.
+
+use std::fmt;
+use std::ops::AddAssign;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_core::{Message, ProviderError, RunId, TaskId, Usage};
+
+use crate::plan::Plan;
+use crate::verdict::Verdict;
+
+/// A message with its wrapping.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    /// Its number in the run, counted from 1.
+    pub id: u64,
+    /// The run, which is also the correlation id.
+    pub run: RunId,
+    /// The message that led to this one.
+    pub cause: Option<u64>,
+    /// Who sent it.
+    pub from: Address,
+    /// Whom it is for.
+    pub to: Address,
+    /// What it says.
+    pub body: Body,
+}
+
+/// Somebody who sends and receives.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Address {
+    /// One agent of a role, counted from 1.
+    Agent(Arc<str>, usize),
+    /// Any agent of a role.
+    Role(Arc<str>),
+    /// The runtime.
+    Runtime,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Agent(role, n) => write!(f, "{role}#{n}"),
+            Self::Role(role) => f.write_str(role),
+            Self::Runtime => f.write_str("runtime"),
+        }
+    }
+}
+
+/// What a message says.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// Do this.
+    Assign(Assignment),
+    /// This is what became of it.
+    Finished(Box<Finished>),
+    /// Do this again, with a reviewer's issues.
+    Revise(Assignment),
+    /// Judge this.
+    ReviewRequest(Assignment),
+}
+
+impl Body {
+    /// What kind of message it is, in snake case.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Assign(_) => "assign",
+            Self::Finished(_) => "finished",
+            Self::Revise(_) => "revise",
+            Self::ReviewRequest(_) => "review_request",
+        }
+    }
+
+    /// The lane of a mailbox it travels in, the fastest first.
+    pub(crate) const fn lane(&self) -> usize {
+        match self {
+            Self::Finished(_) => 0,
+            Self::Revise(_) | Self::ReviewRequest(_) => 1,
+            Self::Assign(_) => 2,
+        }
+    }
+}
+
+/// A piece of work for an agent.
+#[derive(Clone, Debug)]
+pub struct Assignment {
+    /// What it is for.
+    pub job: Job,
+    /// The tier of the role's ladder to use.
+    pub tier: usize,
+    /// The conversation to continue.
+    pub conversation: Vec<Message>,
+}
+
+/// One step of a run that needs an agent.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Job {
+    /// Break the request down.
+    Plan,
+    /// Judge a task's work of a round.
+    Review {
+        /// The task.
+        task: TaskId,
+        /// The review round, counted from 0.
+        round: u32,
+    },
+    /// Work on a task in a round.
+    Work {
+        /// The task.
+        task: TaskId,
+        /// The review round, counted from 0.
+        round: u32,
+    },
+}
+
+impl Job {
+    /// What the job is, in lower case.
+    #[must_use]
+    pub const fn phase(&self) -> &'static str {
+        match self {
+            Self::Plan => "plan",
+            Self::Review { .. } => "review",
+            Self::Work { .. } => "work",
+        }
+    }
+
+    /// The task it belongs to.
+    #[must_use]
+    pub const fn task(&self) -> Option<&TaskId> {
+        match self {
+            Self::Plan => None,
+            Self::Review { task, .. } | Self::Work { task, .. } => Some(task),
+        }
+    }
+
+    /// The review round it belongs to, counted from 0.
+    #[must_use]
+    pub const fn round(&self) -> u32 {
+        match self {
+            Self::Plan => 0,
+            Self::Review { round, .. } | Self::Work { round, .. } => *round,
+        }
+    }
+}
+
+/// What became of an assignment.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// The assignment's job.
+    pub job: Job,
+    /// What came of it.
+    pub result: Result<Product, JobError>,
+    /// What it took.
+    pub spent: Spent,
+}
+
+/// Something an agent made.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Product {
+    /// A plan.
+    Plan(Plan),
+    /// A judgement.
+    Verdict(Verdict),
+    /// Work.
+    Work(String),
+}
+
+/// Why an agent made nothing.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JobError {
+    /// The provider failed.
+    #[error("{0}")]
+    Provider(#[from] ProviderError),
+    /// The agent fell over; that is a defect of its provider.
+    #[error("the agent panicked")]
+    Panicked,
+    /// The model's answers could not be used.
+    #[error("no usable answer: {0}")]
+    Unusable(String),
+}
+
+/// What a job, a task or a run took.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Spent {
+    /// Answers asked for; retries are not counted.
+    pub calls: u32,
+    /// How often a call was sent again.
+    pub retries: u32,
+    /// Calls whose cost nobody knows.
+    pub unpriced: u32,
+    /// Tokens and cost, as far as known.
+    pub usage: Usage,
+    /// Time spent on it, by all agents together.
+    pub busy: Duration,
+}
+
+impl Spent {
+    /// Nothing.
+    pub const ZERO: Self = Self {
+        calls: 0,
+        retries: 0,
+        unpriced: 0,
+        usage: Usage {
+            input_tokens: None,
+            output_tokens: None,
+            cached_tokens: None,
+            reasoning_tokens: None,
+            cost: None,
+        },
+        busy: Duration::ZERO,
+    };
+}
+
+impl AddAssign for Spent {
+    fn add_assign(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.retries += other.retries;
+        self.unpriced += other.unpriced;
+        self.usage += other.usage;
+        self.busy += other.busy;
+    }
+}

@@ -1,0 +1,220 @@
+//! What came of a run, for people and for machines.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_core::{ErrorKind, RunId, RunOutcome, TaskId, TaskState, Timestamp, Usage, Usd};
+use serde::{Serialize, Serializer};
+
+use crate::message::{JobError, Spent};
+use crate::state::{Record, State, Stop};
+use crate::verdict::Issue;
+
+/// What came of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunReport {
+    /// The run's id.
+    pub run_id: RunId,
+    /// The team's name.
+    pub team: Arc<str>,
+    /// What was asked for.
+    pub request: String,
+    /// How it ended.
+    pub outcome: RunOutcome,
+    /// Why it ended so, in a sentence.
+    pub reason: String,
+    /// Whether there was no usable plan, so that the request was worked on as a whole.
+    pub degraded: bool,
+    /// The tasks, in the plan's order.
+    pub tasks: Vec<TaskResult>,
+    /// Answers asked for, over planning and all tasks.
+    pub calls: u32,
+    /// How often a call was sent again.
+    pub retries: u32,
+    /// Tokens, over planning and all tasks.
+    #[serde(serialize_with = "tokens")]
+    pub usage: Usage,
+    /// What is known to have been spent, in dollars; `null` in JSON if nothing is known.
+    #[serde(serialize_with = "dollars")]
+    pub cost_usd: Option<Usd>,
+    /// Calls whose cost is not known, and not in `cost_usd`.
+    pub unpriced_calls: u32,
+    /// From begin to end.
+    #[serde(rename = "wall_ms", serialize_with = "millis")]
+    pub wall: Duration,
+    /// What all agents together spent on it.
+    #[serde(rename = "busy_ms", serialize_with = "millis")]
+    pub busy: Duration,
+    /// The failure that ended the run, if one did.
+    pub error: Option<Failure>,
+}
+
+/// What came of a task.
+#[derive(Clone, Debug, Serialize)]
+pub struct TaskResult {
+    /// The task's id.
+    pub task_id: TaskId,
+    /// A few words.
+    pub title: Arc<str>,
+    /// The role that worked on it.
+    pub agent: Arc<str>,
+    /// The model that worked on it.
+    pub model: Arc<str>,
+    /// Where it ended.
+    pub state: TaskState,
+    /// Whether the work was found good enough.
+    pub success: bool,
+    /// The work; the best there is, even if it was not found good enough.
+    pub result: Option<String>,
+    /// Why it, or its review, came to nothing.
+    pub error: Option<Failure>,
+    /// From its first agent's begin to its end, waiting included.
+    #[serde(rename = "execution_time_ms", serialize_with = "millis")]
+    pub execution_time: Duration,
+    /// How often one of its calls was sent again.
+    pub retry_count: u32,
+    /// Answers asked for.
+    pub calls: u32,
+    /// How often the work went back.
+    pub revisions: u32,
+    /// The reviewer's score of the result, from 0 to 1.
+    pub score: Option<f64>,
+    /// What the reviewer still finds wanting.
+    pub open_issues: Vec<Issue>,
+    /// Tokens.
+    #[serde(serialize_with = "tokens")]
+    pub usage: Usage,
+    /// What is known to have been spent, in dollars.
+    #[serde(serialize_with = "dollars")]
+    pub cost_usd: Option<Usd>,
+}
+
+/// A failure, for people and for machines.
+#[derive(Clone, Debug, Serialize)]
+pub struct Failure {
+    /// Its kind, in snake case.
+    pub kind: &'static str,
+    /// What happened.
+    pub message: String,
+    /// The provider's kind of failure, if it was one.
+    #[serde(skip)]
+    pub provider: Option<ErrorKind>,
+}
+
+impl From<&JobError> for Failure {
+    fn from(error: &JobError) -> Self {
+        let (kind, provider) = match error {
+            JobError::Panicked => ("panicked", None),
+            JobError::Provider(error) => (error.kind.as_str(), Some(error.kind)),
+            JobError::Unusable(_) => ("unusable_answer", None),
+        };
+        Self { kind, message: error.to_string(), provider }
+    }
+}
+
+/// What a report is made of beside the state.
+pub(crate) struct Frame<'a> {
+    pub(crate) run: &'a RunId,
+    pub(crate) team: &'a Arc<str>,
+    pub(crate) request: &'a str,
+    pub(crate) wall: Duration,
+    /// The model of a role's tier.
+    pub(crate) model: &'a dyn Fn(&str, usize) -> Arc<str>,
+}
+
+impl RunReport {
+    pub(crate) fn new(state: &State, frame: &Frame<'_>) -> Self {
+        let Spent { calls, retries, unpriced, usage, busy } = state.spent();
+        Self {
+            run_id: frame.run.clone(),
+            team: Arc::clone(frame.team),
+            request: frame.request.to_owned(),
+            outcome: state.outcome(),
+            reason: reason(state),
+            degraded: state.plan().is_some_and(|plan| plan.degraded),
+            tasks: state.tasks().iter().map(|record| TaskResult::new(record, frame)).collect(),
+            calls,
+            retries,
+            usage,
+            cost_usd: usage.cost,
+            unpriced_calls: unpriced,
+            wall: frame.wall,
+            busy,
+            error: match state.stop() {
+                Some(Stop::Hopeless(error)) => Some(error.into()),
+                _ => None,
+            },
+        }
+    }
+
+    /// How many tasks ended in a state.
+    #[must_use]
+    pub fn count(&self, state: TaskState) -> usize {
+        self.tasks.iter().filter(|task| task.state == state).count()
+    }
+}
+
+impl TaskResult {
+    fn new(record: &Record, frame: &Frame<'_>) -> Self {
+        let best = record.best();
+        let at = |moment: Option<Timestamp>| moment.unwrap_or_default();
+        let Spent { calls, retries, usage, .. } = record.spent;
+        Self {
+            task_id: record.planned.id.clone(),
+            title: Arc::clone(&record.planned.title),
+            agent: Arc::clone(&record.planned.role),
+            model: (frame.model)(&record.planned.role, record.tier),
+            state: record.state,
+            success: record.state == TaskState::Accepted,
+            result: best.map(|draft| draft.text.clone()),
+            error: record.error.as_ref().map(Failure::from),
+            execution_time: record.began.map_or(Duration::ZERO, |began| at(record.ended).since(began)),
+            retry_count: retries,
+            calls,
+            revisions: u32::try_from(record.drafts.len().saturating_sub(1)).unwrap_or(u32::MAX),
+            score: best.and_then(|draft| draft.verdict.as_ref()).map(|verdict| verdict.score),
+            open_issues: if record.state == TaskState::Accepted { Vec::new() } else { record.open_issues().to_vec() },
+            usage,
+            cost_usd: usage.cost,
+        }
+    }
+}
+
+/// Why the run ended as it did, in a sentence.
+fn reason(state: &State) -> String {
+    let count = |wanted: TaskState| state.tasks().iter().filter(|task| task.state == wanted).count();
+    match (state.outcome(), state.stop()) {
+        (RunOutcome::Succeeded, _) => "every task was accepted".to_owned(),
+        (_, Some(Stop::Asked)) => "it was stopped; what was done until then is kept".to_owned(),
+        (_, Some(Stop::Deadline)) => "its deadline came; what was done until then is kept".to_owned(),
+        (_, Some(Stop::Hopeless(error))) => format!("it could not go on: {error}"),
+        _ => {
+            let parts = TaskState::ALL.iter().filter(|state| count(**state) > 0);
+            let parts: Vec<String> =
+                parts.map(|state| format!("{} {}", count(*state), state.as_str().replace('_', " "))).collect();
+            format!("of {} tasks: {}", state.tasks().len(), parts.join(", "))
+        }
+    }
+}
+
+fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((duration.as_secs_f64() * 1e6).round() / 1e3)
+}
+
+#[expect(clippy::ref_option, reason = "the signature that serde calls")]
+fn dollars<S: Serializer>(cost: &Option<Usd>, serializer: S) -> Result<S::Ok, S::Error> {
+    cost.map(Usd::as_dollars).serialize(serializer)
+}
+
+/// Usage without its cost, which stands beside it in dollars.
+fn tokens<S: Serializer>(usage: &Usage, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Tokens {
+        input_tokens: Option<u64>,
+        output_tokens: Option<u64>,
+        cached_tokens: Option<u64>,
+        reasoning_tokens: Option<u64>,
+    }
+    let Usage { input_tokens, output_tokens, cached_tokens, reasoning_tokens, .. } = *usage;
+    Tokens { input_tokens, output_tokens, cached_tokens, reasoning_tokens }.serialize(serializer)
+}

@@ -1,0 +1,95 @@
+//! Who is in a team: roles, and the models they may use.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_core::ChatProvider;
+
+/// A part in the team. Several agents may play it side by side.
+#[derive(Clone, Debug)]
+pub struct Role {
+    /// Its name, unique in the team.
+    pub name: Arc<str>,
+    /// What it does.
+    pub kind: RoleKind,
+    /// The instructions every conversation of it begins with.
+    pub prompt: Arc<str>,
+    /// The models it may use, the cheapest first.
+    pub tiers: Vec<Tier>,
+    /// How many agents may play it at once.
+    pub instances: NonZeroUsize,
+    /// Sampling temperature; the provider's default if absent.
+    pub temperature: Option<f32>,
+    /// The most output tokens a call may buy; the provider's own cap if absent.
+    pub max_output_tokens: Option<u32>,
+    /// The most time one attempt of a call may take.
+    pub timeout: Duration,
+    /// The most input tokens of one conversation, estimated; what is older is left out.
+    pub history_tokens: usize,
+}
+
+impl Role {
+    fn new(kind: RoleKind, name: impl Into<Arc<str>>, prompt: impl Into<Arc<str>>, tiers: Vec<Tier>) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            prompt: prompt.into(),
+            tiers,
+            instances: NonZeroUsize::MIN.saturating_add(7),
+            temperature: None,
+            max_output_tokens: None,
+            timeout: Duration::from_secs(180),
+            history_tokens: 24_000,
+        }
+    }
+
+    /// A role that breaks the request down.
+    #[must_use]
+    pub fn planner(name: impl Into<Arc<str>>, prompt: impl Into<Arc<str>>, tier: Tier) -> Self {
+        Self::new(RoleKind::Planner, name, prompt, vec![tier])
+    }
+
+    /// A role that works on subtasks.
+    #[must_use]
+    pub fn worker(name: impl Into<Arc<str>>, prompt: impl Into<Arc<str>>, tier: Tier) -> Self {
+        Self::new(RoleKind::Worker, name, prompt, vec![tier])
+    }
+
+    /// A role that judges the work.
+    #[must_use]
+    pub fn reviewer(name: impl Into<Arc<str>>, prompt: impl Into<Arc<str>>, tier: Tier) -> Self {
+        Self::new(RoleKind::Reviewer, name, prompt, vec![tier])
+    }
+}
+
+/// What a role does.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RoleKind {
+    /// Breaks the request down into subtasks.
+    Planner,
+    /// Judges the work.
+    Reviewer,
+    /// Works on subtasks.
+    Worker,
+}
+
+/// A model a role may use, and who serves it.
+#[derive(Clone, Debug)]
+pub struct Tier {
+    /// What the team calls it, such as `small`.
+    pub name: Arc<str>,
+    /// Who serves it.
+    pub provider: Arc<dyn ChatProvider>,
+    /// The provider's name for it.
+    pub model: Arc<str>,
+}
+
+impl Tier {
+    /// The model `model` of `provider`, under the same name.
+    #[must_use]
+    pub fn new(provider: Arc<dyn ChatProvider>, model: impl Into<Arc<str>>) -> Self {
+        let model = model.into();
+        Self { name: Arc::clone(&model), provider, model }
+    }
+}

@@ -1,0 +1,423 @@
+//! A run as a fold over what happened: [`State::apply`] takes an event in, [`State::jobs`] says what to do next.
+//!
+//! It decides and does nothing itself: no clock, no channel, no provider. The protocol:
+//!
+//! 1. Begin with [`Event::Planned`], or let [`State::jobs`] ask for a plan.
+//! 2. Begin each job it names and say so with [`Event::Began`]; then tell what became of it.
+//! 3. Ask again, until [`State::is_over`].
+
+use bellwether_core::{ErrorKind, RunOutcome, TaskId, TaskState, Timestamp};
+
+use crate::message::{Job, JobError, Spent};
+use crate::plan::{Plan, PlannedTask};
+use crate::verdict::{Issue, Verdict};
+
+/// What a run keeps to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    /// The most jobs at once.
+    pub(crate) max_parallel: usize,
+    /// How often work may go back.
+    pub(crate) max_rounds: u32,
+    /// The least score of accepted work.
+    pub(crate) threshold: f64,
+    /// Whether there is a planner.
+    pub(crate) planned: bool,
+    /// Whether there is a reviewer.
+    pub(crate) reviewed: bool,
+}
+
+/// Something that happened to a run.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// An agent began a job, on this tier of its role's ladder.
+    Began(Job, usize),
+    /// A job's agent was stopped before it was done.
+    Dropped(Job),
+    /// A job came to nothing.
+    Failed(Job, JobError, Spent),
+    /// A reviewer came to a verdict.
+    Judged(TaskId, Verdict, Spent),
+    /// There is a plan.
+    Planned(Plan, Spent),
+    /// A worker handed in work.
+    Produced(TaskId, String, Spent),
+    /// No new job may begin.
+    Stopped(Stop),
+}
+
+/// Why a run begins no new jobs.
+#[derive(Clone, Debug)]
+pub(crate) enum Stop {
+    /// Somebody asked for it.
+    Asked,
+    /// The run's deadline came.
+    Deadline,
+    /// Every further call would fail in the same way.
+    Hopeless(JobError),
+}
+
+/// Where a run is.
+#[derive(Debug)]
+pub(crate) struct State {
+    rules: Rules,
+    plan: Option<Plan>,
+    tasks: Vec<Record>,
+    in_flight: Vec<Job>,
+    stop: Option<Stop>,
+    planning: Spent,
+}
+
+/// What is known of a task.
+#[derive(Debug)]
+pub(crate) struct Record {
+    /// What was planned.
+    pub(crate) planned: PlannedTask,
+    /// Where it is.
+    pub(crate) state: TaskState,
+    /// The review round, counted from 0.
+    pub(crate) round: u32,
+    /// The work of each round.
+    pub(crate) drafts: Vec<Draft>,
+    /// The tier it is worked on.
+    pub(crate) tier: usize,
+    /// What it took.
+    pub(crate) spent: Spent,
+    /// Why it, or its review, came to nothing.
+    pub(crate) error: Option<JobError>,
+    /// When the first agent began.
+    pub(crate) began: Option<Timestamp>,
+    /// When it came to rest.
+    pub(crate) ended: Option<Timestamp>,
+}
+
+/// The work of one round.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    /// The work.
+    pub(crate) text: String,
+    /// What the reviewer said of it.
+    pub(crate) verdict: Option<Verdict>,
+}
+
+/// A task went from one state to another.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Move {
+    /// The task's index in the plan.
+    pub(crate) task: usize,
+    /// Where it was.
+    pub(crate) from: Option<TaskState>,
+    /// Where it is.
+    pub(crate) to: TaskState,
+}
+
+// === impl State ===
+
+impl State {
+    pub(crate) const fn new(rules: Rules) -> Self {
+        Self { rules, plan: None, tasks: Vec::new(), in_flight: Vec::new(), stop: None, planning: Spent::ZERO }
+    }
+
+    /// Takes in what happened at `at`, and says which tasks moved.
+    pub(crate) fn apply(&mut self, event: Event, at: Timestamp) -> Vec<Move> {
+        let mut moves = Moves { at, made: Vec::new() };
+        match event {
+            Event::Began(job, tier) => self.begin(job, tier, &mut moves),
+            Event::Dropped(job) => {
+                self.land(&job);
+                if let Some(n) = job.task().and_then(|task| self.find(task)) {
+                    self.give_up(n, &mut moves);
+                }
+            }
+            Event::Failed(job, error, spent) => self.fail(&job, error, spent, &mut moves),
+            Event::Judged(task, verdict, spent) => self.judge(&task, verdict, spent, &mut moves),
+            Event::Planned(plan, spent) => {
+                self.land(&Job::Plan);
+                self.planning += spent;
+                self.take_plan(plan, &mut moves);
+            }
+            Event::Produced(task, text, spent) => self.produce(&task, text, spent, &mut moves),
+            Event::Stopped(stop) => self.halt(stop, &mut moves),
+        }
+        moves.made
+    }
+
+    /// What to begin now: as many jobs as there is room for. What is furthest along goes first.
+    pub(crate) fn jobs(&self) -> Vec<Job> {
+        let room = self.rules.max_parallel.saturating_sub(self.in_flight.len());
+        if self.stop.is_some() || room == 0 {
+            return Vec::new();
+        }
+        if self.plan.is_none() {
+            let wanted = self.rules.planned && self.in_flight.is_empty();
+            return if wanted { vec![Job::Plan] } else { Vec::new() };
+        }
+        let job = |record: &Record| {
+            let (task, round) = (record.planned.id.clone(), record.round);
+            match record.state {
+                TaskState::Produced => Some(Job::Review { task, round }),
+                TaskState::Revising => Some(Job::Work { task, round }),
+                TaskState::Pending if self.is_ready(record) => Some(Job::Work { task, round }),
+                _ => None,
+            }
+        };
+        let progress = [TaskState::Produced, TaskState::Revising, TaskState::Pending];
+        let in_order = progress.iter().flat_map(|state| self.tasks.iter().filter(|record| record.state == *state));
+        in_order.filter_map(job).take(room).collect()
+    }
+
+    /// Whether nothing is under way and nothing will begin.
+    pub(crate) fn is_over(&self) -> bool {
+        self.in_flight.is_empty() && self.jobs().is_empty()
+    }
+
+    /// How the run ended, once it is over.
+    pub(crate) fn outcome(&self) -> RunOutcome {
+        let with = |wanted: &[TaskState]| self.tasks.iter().filter(|task| wanted.contains(&task.state)).count();
+        let accepted = with(&[TaskState::Accepted]);
+        let usable = accepted + with(&[TaskState::Rejected, TaskState::Unreviewed]);
+        let all = self.tasks.len();
+        if all > 0 && accepted == all {
+            return RunOutcome::Succeeded;
+        }
+        match self.stop {
+            Some(Stop::Asked) => RunOutcome::Cancelled,
+            Some(Stop::Deadline) => RunOutcome::DeadlineExceeded,
+            _ if usable == 0 => RunOutcome::Failed,
+            _ if usable == all => RunOutcome::SucceededWithDefects,
+            _ => RunOutcome::Partial,
+        }
+    }
+
+    /// The plan, once there is one.
+    pub(crate) const fn plan(&self) -> Option<&Plan> {
+        self.plan.as_ref()
+    }
+
+    /// The tasks, in the plan's order.
+    pub(crate) fn tasks(&self) -> &[Record] {
+        &self.tasks
+    }
+
+    /// The task of this id.
+    pub(crate) fn task(&self, id: &TaskId) -> Option<&Record> {
+        self.find(id).map(|n| &self.tasks[n])
+    }
+
+    /// What is under way.
+    pub(crate) fn in_flight(&self) -> &[Job] {
+        &self.in_flight
+    }
+
+    /// Why no new job begins, if that is so.
+    pub(crate) const fn stop(&self) -> Option<&Stop> {
+        self.stop.as_ref()
+    }
+
+    /// What the run took: planning and all tasks.
+    pub(crate) fn spent(&self) -> Spent {
+        let mut sum = self.planning;
+        for task in &self.tasks {
+            sum += task.spent;
+        }
+        sum
+    }
+
+    fn find(&self, id: &TaskId) -> Option<usize> {
+        self.tasks.iter().position(|record| record.planned.id == *id)
+    }
+
+    fn is_ready(&self, record: &Record) -> bool {
+        record.planned.depends_on.iter().all(|id| self.task(id).is_none_or(|needed| needed.state.is_final()))
+    }
+
+    fn land(&mut self, job: &Job) {
+        self.in_flight.retain(|other| other != job);
+    }
+
+    fn take_plan(&mut self, plan: Plan, moves: &mut Moves) {
+        self.tasks = plan.tasks.iter().cloned().map(Record::new).collect();
+        self.plan = Some(plan);
+        moves.made.extend((0..self.tasks.len()).map(|task| Move { task, from: None, to: TaskState::Pending }));
+        if self.stop.is_some() {
+            self.give_up_waiting(moves);
+        }
+    }
+
+    fn begin(&mut self, job: Job, tier: usize, moves: &mut Moves) {
+        if let Some(n) = job.task().and_then(|task| self.find(task)) {
+            let reviewing = matches!(job, Job::Review { .. });
+            let record = &mut self.tasks[n];
+            if !reviewing {
+                record.tier = tier;
+            }
+            moves.make(n, record, if reviewing { TaskState::InReview } else { TaskState::Running });
+        }
+        self.in_flight.push(job);
+    }
+
+    fn produce(&mut self, task: &TaskId, text: String, spent: Spent, moves: &mut Moves) {
+        let Some(n) = self.find(task) else { return };
+        let record = &mut self.tasks[n];
+        let job = Job::Work { task: task.clone(), round: record.round };
+        record.spent += spent;
+        record.drafts.push(Draft { text, verdict: None });
+        moves.make(n, record, TaskState::Produced);
+        if !self.rules.reviewed {
+            moves.make(n, record, TaskState::Accepted);
+        } else if self.stop.is_some() {
+            moves.make(n, record, TaskState::Unreviewed);
+        }
+        self.land(&job);
+    }
+
+    fn judge(&mut self, task: &TaskId, verdict: Verdict, spent: Spent, moves: &mut Moves) {
+        let Some(n) = self.find(task) else { return };
+        let stopped = self.stop.is_some();
+        let record = &mut self.tasks[n];
+        let job = Job::Review { task: task.clone(), round: record.round };
+        let accepted = verdict.accepts(self.rules.threshold);
+        record.spent += spent;
+        if let Some(draft) = record.drafts.last_mut() {
+            draft.verdict = Some(verdict);
+        }
+        if accepted {
+            moves.make(n, record, TaskState::Accepted);
+        } else if record.round < self.rules.max_rounds && !stopped {
+            record.round += 1;
+            moves.make(n, record, TaskState::Revising);
+        } else {
+            moves.make(n, record, TaskState::Rejected);
+        }
+        self.land(&job);
+    }
+
+    fn fail(&mut self, job: &Job, error: JobError, spent: Spent, moves: &mut Moves) {
+        self.land(job);
+        let hopeless = is_hopeless(&error);
+        match job.task().and_then(|task| self.find(task)) {
+            Some(n) => {
+                let record = &mut self.tasks[n];
+                record.spent += spent;
+                record.error = Some(error.clone());
+                let to = match job {
+                    Job::Review { .. } => TaskState::Unreviewed,
+                    _ if record.drafts.is_empty() => TaskState::Failed,
+                    _ => TaskState::Rejected,
+                };
+                moves.make(n, record, to);
+                if to == TaskState::Failed {
+                    self.skip_dependents(moves);
+                }
+            }
+            None => self.planning += spent,
+        }
+        if hopeless || *job == Job::Plan {
+            self.halt(Stop::Hopeless(error), moves);
+        }
+    }
+
+    /// Skips what needs work that will never be there, and what needs that in turn.
+    fn skip_dependents(&mut self, moves: &mut Moves) {
+        let missing = |state: TaskState| matches!(state, TaskState::Failed | TaskState::Skipped | TaskState::Cancelled);
+        while let Some(n) = (0..self.tasks.len()).find(|&n| {
+            let needs = &self.tasks[n].planned.depends_on;
+            self.tasks[n].state == TaskState::Pending
+                && needs.iter().any(|id| self.task(id).is_some_and(|needed| missing(needed.state)))
+        }) {
+            moves.make(n, &mut self.tasks[n], TaskState::Skipped);
+        }
+    }
+
+    fn halt(&mut self, stop: Stop, moves: &mut Moves) {
+        if self.stop.is_none() {
+            self.stop = Some(stop);
+        }
+        self.give_up_waiting(moves);
+    }
+
+    /// Brings every task that no agent holds to rest.
+    fn give_up_waiting(&mut self, moves: &mut Moves) {
+        for n in 0..self.tasks.len() {
+            let held = matches!(self.tasks[n].state, TaskState::Running | TaskState::InReview);
+            if !held && !self.tasks[n].state.is_final() {
+                self.give_up(n, moves);
+            }
+        }
+    }
+
+    /// Brings a task to rest with what there is of it.
+    fn give_up(&mut self, n: usize, moves: &mut Moves) {
+        let record = &mut self.tasks[n];
+        let to = match record.drafts.last() {
+            None => TaskState::Cancelled,
+            Some(Draft { verdict: None, .. }) => TaskState::Unreviewed,
+            Some(Draft { verdict: Some(_), .. }) => TaskState::Rejected,
+        };
+        moves.make(n, record, to);
+    }
+}
+
+/// Whether every further call would fail in the same way.
+fn is_hopeless(error: &JobError) -> bool {
+    let JobError::Provider(error) = error else { return false };
+    matches!(error.kind, ErrorKind::Auth | ErrorKind::PermissionDenied | ErrorKind::QuotaExhausted)
+}
+
+// === impl Record ===
+
+impl Record {
+    const fn new(planned: PlannedTask) -> Self {
+        Self {
+            planned,
+            state: TaskState::Pending,
+            round: 0,
+            drafts: Vec::new(),
+            tier: 0,
+            spent: Spent::ZERO,
+            error: None,
+            began: None,
+            ended: None,
+        }
+    }
+
+    /// The work to keep: the best judged one, and of equals the latest. Work that nobody could judge is kept if it is
+    /// the latest.
+    pub(crate) fn best(&self) -> Option<&Draft> {
+        let latest = self.drafts.last()?;
+        if latest.verdict.is_none() {
+            return Some(latest);
+        }
+        let score = |draft: &Draft| draft.verdict.as_ref().map_or(-1.0, |verdict| verdict.score);
+        self.drafts.iter().max_by(|a, b| score(a).total_cmp(&score(b)))
+    }
+
+    /// The issues that the latest verdict left open.
+    pub(crate) fn open_issues(&self) -> &[Issue] {
+        let verdict = self.drafts.iter().rev().find_map(|draft| draft.verdict.as_ref());
+        verdict.map_or(&[], |verdict| &verdict.issues)
+    }
+}
+
+// === impl Moves ===
+
+struct Moves {
+    at: Timestamp,
+    made: Vec<Move>,
+}
+
+impl Moves {
+    fn make(&mut self, task: usize, record: &mut Record, to: TaskState) {
+        self.made.push(Move { task, from: Some(record.state), to });
+        record.state = to;
+        if to == TaskState::Running {
+            record.began.get_or_insert(self.at);
+        }
+        if to.is_final() {
+            record.ended = Some(self.at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

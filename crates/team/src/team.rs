@@ -1,0 +1,225 @@
+//! A team: its roles, its rules, and how to put one together.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_core::router::FirstTier;
+use bellwether_core::{Class, Observer, Router};
+
+use crate::role::{Role, RoleKind};
+
+/// A team that can run. Cheap to clone; runs of one team share nothing but its providers.
+#[derive(Clone, Debug)]
+pub struct Team {
+    pub(crate) name: Arc<str>,
+    pub(crate) roles: Vec<Arc<Role>>,
+    pub(crate) settings: Settings,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) router: Arc<dyn Router>,
+}
+
+/// What a team keeps to. Every limit is finite.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// The most agents at work at once.
+    pub max_parallel: NonZeroUsize,
+    /// The most subtasks a plan may have.
+    pub max_tasks: NonZeroUsize,
+    /// How often a model is asked again in all if its answer cannot be used: at least once.
+    pub max_attempts: u32,
+    /// How often work may go back for revision.
+    pub max_rounds: u32,
+    /// The least score of accepted work, from 0 to 1.
+    pub threshold: f64,
+    /// What to do if no plan can be read from the planner's answers.
+    pub on_invalid_plan: OnInvalidPlan,
+    /// The most time a run may take; unlimited if absent.
+    pub deadline: Option<Duration>,
+    /// How long calls in flight may go on after a run was asked to stop.
+    pub grace: Duration,
+    /// How urgent the team's calls are.
+    pub class: Class,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_parallel: NonZeroUsize::MIN.saturating_add(7),
+            max_tasks: NonZeroUsize::MIN.saturating_add(23),
+            max_attempts: 3,
+            max_rounds: 1,
+            threshold: 0.8,
+            on_invalid_plan: OnInvalidPlan::Fallback,
+            deadline: None,
+            grace: Duration::from_secs(20),
+            class: Class::Standard,
+        }
+    }
+}
+
+/// What to do if no plan can be read from the planner's answers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OnInvalidPlan {
+    /// The run fails.
+    Fail,
+    /// The request is worked on as a whole.
+    Fallback,
+}
+
+impl Team {
+    /// Begins to put a team together.
+    #[must_use]
+    pub fn builder(name: impl Into<Arc<str>>) -> TeamBuilder {
+        TeamBuilder {
+            name: name.into(),
+            roles: Vec::new(),
+            settings: Settings::default(),
+            observer: Arc::new(()),
+            router: Arc::new(FirstTier),
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn workers(&self) -> Vec<&Role> {
+        self.roles.iter().map(|role| &**role).filter(|role| role.kind == RoleKind::Worker).collect()
+    }
+
+    pub(crate) fn role(&self, kind: RoleKind) -> Option<&Arc<Role>> {
+        self.roles.iter().find(|role| role.kind == kind)
+    }
+
+    pub(crate) fn named(&self, name: &str) -> Option<&Arc<Role>> {
+        self.roles.iter().find(|role| &*role.name == name)
+    }
+}
+
+/// Puts a team together.
+#[derive(Debug)]
+pub struct TeamBuilder {
+    name: Arc<str>,
+    roles: Vec<Role>,
+    settings: Settings,
+    observer: Arc<dyn Observer>,
+    router: Arc<dyn Router>,
+}
+
+impl TeamBuilder {
+    /// Adds a role. A team needs a worker; it may have one planner, one reviewer, and any number of workers.
+    #[must_use]
+    pub fn role(mut self, role: Role) -> Self {
+        self.roles.push(role);
+        self
+    }
+
+    /// Sets the rules.
+    #[must_use]
+    pub const fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Sets who hears the run's facts; give the same observer to the dispatch around the provider.
+    #[must_use]
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = observer;
+        self
+    }
+
+    /// Sets who picks the tiers; the first tier of each role if not set.
+    #[must_use]
+    pub fn router(mut self, router: Arc<dyn Router>) -> Self {
+        self.router = router;
+        self
+    }
+
+    /// The team.
+    ///
+    /// # Errors
+    ///
+    /// [`TeamError`] if a role or a rule makes no sense.
+    pub fn build(self) -> Result<Team, TeamError> {
+        let Self { name, roles, settings, observer, router } = self;
+        if settings.max_attempts == 0 {
+            return Err(TeamError::NoAttempts);
+        }
+        if !(0.0..=1.0).contains(&settings.threshold) {
+            return Err(TeamError::Threshold { threshold: settings.threshold });
+        }
+        for (n, role) in roles.iter().enumerate() {
+            let name = || Arc::clone(&role.name);
+            if role.name.trim().is_empty() {
+                return Err(TeamError::Nameless { n: n + 1 });
+            }
+            if roles[..n].iter().any(|other| other.name == role.name) {
+                return Err(TeamError::SameName { role: name() });
+            }
+            if role.prompt.trim().is_empty() {
+                return Err(TeamError::NoPrompt { role: name() });
+            }
+            if role.tiers.is_empty() {
+                return Err(TeamError::NoTiers { role: name() });
+            }
+            if role.kind != RoleKind::Worker && roles[..n].iter().any(|other| other.kind == role.kind) {
+                return Err(TeamError::SameKind { role: name() });
+            }
+        }
+        if !roles.iter().any(|role| role.kind == RoleKind::Worker) {
+            return Err(TeamError::NoWorker);
+        }
+        Ok(Team { name, roles: roles.into_iter().map(Arc::new).collect(), settings, observer, router })
+    }
+}
+
+/// Why a team makes no sense.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TeamError {
+    /// A role has no name.
+    #[error("role number {n} has no name")]
+    Nameless {
+        /// Which one, counted from 1.
+        n: usize,
+    },
+    /// No attempt is allowed.
+    #[error("max_attempts is 0: allow at least one attempt")]
+    NoAttempts,
+    /// A role has no prompt.
+    #[error("role {role:?} has no prompt: say what it is to do")]
+    NoPrompt {
+        /// The role.
+        role: Arc<str>,
+    },
+    /// A role has no model.
+    #[error("role {role:?} has no tiers: name at least one model")]
+    NoTiers {
+        /// The role.
+        role: Arc<str>,
+    },
+    /// Nobody does the work.
+    #[error("the team has no worker: add a role of kind \"worker\"")]
+    NoWorker,
+    /// A second planner or reviewer.
+    #[error("role {role:?} is a second one of its kind: a team has at most one planner and one reviewer")]
+    SameKind {
+        /// The role.
+        role: Arc<str>,
+    },
+    /// Two roles of one name.
+    #[error("there are two roles named {role:?}")]
+    SameName {
+        /// The name.
+        role: Arc<str>,
+    },
+    /// A threshold that no score can be measured against.
+    #[error("the review threshold is {threshold}: it has to lie between 0 and 1")]
+    Threshold {
+        /// The threshold.
+        threshold: f64,
+    },
+}
