@@ -1,1 +1,28 @@
-//! -
+//! Turns facts into metrics, and shows them to Prometheus.
+//!
+//! - [`MetricsObserver`] hears facts and counts them through the `metrics` facade; nothing else counts for itself.
+//! - [`catalogue`] lists every metric with its kind, labels, unit and meaning.
+//! - [`Exporter`] keeps the figures and renders them in Prometheus' text format; [`MetricsServer`] serves them.
+//!
+//! ```
+//! use bellwether_metrics::{Exporter, Fact, MetricsObserver, Observer, RunId};
+//!
+//! let exporter = Exporter::local();
+//! let observer = MetricsObserver::new();
+//! exporter.record(|| observer.observe(&Fact::RunStarted { run: RunId::from("r1"), team: "writers".into() }));
+//! assert!(exporter.render().contains("bellwether_runs_in_progress 1\n"));
+//! ```
+//!
+//! Whoever has a recorder already needs only the observer, and [`describe`] for the help texts.
+
+mod caps;
+mod exporter;
+mod names;
+mod observer;
+mod server;
+
+pub use bellwether_core::{Fact, Observer, RunId};
+pub use exporter::{Exporter, ExporterError};
+pub use names::{MetricInfo, MetricKind, catalogue, describe};
+pub use observer::MetricsObserver;
+pub use server::MetricsServer;

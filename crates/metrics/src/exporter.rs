@@ -1,0 +1,104 @@
+//! Keeps the figures, and renders them in Prometheus' text format.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use metrics::{gauge, set_global_recorder, with_local_recorder};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+use crate::names::{self, MetricKind};
+use crate::server::MetricsServer;
+
+/// Keeps the figures, and renders them in Prometheus' text format.
+#[derive(Clone)]
+pub struct Exporter {
+    recorder: Arc<PrometheusRecorder>,
+    handle: PrometheusHandle,
+}
+
+/// Why an exporter could not be installed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExporterError {
+    /// This process has a recorder already, ours or another one.
+    #[error("this process has a metrics recorder already")]
+    AlreadyInstalled,
+}
+
+impl Exporter {
+    /// Makes an exporter the recorder of the whole process.
+    ///
+    /// # Errors
+    ///
+    /// [`ExporterError::AlreadyInstalled`] if there is one, which then stays.
+    pub fn install() -> Result<Self, ExporterError> {
+        let exporter = Self::local();
+        set_global_recorder(Arc::clone(&exporter.recorder)).map_err(|_| ExporterError::AlreadyInstalled)?;
+        Ok(exporter)
+    }
+
+    /// An exporter that hears only what is counted inside [`record`](Self::record).
+    ///
+    /// # Panics
+    ///
+    /// Never: the histograms' buckets are constants, and there are some.
+    #[must_use]
+    pub fn local() -> Self {
+        let mut builder = PrometheusBuilder::new();
+        for info in names::catalogue() {
+            if let MetricKind::Histogram(buckets) = info.kind {
+                builder = builder
+                    .set_buckets_for_metric(Matcher::Full(info.name.to_owned()), buckets)
+                    .expect("every histogram of the catalogue has buckets");
+            }
+        }
+        let recorder = builder.build_recorder();
+        let exporter = Self { handle: recorder.handle(), recorder: Arc::new(recorder) };
+        exporter.record(|| {
+            names::describe();
+            gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1);
+        });
+        exporter
+    }
+
+    /// Lets this exporter hear what is counted on this thread while `work` runs.
+    pub fn record<T>(&self, work: impl FnOnce() -> T) -> T {
+        with_local_recorder(&*self.recorder, work)
+    }
+
+    /// All figures, in Prometheus' text format.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.handle.render()
+    }
+
+    /// Folds what was recorded into the histograms, so that samples nobody asks for do not pile up.
+    ///
+    /// A [`MetricsServer`] does this every few seconds; whoever renders only now and then calls it between.
+    pub fn upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+
+    /// Serves the figures at `http://addr/metrics`, and `ok` at `/healthz`. Port 0 finds a free one.
+    ///
+    /// There is no authentication. Whether an address other than a loopback one is wanted is the caller's to decide.
+    ///
+    /// # Errors
+    ///
+    /// If nobody can listen on `addr`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future serves nothing.
+    pub async fn serve(&self, addr: SocketAddr) -> io::Result<MetricsServer> {
+        MetricsServer::start(self.clone(), addr).await
+    }
+}
+
+impl fmt::Debug for Exporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exporter").finish_non_exhaustive()
+    }
+}

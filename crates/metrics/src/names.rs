@@ -1,0 +1,136 @@
+//! Every metric: its name, kind, labels, unit and meaning. Nothing is exported that is not in this table.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+use MetricKind::{Counter, Gauge, Histogram};
+
+/// What is known of a metric.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct MetricInfo {
+    /// Its name, as Prometheus shows it.
+    pub name: &'static str,
+    /// What kind it is.
+    pub kind: MetricKind,
+    /// Its labels. Their values come from closed sets, or are bounded; see [`MetricsObserver`](crate::MetricsObserver).
+    pub labels: &'static [&'static str],
+    /// What is measured, where it is not plain things.
+    pub unit: Option<Unit>,
+    /// What it says, for people.
+    pub help: &'static str,
+}
+
+/// The kind of a metric.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum MetricKind {
+    /// Only grows, until the process ends.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts in buckets with these upper bounds, beside a sum and a count.
+    Histogram(&'static [f64]),
+}
+
+impl MetricKind {
+    /// The kind as Prometheus names it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram(_) => "histogram",
+        }
+    }
+}
+
+/// Every metric, by name.
+#[must_use]
+pub fn catalogue() -> &'static [MetricInfo] {
+    CATALOGUE
+}
+
+/// Gives help texts and units to the current recorder of the `metrics` facade.
+///
+/// [`Exporter`](crate::Exporter) does this by itself.
+pub fn describe() {
+    for info in CATALOGUE {
+        let unit = info.unit.unwrap_or(Unit::Count);
+        match info.kind {
+            Counter => describe_counter!(info.name, unit, info.help),
+            Gauge => describe_gauge!(info.name, unit, info.help),
+            Histogram(_) => describe_histogram!(info.name, unit, info.help),
+        }
+    }
+}
+
+macro_rules! catalogue {
+    ($($ident:ident: $name:literal, $kind:expr, [$($label:literal),*], $unit:expr, $help:literal;)*) => {
+        $(pub(crate) const $ident: &str = $name;)*
+
+        const CATALOGUE: &[MetricInfo] = &[
+            $(MetricInfo { name: $name, kind: $kind, labels: &[$($label),*], unit: $unit, help: $help },)*
+        ];
+    };
+}
+
+catalogue! {
+    BUILD_INFO: "bellwether_build_info", Gauge, ["version"], None,
+        "Always 1; the label says which version runs.";
+    CALL_COST: "bellwether_call_cost_usd", Histogram(DOLLARS), ["model"], None,
+        "US dollars per answered call, as far as its price is known; the sum is what was spent.";
+    CALL_DURATION: "bellwether_call_duration_seconds", Histogram(CALL_SECONDS), ["model", "provider"],
+        Some(Unit::Seconds), "From sending a call to the end of its answer, for answered calls.";
+    CALLS: "bellwether_calls_total", Counter, ["model", "outcome", "provider", "role"], None,
+        "Calls that left the line, by what became of them: completed, throttled, refused, abandoned, or the kind of \
+         failure. A call that is tried again counts each time.";
+    CALLS_IN_FLIGHT: "bellwether_calls_in_flight", Gauge, ["provider"], None,
+        "Calls that were sent and not answered yet.";
+    COST_UNPRICED: "bellwether_cost_unpriced_calls_total", Counter, ["model"], None,
+        "Answered calls that took tokens at an unknown price, so that the dollars do not contain them.";
+    FIRST_TOKEN: "bellwether_first_token_seconds", Histogram(FIRST_TOKEN_SECONDS), ["model", "provider"],
+        Some(Unit::Seconds), "From sending a call to the first piece of its answer.";
+    MESSAGES: "bellwether_messages_total", Counter, ["what"], None,
+        "Messages that agents sent to each other, by what they were.";
+    MESSAGES_DIED: "bellwether_messages_died_total", Counter, ["what"], None,
+        "Messages that could not be delivered, by what they were.";
+    PLAN_REJECTED: "bellwether_plan_rejected_total", Counter, [], None,
+        "Answers of a planner that were of no use.";
+    PLANS: "bellwether_plans_total", Counter, ["degraded"], None,
+        "Plans agreed on, and whether they are the one-task fallback.";
+    QUEUE_DEPTH: "bellwether_queue_depth", Gauge, ["class"], None,
+        "Calls that wait in the queue or at the gate of the quota.";
+    QUEUE_WAIT: "bellwether_queue_wait_seconds", Histogram(WAIT_SECONDS), ["class"], Some(Unit::Seconds),
+        "How long admitted calls waited in the queue and at the gate of the quota.";
+    REFUSED: "bellwether_refused_total", Counter, ["kind"], None,
+        "Calls that were turned away before they were sent, by reason.";
+    RETRIES: "bellwether_retries_total", Counter, ["kind", "model"], None,
+        "Calls that are sent again after a failure, by the kind of the failure.";
+    RUN_DURATION: "bellwether_run_duration_seconds", Histogram(RUN_SECONDS), ["outcome"], Some(Unit::Seconds),
+        "From the beginning of a run to its end.";
+    RUNS: "bellwether_runs_total", Counter, ["outcome", "team"], None,
+        "Runs that ended, by how.";
+    RUNS_IN_PROGRESS: "bellwether_runs_in_progress", Gauge, [], None,
+        "Runs that began and did not end yet.";
+    TASK_ROUNDS: "bellwether_task_rounds", Histogram(ROUNDS), [], None,
+        "Rounds of work a task took before it came to rest, counted from 1; only tasks that were worked on.";
+    TASKS: "bellwether_tasks", Gauge, ["state"], None,
+        "Tasks under way, by where they are.";
+    TASKS_FINISHED: "bellwether_tasks_finished_total", Counter, ["state"], None,
+        "Tasks that came to rest, by where.";
+    THROTTLED: "bellwether_throttled_total", Counter, ["model", "provider"], None,
+        "Times a provider asked everybody on the key to slow down.";
+    TOKENS: "bellwether_tokens_total", Counter, ["model", "type"], None,
+        "Tokens of answered calls. Cached tokens are part of the input, reasoning tokens part of the output: do not add.";
+    VERDICT_SCORE: "bellwether_verdict_score", Histogram(SCORES), ["accepted"], None,
+        "What reviewers thought of the work, from 0 to 1, and whether they accepted it.";
+}
+
+// A model answers in half a second, or thinks for a quarter of an hour.
+const CALL_SECONDS: &[f64] = &[0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0];
+const FIRST_TOKEN_SECONDS: &[f64] = &[0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0, 12.0, 30.0, 60.0, 120.0, 300.0];
+const WAIT_SECONDS: &[f64] = &[0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0];
+const RUN_SECONDS: &[f64] = &[5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 7_200.0, 21_600.0];
+const DOLLARS: &[f64] = &[0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
+const ROUNDS: &[f64] = &[1.0, 2.0, 3.0, 4.0, 5.0, 8.0];
+const SCORES: &[f64] = &[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];

@@ -1,0 +1,178 @@
+//! What each fact means in figures.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_core::fact::TaskState;
+use bellwether_core::{Call, Fact, Observer, Usage};
+use metrics::{SharedString, counter, gauge, histogram};
+
+use crate::caps::Cap;
+use crate::names;
+
+/// Counts facts through the `metrics` facade.
+///
+/// Label values come from closed sets, except for the names of models, providers, roles and teams: of each the first
+/// hundred are kept, and further ones become `other`. Ids and texts are never labels.
+#[derive(Debug, Default)]
+pub struct MetricsObserver {
+    models: Cap,
+    providers: Cap,
+    roles: Cap,
+    teams: Cap,
+}
+
+impl MetricsObserver {
+    /// An observer that has seen no names yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn call_over(&self, call: &Call, outcome: &'static str) {
+        counter!(
+            names::CALLS,
+            "model" => self.model(call),
+            "outcome" => outcome,
+            "provider" => self.provider(call),
+            "role" => label(self.roles.value(&call.context.flow.role)),
+        )
+        .increment(1);
+    }
+
+    fn in_flight(&self, call: &Call, change: f64) {
+        gauge!(names::CALLS_IN_FLIGHT, "provider" => self.provider(call)).increment(change);
+    }
+
+    fn answered(&self, call: &Call, usage: &Usage, took: Duration, first_token: Option<Duration>) {
+        let (model, provider) = (self.model(call), self.provider(call));
+        histogram!(names::CALL_DURATION, "model" => model.clone(), "provider" => provider.clone()).record(took);
+        if let Some(first_token) = first_token {
+            histogram!(names::FIRST_TOKEN, "model" => model.clone(), "provider" => provider).record(first_token);
+        }
+        let types = [
+            ("input", usage.input_tokens),
+            ("output", usage.output_tokens),
+            ("cached", usage.cached_tokens),
+            ("reasoning", usage.reasoning_tokens),
+        ];
+        for (name, tokens) in types {
+            if let Some(tokens) = tokens {
+                counter!(names::TOKENS, "model" => model.clone(), "type" => name).increment(tokens);
+            }
+        }
+        match usage.cost {
+            // A histogram, because the facade's counters know whole numbers only and its sum is a counter of dollars.
+            Some(cost) => histogram!(names::CALL_COST, "model" => model).record(cost.as_dollars()),
+            None if usage.tokens() > 0 => counter!(names::COST_UNPRICED, "model" => model).increment(1),
+            None => {}
+        }
+    }
+
+    fn model(&self, call: &Call) -> SharedString {
+        label(self.models.value(&call.model))
+    }
+
+    fn provider(&self, call: &Call) -> SharedString {
+        label(self.providers.value(&call.provider))
+    }
+
+    fn call(&self, fact: &Fact) {
+        match fact {
+            Fact::CallAbandoned { call, admitted } => {
+                match admitted {
+                    true => self.in_flight(call, -1.0),
+                    false => waiting(call, -1.0),
+                }
+                self.call_over(call, "abandoned");
+            }
+            Fact::CallAdmitted { call, waited } => {
+                waiting(call, -1.0);
+                self.in_flight(call, 1.0);
+                histogram!(names::QUEUE_WAIT, "class" => call.context.class.as_str()).record(*waited);
+            }
+            Fact::CallCompleted { call, usage, took, first_token } => {
+                self.in_flight(call, -1.0);
+                self.call_over(call, "completed");
+                self.answered(call, usage, *took, *first_token);
+            }
+            Fact::CallFailed { call, kind, .. } => {
+                self.in_flight(call, -1.0);
+                self.call_over(call, kind.as_str());
+            }
+            Fact::CallQueued { call } => waiting(call, 1.0),
+            Fact::CallRefused { call, kind } => {
+                waiting(call, -1.0);
+                self.call_over(call, "refused");
+                counter!(names::REFUSED, "kind" => kind.as_str()).increment(1);
+            }
+            Fact::CallRetried { call, kind, .. } => {
+                counter!(names::RETRIES, "kind" => kind.as_str(), "model" => self.model(call)).increment(1);
+            }
+            Fact::CallThrottled { call, .. } => {
+                self.in_flight(call, -1.0);
+                self.call_over(call, "throttled");
+                let (model, provider) = (self.model(call), self.provider(call));
+                counter!(names::THROTTLED, "model" => model, "provider" => provider).increment(1);
+            }
+            _ => {}
+        }
+    }
+
+    fn run(&self, fact: &Fact) {
+        match fact {
+            Fact::RunStarted { .. } => gauge!(names::RUNS_IN_PROGRESS).increment(1),
+            Fact::RunFinished { team, outcome, took, .. } => {
+                gauge!(names::RUNS_IN_PROGRESS).decrement(1);
+                let team = label(self.teams.value(team));
+                counter!(names::RUNS, "outcome" => outcome.as_str(), "team" => team).increment(1);
+                histogram!(names::RUN_DURATION, "outcome" => outcome.as_str()).record(*took);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Observer for MetricsObserver {
+    fn observe(&self, fact: &Fact) {
+        match fact {
+            Fact::MessageDied { what, .. } => counter!(names::MESSAGES_DIED, "what" => *what).increment(1),
+            Fact::MessageSent { what, .. } => counter!(names::MESSAGES, "what" => *what).increment(1),
+            Fact::PlanAccepted { degraded, .. } => {
+                counter!(names::PLANS, "degraded" => truth(*degraded)).increment(1);
+            }
+            Fact::PlanRejected { .. } => counter!(names::PLAN_REJECTED).increment(1),
+            Fact::RunFinished { .. } | Fact::RunStarted { .. } => self.run(fact),
+            Fact::TaskMoved { from, to, round, .. } => moved(*from, *to, *round),
+            Fact::TaskReviewed { score, accepted, .. } => {
+                histogram!(names::VERDICT_SCORE, "accepted" => truth(*accepted)).record(*score);
+            }
+            fact => self.call(fact),
+        }
+    }
+}
+
+fn waiting(call: &Call, change: f64) {
+    gauge!(names::QUEUE_DEPTH, "class" => call.context.class.as_str()).increment(change);
+}
+
+fn moved(from: Option<TaskState>, to: TaskState, round: u32) {
+    if let Some(from) = from.filter(|from| !from.is_final()) {
+        gauge!(names::TASKS, "state" => from.as_str()).decrement(1);
+    }
+    if !to.is_final() {
+        return gauge!(names::TASKS, "state" => to.as_str()).increment(1);
+    }
+    counter!(names::TASKS_FINISHED, "state" => to.as_str()).increment(1);
+    if !matches!(to, TaskState::Cancelled | TaskState::Skipped) {
+        histogram!(names::TASK_ROUNDS).record(f64::from(round) + 1.0);
+    }
+}
+
+const fn truth(truth: bool) -> &'static str {
+    if truth { "true" } else { "false" }
+}
+
+fn label(value: Arc<str>) -> SharedString {
+    SharedString::from(value)
+}

@@ -1,0 +1,90 @@
+//! Serves the figures by HTTP.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::exporter::Exporter;
+
+/// Serves an [`Exporter`]'s figures by HTTP until it is shut down or dropped.
+#[derive(Debug)]
+pub struct MetricsServer {
+    addr: SocketAddr,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl MetricsServer {
+    pub(crate) async fn start(exporter: Exporter, addr: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(addr).await?;
+        let addr = listener.local_addr()?;
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve(listener, exporter.clone(), stopped.clone()));
+        tasks.spawn(upkeep(exporter, stopped));
+        Ok(Self { addr, stop, tasks })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Ends it: answers that are under way have a second to end, connections that are open otherwise are closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends it at once.
+    pub async fn shutdown(mut self) {
+        self.stop.send_replace(true);
+        let ended = timeout(GRACE, async { while self.tasks.join_next().await.is_some() {} }).await;
+        if ended.is_err() {
+            self.tasks.shutdown().await;
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, exporter: Exporter, stopped: watch::Receiver<bool>) {
+    let rooms =
+        Router::new().route("/metrics", get(figures)).route("/healthz", get(async || "ok\n")).with_state(exporter);
+    // Serving ends by the signal only; a connection that fails ends alone.
+    let _ = axum::serve(listener, rooms).with_graceful_shutdown(until(stopped)).await;
+}
+
+async fn figures(State(exporter): State<Exporter>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], exporter.render())
+}
+
+async fn upkeep(exporter: Exporter, stopped: watch::Receiver<bool>) {
+    let work = async {
+        let mut ticks = interval(UPKEEP);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            exporter.upkeep();
+        }
+    };
+    tokio::select! {
+        () = until(stopped) => {}
+        () = work => {}
+    }
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // An error says that the server is gone, which is a stop as well.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+const GRACE: Duration = Duration::from_secs(1);
+const UPKEEP: Duration = Duration::from_secs(5);
