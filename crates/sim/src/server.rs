@@ -2,15 +2,16 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
+use crate::app::App;
 use crate::connection::{Door, Line};
+use crate::routes;
 use crate::scenario::Scenario;
 use crate::stats::Stats;
 
@@ -18,7 +19,7 @@ use crate::stats::Stats;
 #[derive(Debug)]
 pub struct Simulator {
     addr: SocketAddr,
-    clock: Clock,
+    app: Arc<App>,
     /// Cancelled: every connection ends at once.
     closing: CancellationToken,
     /// Cancelled: no new connection, and the present ones end with the answer they are giving.
@@ -44,13 +45,13 @@ impl Simulator {
         let listener = TcpListener::bind(addr).await?;
         let addr = listener.local_addr()?;
         let (closing, draining) = (CancellationToken::new(), CancellationToken::new());
-        let clock = Clock::start();
-        let app = Router::new().into_make_service_with_connect_info::<Line>();
+        let app = Arc::new(App::new(scenario));
+        let service = routes::router(Arc::clone(&app)).into_make_service_with_connect_info::<Line>();
         let door = Door { listener, closing: closing.clone() };
         let drain = draining.clone().cancelled_owned();
         let mut tasks = JoinSet::new();
-        tasks.spawn(async move { axum::serve(door, app).with_graceful_shutdown(drain).await });
-        Ok(Self { addr, clock, closing, draining, tasks })
+        tasks.spawn(async move { axum::serve(door, service).with_graceful_shutdown(drain).await });
+        Ok(Self { addr, app, closing, draining, tasks })
     }
 
     /// Where it listens.
@@ -68,8 +69,7 @@ impl Simulator {
     /// What has happened so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let uptime = self.clock.now().as_nanos() / 1_000_000;
-        Stats { uptime_ms: uptime, ..Stats::default() }
+        self.app.stats()
     }
 
     /// Stops: takes no new connection, gives the answers under way up to five seconds, and ends everything.
