@@ -1,14 +1,51 @@
 //! The client: one call is one HTTP request.
 
 use async_trait::async_trait;
-use bellwether_core::{CallContext, ChatProvider, ChatRequest, ChatStream, ErrorKind, ProviderError};
+use bellwether_core::chat::Started;
+use bellwether_core::{
+    CallContext, ChatProvider, ChatRequest, ChatResponse, ChatStream, ErrorKind, ProviderError, Retry,
+};
+use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::{Client, RequestBuilder, Response};
+use serde_json::Value;
 
+use crate::answer::{Answer, BODY};
+use crate::classify::{self, Asked, Envelope};
 use crate::config::{ConfigError, ProviderConfig};
+use crate::dialect::Dialect;
+use crate::endpoint::Endpoint;
+use crate::patience::{Patience, Stage};
+use crate::request::{self, Mode};
+use crate::scrub::Scrub;
+use crate::transport;
 
-/// Asks an OpenAI-compatible endpoint over HTTP.
+/// Asks an OpenAI-compatible endpoint over HTTP: HolySheep, OpenAI, OpenRouter, Ollama, vLLM and their like.
+///
+/// It bears every dialect it is known to meet, classifies each failure once, never follows a redirect and never
+/// retries. Bodies, lines and waits are bounded. The key appears in one header and nowhere else.
+///
+/// ```no_run
+/// use bellwether_provider::{CallContext, ChatEvent, ChatProvider, ChatRequest, Message};
+/// use bellwether_provider::{OpenAiCompatible, Preset, ProviderConfig};
+///
+/// # async fn ask() -> Result<(), Box<dyn std::error::Error>> {
+/// let provider = OpenAiCompatible::new(ProviderConfig::preset(Preset::Ollama))?;
+/// let request = ChatRequest::new("llama3.2", vec![Message::user("Count the sheep.")]);
+/// let mut answer = provider.stream(request, CallContext::default()).await?;
+/// while let Some(event) = answer.next().await {
+///     if let ChatEvent::Text(piece) = event? {
+///         print!("{piece}");
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct OpenAiCompatible {
     config: ProviderConfig,
+    endpoint: Endpoint,
+    client: Client,
+    scrub: Scrub,
 }
 
 impl OpenAiCompatible {
@@ -17,8 +54,68 @@ impl OpenAiCompatible {
     /// # Errors
     ///
     /// [`ConfigError`] names the setting that cannot work and what to do about it.
-    pub fn new(config: ProviderConfig) -> Result<Self, ConfigError> {
-        Ok(Self { config })
+    pub fn new(mut config: ProviderConfig) -> Result<Self, ConfigError> {
+        let timeouts = config.timeouts;
+        for (name, timeout) in [
+            ("connect", timeouts.connect),
+            ("first_token", timeouts.first_token),
+            ("idle", timeouts.idle),
+            ("total", timeouts.total),
+        ] {
+            if timeout.is_zero() {
+                return Err(ConfigError::BadTimeout { name });
+            }
+        }
+        let endpoint = Endpoint::parse(&config.base_url, config.allow_insecure)?;
+        if config.name.is_empty() {
+            config.name = endpoint.host();
+        }
+        let client = transport::client(&config, &endpoint)?;
+        let scrub = transport::scrub(&config);
+        Ok(Self { config, endpoint, client, scrub })
+    }
+
+    /// Asks, and hands the answer on as soon as its head is there and good.
+    async fn ask(&self, request: ChatRequest, context: CallContext, mode: Mode) -> Result<ChatStream, ProviderError> {
+        let asked = self.asked(Some(&request.model));
+        let patience = Patience::new(self.config.timeouts, matches!(mode, Mode::Stream(_)), Some(&context));
+        patience.check(&asked)?;
+        let mut post = self.client.post(self.endpoint.join("chat/completions")).body(request::body(
+            &request,
+            mode,
+            self.config.max_tokens,
+        ));
+        if let Some(key) = context.idempotency_key.and_then(|key| HeaderValue::from_str(&key).ok()) {
+            post = post.header(HeaderName::from_static("idempotency-key"), key);
+        }
+        let response = self.send(post, &asked, &patience).await?;
+        let head = transport::head(&response, &self.scrub);
+        let started = Started { request_id: head.request_id.clone(), limits: head.limits, ..Started::default() };
+        let price = self.config.prices.get(&*request.model).copied();
+        let dialect = Dialect::new(started, price, request.messages.len());
+        Ok(Answer::new(response, asked, head, patience, dialect).into_stream())
+    }
+
+    /// Sends a request. What comes back is a success by its status.
+    async fn send(
+        &self,
+        request: RequestBuilder,
+        asked: &Asked,
+        patience: &Patience,
+    ) -> Result<Response, ProviderError> {
+        let response = patience
+            .wait(Stage::Beginning, asked, request.send())
+            .await?
+            .map_err(|error| transport::unsent(asked, &self.endpoint, self.config.timeouts.connect, error))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let head = transport::head(&response, &self.scrub);
+        Err(classify::refused(asked, &head, &excuse(response, asked, patience).await))
+    }
+
+    fn asked(&self, model: Option<&str>) -> Asked {
+        Asked { host: self.endpoint.host(), model: model.map(str::to_owned), scrub: self.scrub.clone() }
     }
 }
 
@@ -28,11 +125,67 @@ impl ChatProvider for OpenAiCompatible {
         &self.config.name
     }
 
-    async fn stream(&self, _: ChatRequest, _: CallContext) -> Result<ChatStream, ProviderError> {
-        Err(ProviderError::new(ErrorKind::Connect, "nothing is sent yet"))
+    async fn stream(&self, request: ChatRequest, context: CallContext) -> Result<ChatStream, ProviderError> {
+        self.ask(request, context, Mode::Stream(self.config.stream_usage)).await
+    }
+
+    async fn chat(&self, request: ChatRequest, context: CallContext) -> Result<ChatResponse, ProviderError> {
+        self.ask(request, context, Mode::Whole).await?.fold().await.map_err(|mut error| {
+            // Whatever came of the answer, nobody has seen it.
+            error.details.emitted_output = false;
+            error
+        })
     }
 
     async fn models(&self) -> Result<Vec<String>, ProviderError> {
-        Err(ProviderError::new(ErrorKind::Connect, "nothing is sent yet"))
+        let asked = self.asked(None);
+        let patience = Patience::new(self.config.timeouts, false, None);
+        let mut response = self.send(self.client.get(self.endpoint.join("models")), &asked, &patience).await?;
+        let head = transport::head(&response, &self.scrub);
+        let mut body = Vec::new();
+        while let Some(bytes) = patience
+            .wait(Stage::Flowing, &asked, response.chunk())
+            .await?
+            .map_err(|error| transport::broken(&asked, error))?
+        {
+            body.extend_from_slice(&bytes);
+            if body.len() > BODY {
+                let message = asked.says("sent a list of models larger than 32 MiB");
+                return Err(ProviderError::new(ErrorKind::Decode, message).with_retry(Retry::Never));
+            }
+        }
+        let value: Value = serde_json::from_slice(&body).unwrap_or_default();
+        if let Some(envelope) = Envelope::in_band(&value) {
+            return Err(classify::in_band(&asked, &head, &envelope, &body));
+        }
+        models(&value).ok_or_else(|| {
+            let mut error = ProviderError::new(ErrorKind::Decode, asked.says("sent no list of models"));
+            error.details.status = Some(head.status);
+            error.details.body = asked.excerpt(&body);
+            error
+        })
     }
 }
+
+/// The names in `{"data":[{"id":..}]}`, or in the same without the wrapping.
+fn models(value: &Value) -> Option<Vec<String>> {
+    let list = ["data", "models"].into_iter().find_map(|name| value.get(name)).unwrap_or(value).as_array()?;
+    let name =
+        |model: &Value| ["id", "name"].into_iter().find_map(|field| model.get(field)?.as_str().map(str::to_owned));
+    Some(list.iter().filter_map(|model| name(model).or_else(|| model.as_str().map(str::to_owned))).collect())
+}
+
+/// The body of a refusal, as far as it comes. That it broke off changes nothing about the refusal.
+async fn excuse(mut response: Response, asked: &Asked, patience: &Patience) -> Vec<u8> {
+    let mut body = Vec::new();
+    while body.len() < EXCUSE {
+        match patience.wait(Stage::Excuse, asked, response.chunk()).await {
+            Ok(Ok(Some(bytes))) => body.extend_from_slice(&bytes[..bytes.len().min(EXCUSE - body.len())]),
+            _ => break,
+        }
+    }
+    body
+}
+
+/// The most bytes that are read of a refusal.
+const EXCUSE: usize = 256 << 10;

@@ -21,12 +21,23 @@
 //! # }
 //! ```
 
+mod answer;
+mod classify;
 mod client;
+mod clock;
 mod config;
+mod dialect;
+mod endpoint;
 mod key;
+mod limits;
+mod patience;
 mod preset;
+mod request;
 #[cfg(feature = "test-util")]
 mod scripted;
+mod scrub;
+mod sse;
+mod transport;
 
 pub use bellwether_core::chat::{
     ChatEvent, ChatRequest, ChatResponse, ChatStream, FinishReason, Fold, Message, MessageRole, Part, ResponseFormat,

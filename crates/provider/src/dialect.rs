@@ -1,0 +1,272 @@
+//! Chunks and whole answers, in every dialect, as one kind of event.
+
+mod tools;
+mod usage;
+
+use std::collections::VecDeque;
+
+use bellwether_core::chat::{ChatEvent, FinishReason, Started};
+use bellwether_core::{Price, Usage};
+use serde_json::Value;
+
+use crate::classify::Envelope;
+use crate::sse::{DONE, SseEvent};
+use tools::Calls;
+
+/// Why an answer cannot be read on.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The answer ends in the middle of its JSON.
+    CutOff,
+    /// The provider sent an error instead.
+    Envelope(Box<Envelope>),
+    /// What came is not what the protocol says.
+    Garbage(&'static str),
+}
+
+/// Whether the answer goes on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Step {
+    Done,
+    More,
+}
+
+/// Reads an answer piece by piece. Every field may be absent, null or empty.
+///
+/// Invariant: `Started` goes out before any other event.
+#[derive(Debug)]
+pub(crate) struct Dialect {
+    head: Option<Started>,
+    price: Option<Price>,
+    calls: Calls,
+    usage: Usage,
+    /// The reason the provider gave, and the one that went out.
+    reason: Option<FinishReason>,
+    said: Option<FinishReason>,
+    /// At least one chunk was the model's.
+    valid: bool,
+    done: bool,
+}
+
+impl Dialect {
+    /// Begins an answer whose HTTP head is known. `turn` numbers the call within its conversation, so that tool calls
+    /// that come without an id get one that no other turn has.
+    pub(crate) fn new(head: Started, price: Option<Price>, turn: usize) -> Self {
+        Self {
+            head: Some(head),
+            price,
+            calls: Calls::new(turn),
+            usage: Usage::default(),
+            reason: None,
+            said: None,
+            valid: false,
+            done: false,
+        }
+    }
+
+    /// Takes the next event of a stream.
+    pub(crate) fn event(&mut self, event: &SseEvent, out: &mut VecDeque<ChatEvent>) -> Result<Step, Fault> {
+        if matches!(event.name.as_str(), "keepalive" | "ping") {
+            return Ok(Step::More);
+        }
+        if let Some(values) = parse(&event.data) {
+            return self.values(&event.name, values, out);
+        }
+        // Some servers separate their events by single line ends.
+        for line in event.data.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let values = parse(line).ok_or(Fault::Garbage("sent an event that is not json"))?;
+            if self.values(&event.name, values, out)? == Step::Done {
+                return Ok(Step::Done);
+            }
+        }
+        Ok(Step::More)
+    }
+
+    /// Takes an answer that came in one piece.
+    pub(crate) fn whole(&mut self, body: &[u8], out: &mut VecDeque<ChatEvent>) -> Result<(), Fault> {
+        let value = serde_json::from_slice(body).map_err(|error| match error.is_eof() {
+            true => Fault::CutOff,
+            false => Fault::Garbage("sent an answer that is not json"),
+        })?;
+        self.value("", &value, out)?;
+        if !self.valid {
+            return Err(Fault::Garbage("sent an answer without a choice in it"));
+        }
+        // What came whole is complete, also without a word about it.
+        self.done = true;
+        Ok(())
+    }
+
+    /// The stream is over: says why the model stopped. `false` if it broke off.
+    pub(crate) fn end(&mut self, out: &mut VecDeque<ChatEvent>) -> bool {
+        if self.reason.is_none() && !(self.done && self.valid) {
+            return false;
+        }
+        let reason = self.reason.clone().unwrap_or(FinishReason::Stop);
+        self.finish(reason, out);
+        true
+    }
+
+    /// Whether the model has said why it stopped.
+    pub(crate) const fn has_finished(&self) -> bool {
+        self.reason.is_some()
+    }
+
+    fn values(&mut self, name: &str, values: Vec<Value>, out: &mut VecDeque<ChatEvent>) -> Result<Step, Fault> {
+        for value in values {
+            if value == DONE {
+                self.done = true;
+                return Ok(Step::Done);
+            }
+            self.value(name, &value, out)?;
+        }
+        Ok(Step::More)
+    }
+
+    fn value(&mut self, name: &str, value: &Value, out: &mut VecDeque<ChatEvent>) -> Result<(), Fault> {
+        if let Some(envelope) = Envelope::in_band(value) {
+            return Err(Fault::Envelope(Box::new(envelope)));
+        }
+        if name == "error" {
+            return Err(Fault::Envelope(Box::new(Envelope::of_failure(value.to_string().as_bytes()))));
+        }
+        match value {
+            Value::Array(values) => values.iter().try_for_each(|value| self.value(name, value, out)),
+            Value::Null => Ok(()),
+            Value::Object(_) => {
+                self.chunk(value, out);
+                Ok(())
+            }
+            _ => Err(Fault::Garbage("sent an event that is not an object")),
+        }
+    }
+
+    fn chunk(&mut self, chunk: &Value, out: &mut VecDeque<ChatEvent>) {
+        let choices = chunk.get("choices").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        self.start(chunk, !choices.is_empty(), out);
+        // Nobody asks for more than one choice here; a second one would be mixed into the first.
+        let ours = |(at, choice): &(usize, &Value)| match choice.get("index").and_then(Value::as_u64) {
+            Some(index) => index == 0,
+            None => *at == 0,
+        };
+        for (_, choice) in choices.iter().enumerate().filter(ours) {
+            self.choice(choice, out);
+        }
+        let groq = chunk.get("x_groq").and_then(|groq| groq.get("usage"));
+        let inline = choices.first().and_then(|choice| choice.get("usage"));
+        for sent in [inline, groq, chunk.get("usage")].into_iter().flatten() {
+            if let Some(sent) = usage::read(sent) {
+                self.usage = usage::overlay(self.usage, sent);
+                let cost = self.usage.cost.or_else(|| self.price?.of(&self.usage));
+                out.push_back(ChatEvent::Usage(Usage { cost, ..self.usage }));
+            }
+        }
+    }
+
+    fn start(&mut self, chunk: &Value, has_choice: bool, out: &mut VecDeque<ChatEvent>) {
+        let named = |name| text(chunk.get(name)).map(str::to_owned);
+        let (id, model) = (named("id"), named("model"));
+        if !has_choice && id.is_none() && chunk.get("usage").is_none() {
+            return;
+        }
+        if let Some(head) = self.head.take() {
+            if let Some(id) = &id {
+                self.calls.belong_to(id);
+            }
+            out.push_back(ChatEvent::Started(Started { id, model, ..head }));
+        }
+    }
+
+    fn choice(&mut self, choice: &Value, out: &mut VecDeque<ChatEvent>) {
+        self.valid = true;
+        let said = ["delta", "message"].into_iter().find_map(|name| choice.get(name).filter(|said| said.is_object()));
+        let said = said.unwrap_or(choice);
+        self.reasoning(said, out);
+        self.content(said.get("content").or_else(|| choice.get("text")), out);
+        if let Some(refusal) = text(said.get("refusal")) {
+            out.push_back(ChatEvent::Refusal(refusal.to_owned()));
+        }
+        let calls = said.get("tool_calls").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        for (at, call) in calls.iter().enumerate() {
+            self.calls.add(call, at, out);
+        }
+        if let Some(call) = said.get("function_call").filter(|call| call.is_object()) {
+            self.calls.add_legacy(call, out);
+        }
+        if let Some(reason) = text(choice.get("finish_reason")).filter(|reason| *reason != "null") {
+            let reason = finish_reason(reason);
+            self.reason = Some(reason.clone());
+            self.finish(reason, out);
+        }
+    }
+
+    /// Both names of the reasoning may come at once and say the same.
+    fn reasoning(&mut self, said: &Value, out: &mut VecDeque<ChatEvent>) {
+        let plain = ["reasoning_content", "reasoning"].into_iter().find_map(|name| text(said.get(name)));
+        let details = || {
+            let details = said.get("reasoning_details")?.as_array()?;
+            let pieces =
+                details.iter().filter_map(|detail| text(detail.get("text")).or_else(|| text(detail.get("summary"))));
+            Some(pieces.collect::<String>()).filter(|text| !text.is_empty())
+        };
+        out.extend(plain.map(str::to_owned).or_else(details).map(ChatEvent::Reasoning));
+    }
+
+    /// Content is a string, null, one part, or an array of parts.
+    fn content(&mut self, content: Option<&Value>, out: &mut VecDeque<ChatEvent>) {
+        match content {
+            Some(Value::String(piece)) if !piece.is_empty() => out.push_back(ChatEvent::Text(piece.clone())),
+            Some(Value::Array(parts)) => parts.iter().for_each(|part| self.content(Some(part), out)),
+            Some(part @ Value::Object(_)) => {
+                let thought = match part.get("thinking") {
+                    Some(Value::Array(pieces)) => pieces.iter().filter_map(|piece| text(piece.get("text"))).collect(),
+                    thought => text(thought).unwrap_or_default().to_owned(),
+                };
+                out.extend((!thought.is_empty()).then_some(ChatEvent::Reasoning(thought)));
+                out.extend(text(part.get("refusal")).map(|piece| ChatEvent::Refusal(piece.to_owned())));
+                self.content(part.get("text").filter(|text| text.is_string()), out);
+            }
+            _ => {}
+        }
+    }
+
+    /// Says why the model stopped, again only if it became clearer.
+    fn finish(&mut self, reason: FinishReason, out: &mut VecDeque<ChatEvent>) {
+        self.calls.close(reason == FinishReason::Length, out);
+        let reason = match reason {
+            FinishReason::Stop if !self.calls.is_empty() => FinishReason::ToolCalls,
+            reason => reason,
+        };
+        out.extend(self.head.take().map(ChatEvent::Started));
+        if self.said.as_ref() != Some(&reason) {
+            self.said = Some(reason.clone());
+            out.push_back(ChatEvent::Finished(reason));
+        }
+    }
+}
+
+fn finish_reason(reason: &str) -> FinishReason {
+    match reason {
+        "content_filter" => FinishReason::ContentFilter,
+        "length" | "max_tokens" | "model_length" => FinishReason::Length,
+        "end_turn" | "eos" | "stop" | "stop_sequence" => FinishReason::Stop,
+        "function_call" | "tool_calls" | "tool_use" => FinishReason::ToolCalls,
+        other => FinishReason::Other(other.to_owned()),
+    }
+}
+
+/// The JSON of a block of data; the end mark counts as a string.
+fn parse(data: &str) -> Option<Vec<Value>> {
+    match data.trim() {
+        DONE => Some(vec![Value::from(DONE)]),
+        data => Some(vec![serde_json::from_str(data).ok()?]),
+    }
+}
+
+/// A string that says something.
+fn text(value: Option<&Value>) -> Option<&str> {
+    value?.as_str().filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests;

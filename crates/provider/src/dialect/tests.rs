@@ -1,0 +1,236 @@
+//! The odd answers on record, one by one.
+
+use std::collections::VecDeque;
+
+use bellwether_core::chat::{ChatResponse, Fold, ToolCall};
+use bellwether_core::{Usage, Usd};
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::sse::SseDecoder;
+
+fn events(chunks: &[Value]) -> Result<VecDeque<ChatEvent>, Fault> {
+    let mut dialect = Dialect::new(Started::default(), None, 1);
+    let mut out = VecDeque::new();
+    for chunk in chunks {
+        dialect.event(&SseEvent { name: String::new(), data: chunk.to_string() }, &mut out)?;
+    }
+    dialect.end(&mut out);
+    Ok(out)
+}
+
+fn fold(chunks: &[Value]) -> ChatResponse {
+    let mut fold = Fold::default();
+    events(chunks).unwrap().into_iter().for_each(|event| fold.add(event));
+    fold.finish().unwrap()
+}
+
+fn delta(delta: Value) -> Value {
+    json!({ "choices": [{ "delta": delta }] })
+}
+
+fn tools(calls: Value) -> Value {
+    delta(json!({ "tool_calls": calls }))
+}
+
+fn stop(reason: &str) -> Value {
+    json!({ "choices": [{ "delta": null, "finish_reason": reason }] })
+}
+
+fn call(id: &str, name: &str, arguments: &str) -> ToolCall {
+    ToolCall { id: id.to_owned(), name: name.to_owned(), arguments: arguments.to_owned() }
+}
+
+#[test]
+fn content_comes_as_a_string_as_null_or_as_parts() {
+    let parts = json!([{ "type": "text", "text": "b" }, { "type": "thinking", "thinking": [{ "text": "hm" }] }]);
+    let answer = fold(&[
+        json!({ "choices": [], "prompt_filter_results": [] }),
+        json!({ "choices": null }),
+        delta(json!({ "role": "assistant", "content": null })),
+        delta(json!({ "content": "a" })),
+        delta(json!({ "content": parts })),
+        json!({ "choices": [{ "delta": { "content": "c" }, "finish_reason": "" }] }),
+        json!({ "choices": [{ "text": "d", "finish_reason": "null" }] }),
+        stop("end_turn"),
+    ]);
+    assert_eq!((answer.text.as_str(), answer.reasoning.as_str(), answer.finish), ("abcd", "hm", FinishReason::Stop));
+}
+
+#[test]
+fn reasoning_under_two_names_counts_once() {
+    let answer = fold(&[
+        delta(json!({ "reasoning_content": "x", "reasoning": "x" })),
+        delta(json!({ "reasoning": "y" })),
+        delta(json!({ "reasoning_details": [{ "text": "z" }] })),
+        delta(json!({ "refusal": "no", "content": null })),
+        stop("content_filter"),
+    ]);
+    assert_eq!((answer.reasoning.as_str(), answer.refusal.as_deref()), ("xyz", Some("no")));
+    assert_eq!(answer.finish, FinishReason::ContentFilter);
+}
+
+#[test]
+fn a_tool_call_in_pieces_is_put_together_and_upgrades_the_reason() {
+    let answer = fold(&[
+        tools(json!([{ "index": 0, "id": "a", "function": { "name": "look", "arguments": "" } }])),
+        tools(json!([{ "index": 0, "id": "a", "function": { "name": "look", "arguments": "{\"x\":" } }])),
+        tools(
+            json!([{ "index": 1, "id": "b", "function": { "name": "go" } }, { "index": 0, "function": { "arguments": "1}" } }]),
+        ),
+        stop("stop"),
+    ]);
+    assert_eq!(answer.tool_calls, [call("a", "look", "{\"x\":1}"), call("b", "go", "{}")]);
+    assert_eq!(answer.finish, FinishReason::ToolCalls);
+}
+
+#[test]
+fn tool_calls_without_index_or_id_or_with_both_reused_are_kept_apart() {
+    let one = |id: &str, name: &str, arguments: Value| json!({ "id": id, "function": { "name": name, "arguments": arguments } });
+    let two = fold(&[tools(json!([one("a", "f", json!("{}")), one("b", "g", json!({ "k": 1 }))])), stop("tool_calls")]);
+    assert_eq!(two.tool_calls, [call("a", "f", "{}"), call("b", "g", "{\"k\":1}")]);
+    let reused = fold(&[
+        tools(json!([{ "index": 0, "id": "a", "function": { "name": "f", "arguments": "{\"k\":1}" } }])),
+        tools(json!([{ "index": 0, "id": "b", "function": { "name": "f", "arguments": "{\"k\":2}" } }])),
+        stop("stop"),
+    ]);
+    assert_eq!(reused.tool_calls, [call("a", "f", "{\"k\":1}"), call("b", "f", "{\"k\":2}")]);
+    let restless = fold(&[
+        tools(json!([{ "index": 0, "id": "a", "function": { "name": "f", "arguments": "{\"k\"" } }])),
+        tools(json!([{ "index": 0, "id": "b", "function": { "arguments": ":1}" } }])),
+        stop("stop"),
+    ]);
+    assert_eq!(restless.tool_calls, [call("a", "f", "{\"k\":1}")]);
+    let bare = fold(&[
+        tools(json!([{ "function": { "name": "f", "arguments": "{" } }])),
+        tools(json!([{ "function": { "arguments": "}" } }])),
+        stop("stop"),
+    ]);
+    assert_eq!(bare.tool_calls, [call("call_1_0", "f", "{}")]);
+    let legacy = fold(&[delta(json!({ "function_call": { "name": "f", "arguments": "{}" } })), stop("function_call")]);
+    assert_eq!(legacy.tool_calls, [call("call_1_0", "f", "{}")]);
+}
+
+#[test]
+fn a_name_comes_in_pieces_or_again_and_again() {
+    let name = |name: &str| tools(json!([{ "index": 0, "function": { "name": name } }]));
+    assert_eq!(fold(&[name("get_"), name("weather"), stop("stop")]).tool_calls[0].name, "get_weather");
+    assert_eq!(
+        fold(&[name("get"), name("get_weather"), name("get_weather"), stop("stop")]).tool_calls[0].name,
+        "get_weather"
+    );
+}
+
+#[test]
+fn arguments_that_were_cut_off_stay_as_they_are() {
+    let begun = tools(json!([{ "index": 0, "id": "a", "function": { "name": "f", "arguments": "{\"k" } }]));
+    let answer = fold(&[begun, stop("length")]);
+    assert_eq!((answer.finish, answer.tool_calls), (FinishReason::Length, vec![call("a", "f", "{\"k")]));
+    let empty = fold(&[tools(json!([{ "index": 0, "id": "a", "function": { "name": "f" } }])), stop("length")]);
+    assert_eq!(empty.tool_calls, [call("a", "f", "")]);
+}
+
+#[test]
+fn usage_is_read_wherever_it_stands_and_never_summed() {
+    let usage = |usage: Value| fold(&[delta(json!({ "content": "a", "usage": {} })), stop("stop"), usage]).usage;
+    let sent = usage(json!({ "choices": [], "usage": {
+        "prompt_tokens": 42, "completion_tokens": 38, "total_tokens": 80, "cost_usd": 0.0002,
+        "prompt_tokens_details": { "cached_tokens": 5 }, "completion_tokens_details": { "reasoning_tokens": 7 },
+    } }));
+    let expected = Usage {
+        input_tokens: Some(42),
+        output_tokens: Some(38),
+        cached_tokens: Some(5),
+        reasoning_tokens: Some(7),
+        cost: Some(Usd::from_nanos(200_000)),
+    };
+    assert_eq!(sent, expected);
+    let groq = usage(json!({ "x_groq": { "usage": { "prompt_tokens": 1, "completion_tokens": "2" } } }));
+    assert_eq!(groq.tokens(), 3);
+    let anthropic = usage(json!({ "usage": { "input_tokens": 3, "output_tokens": 2, "cache_read_input_tokens": 10 } }));
+    assert_eq!((anthropic.input_tokens, anthropic.cached_tokens), (Some(13), Some(10)));
+    for nothing in [json!({}), json!(null), json!({ "prompt_tokens": 0, "completion_tokens": 0 }), json!([])] {
+        assert!(usage(json!({ "usage": nothing })).is_absent());
+    }
+    let growing = fold(&[
+        json!({ "choices": [{ "delta": { "content": "a" } }], "usage": { "prompt_tokens": 9, "completion_tokens": 1 } }),
+        json!({ "choices": [{ "finish_reason": "stop", "usage": { "prompt_tokens": 9, "completion_tokens": 4 } }] }),
+        json!({ "usage": null }),
+    ]);
+    assert_eq!(growing.usage.tokens(), 13);
+}
+
+#[test]
+fn an_answer_ends_well_by_a_reason_or_by_the_mark_and_not_otherwise() {
+    let text = delta(json!({ "content": "a" }));
+    let ends = |chunks: &[&str]| {
+        let (mut dialect, mut out) = (Dialect::new(Started::default(), None, 1), VecDeque::new());
+        for chunk in chunks {
+            dialect.event(&SseEvent { name: String::new(), data: (*chunk).to_owned() }, &mut out).unwrap();
+        }
+        dialect.end(&mut out)
+    };
+    let (text, stop) = (text.to_string(), stop("stop").to_string());
+    assert!(ends(&[&text, &stop]));
+    assert!(ends(&[&text, DONE]));
+    assert!(!ends(&[&text]));
+    assert!(!ends(&[DONE]));
+    assert!(ends(&[&format!("{text}\n{stop}\n{DONE}")]), "single line ends between events");
+}
+
+#[test]
+fn a_whole_answer_gives_the_same_events_as_a_stream() {
+    let body = json!({ "id": "x", "model": "m", "choices": [{ "message": { "content": "a", "refusal": null } }] });
+    let (mut dialect, mut out) = (Dialect::new(Started::default(), None, 1), VecDeque::new());
+    dialect.whole(body.to_string().as_bytes(), &mut out).unwrap();
+    assert!(dialect.end(&mut out));
+    let started = Started { id: Some("x".to_owned()), model: Some("m".to_owned()), ..Started::default() };
+    let expected =
+        [ChatEvent::Started(started), ChatEvent::Text("a".to_owned()), ChatEvent::Finished(FinishReason::Stop)];
+    assert_eq!(out, expected);
+    for body in [json!({ "choices": [] }), json!({}), json!([]), json!(null)] {
+        assert!(matches!(dialect_of(&body), Err(Fault::Garbage(_))), "{body}");
+    }
+    assert!(matches!(dialect_of(&json!({ "error": { "code": 500 } })), Err(Fault::Envelope(_))));
+}
+
+fn dialect_of(body: &Value) -> Result<(), Fault> {
+    Dialect::new(Started::default(), None, 1).whole(body.to_string().as_bytes(), &mut VecDeque::new())
+}
+
+proptest! {
+    #[test]
+    fn no_stream_makes_it_panic_and_calls_are_numbered_in_order(
+        pieces in proptest::collection::vec(
+            (proptest::option::of(0u64..4), proptest::option::of("[ab]?"), proptest::option::of("[fg]?"), "\\PC{0,3}"), 0..12,
+        ),
+    ) {
+        let chunks: Vec<_> = pieces
+            .into_iter()
+            .map(|(index, id, name, arguments)| {
+                tools(json!([{ "index": index, "id": id, "function": { "name": name, "arguments": arguments } }]))
+            })
+            .chain([stop("stop")])
+            .collect();
+        let mut next = 0;
+        for event in events(&chunks).unwrap() {
+            if let ChatEvent::ToolCall { index, id, .. } = event {
+                prop_assert_eq!(id.is_some(), index == next);
+                next += usize::from(id.is_some());
+                prop_assert!(index < next);
+            }
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(text in "(data: ?(\\[DONE\\]|\\{\"choices\":\\[?\\{?\"?\\PC{0,9}\"?\\}?\\]?\\}|\\PC{0,9})\n\n?){0,8}") {
+        let (mut decoder, mut found) = (SseDecoder::new(1_024), VecDeque::new());
+        let mut dialect = Dialect::new(Started::default(), None, 1);
+        prop_assert!(decoder.feed(text.as_bytes(), &mut found).is_ok());
+        decoder.finish(&mut found);
+        for event in found {
+            let _ = dialect.event(&event, &mut VecDeque::new());
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Connections: how they are made, and how they fail.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_core::error::Phase;
+use bellwether_core::{ErrorKind, ProviderError};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Response, redirect, retry};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_platform_verifier::Verifier;
+
+use crate::classify::{Asked, Head, clip};
+use crate::clock;
+use crate::config::{ConfigError, ProviderConfig, ProxyChoice};
+use crate::endpoint::Endpoint;
+use crate::limits;
+use crate::scrub::Scrub;
+
+/// A connection pool for one endpoint.
+pub(crate) fn client(config: &ProviderConfig, endpoint: &Endpoint) -> Result<Client, ConfigError> {
+    let mut builder = Client::builder()
+        .tls_backend_preconfigured(tls(endpoint)?)
+        .default_headers(headers(config)?)
+        .user_agent(concat!("bellwether/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(config.timeouts.connect)
+        .pool_max_idle_per_host(config.pool_size)
+        // A redirect would carry the conversation, and perhaps the key, to another host.
+        .redirect(redirect::Policy::none())
+        .referer(false)
+        // There is one retry layer, and it is not this one.
+        .retry(retry::never());
+    if config.proxy == ProxyChoice::None || endpoint.is_loopback() {
+        builder = builder.no_proxy();
+    }
+    builder.build().map_err(|error| ConfigError::Client { why: "could not be built", source: error.into() })
+}
+
+/// The secrets that a provider may echo.
+pub(crate) fn scrub(config: &ProviderConfig) -> Scrub {
+    // Short values, such as a version, are no secrets, and hiding them would make holes into every message.
+    let headers = config.headers.values().map(|value| value.trim()).filter(|value| value.len() >= 12);
+    Scrub::new(config.key.iter().map(|key| key.expose()).chain(headers))
+}
+
+fn tls(endpoint: &Endpoint) -> Result<ClientConfig, ConfigError> {
+    let failed = |source: rustls::Error| ConfigError::Client { why: "has no usable encryption", source: source.into() };
+    // The provider is passed in, not installed for the process: that choice is the application's.
+    let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(failed)?;
+    // A plain endpoint must work on machines without any root certificate.
+    let builder = if endpoint.is_https() {
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(Verifier::new(provider).map_err(failed)?))
+    } else {
+        builder.with_root_certificates(RootCertStore::empty())
+    };
+    Ok(builder.with_no_client_auth())
+}
+
+/// The headers of every request.
+fn headers(config: &ProviderConfig) -> Result<HeaderMap, ConfigError> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &config.headers {
+        let bad = |why| ConfigError::BadHeader { name: name.escape_debug().to_string(), why };
+        let parsed = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| bad("is not a header's name"))?;
+        if OURS.contains(&parsed.as_str()) || (parsed == AUTHORIZATION && config.key.is_some()) {
+            return Err(bad("is set by the client itself; leave it out"));
+        }
+        headers.insert(
+            parsed,
+            sensitive(value).ok_or_else(|| bad("has a value with a line break or a control character"))?,
+        );
+    }
+    if let Some(organisation) = &config.organisation {
+        let bad = || ConfigError::BadHeader { name: "OpenAI-Organization".to_owned(), why: "needs a plain identifier" };
+        headers.insert("openai-organization", sensitive(organisation).ok_or_else(bad)?);
+    }
+    if let Some(key) = &config.key {
+        let bearer = sensitive(&format!("Bearer {}", key.expose())).expect("a key is made of visible ASCII");
+        headers.insert(AUTHORIZATION, bearer);
+    }
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+    Ok(headers)
+}
+
+fn sensitive(value: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(value.trim()).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// What the head of an answer says.
+pub(crate) fn head(response: &Response, scrub: &Scrub) -> Head {
+    let headers = response.headers();
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let id = ["x-request-id", "request-id"].into_iter().find_map(text);
+    Head {
+        status: response.status().as_u16(),
+        request_id: id.map(|id| clip(&scrub.apply(id), 120).to_owned()),
+        limits: limits::from_headers(headers, clock::wall()),
+        should_retry: text("x-should-retry").and_then(|answer| answer.parse().ok()),
+    }
+}
+
+/// A request that got no answer.
+pub(crate) fn unsent(asked: &Asked, endpoint: &Endpoint, connect: Duration, error: reqwest::Error) -> ProviderError {
+    let error = error.without_url();
+    let address = endpoint.address();
+    let failure = if error.is_connect() && error.is_timeout() {
+        let kind = ErrorKind::Timeout(Phase::Connect);
+        ProviderError::new(kind, format!("could not connect to {address} within {connect:?}"))
+    } else if error.is_connect() {
+        ProviderError::new(ErrorKind::Connect, format!("could not connect to {address}: {}", why(asked, &error)))
+    } else if error.is_builder() {
+        ProviderError::new(ErrorKind::InvalidRequest, format!("could not write the request: {}", why(asked, &error)))
+    } else {
+        let message = format!("{address} broke the connection before it answered: {}", why(asked, &error));
+        let mut failure = ProviderError::new(ErrorKind::Connect, message);
+        failure.details.may_have_executed = true;
+        failure
+    };
+    failure.caused_by(error)
+}
+
+/// An answer whose connection broke.
+pub(crate) fn broken(asked: &Asked, error: reqwest::Error) -> ProviderError {
+    let error = error.without_url();
+    let message = format!("{}: {}", asked.says("broke the connection in the middle of its answer"), why(asked, &error));
+    let mut failure = ProviderError::new(ErrorKind::Truncated, message);
+    failure.details.may_have_executed = true;
+    failure.caused_by(error)
+}
+
+/// The innermost cause, which is the one that says something.
+fn why(asked: &Asked, error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    clip(&asked.scrub.apply(&cause.to_string()), 200).to_owned()
+}
+
+/// Headers that the client sets itself.
+const OURS: [&str; 7] =
+    ["accept", "connection", "content-length", "content-type", "host", "openai-organization", "transfer-encoding"];
