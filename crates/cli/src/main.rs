@@ -1,2 +1,55 @@
-//! -
-fn main() {}
+//! The command line of Bellwether: arguments and a team file become parts, parts become a run.
+//!
+//! - [`args`], [`command`]: what can be asked, and what then happens.
+//! - [`team_file`], [`parts`]: from `team.toml` to a team that can run.
+//! - [`session`], [`live`], [`summary`]: one run, and what is shown of it.
+//! - [`exit`], [`terminal`]: how the program ends, and how it writes.
+
+mod args;
+mod command;
+mod exit;
+mod live;
+mod parts;
+mod session;
+mod summary;
+mod team_file;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+use crate::exit::{Exit, Failure};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Cli { command } = Cli::parse();
+    let json = match &command {
+        Command::Demo(args) => args.view.json,
+        Command::Run(args) => args.view.json,
+        Command::Simulate(args) => args.json,
+        Command::Check(args) => args.json,
+        Command::Init(_) => false,
+    };
+    match obey(command).await {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            terminal::note(&format!("error: {}", terminal::plain(&failure.to_string(), true)));
+            if json {
+                terminal::out(&format!("{}\n", failure.json()));
+            }
+            failure.exit.into()
+        }
+    }
+}
+
+async fn obey(command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Demo(args) => command::demo::run(&args).await,
+        Command::Run(args) => command::run::run(args).await,
+        Command::Simulate(args) => command::simulate::run(*args).await,
+        Command::Check(args) => command::check::run(&args).await,
+        Command::Init(args) => command::init::run(&args),
+    }
+}

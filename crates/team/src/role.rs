@@ -30,7 +30,9 @@ pub struct Role {
 }
 
 impl Role {
-    fn new(kind: RoleKind, name: impl Into<Arc<str>>, prompt: impl Into<Arc<str>>, tiers: Vec<Tier>) -> Self {
+    /// A role of any kind, with its ladder of tiers, the cheapest first.
+    #[must_use]
+    pub fn new(kind: RoleKind, name: impl Into<Arc<str>>, prompt: impl Into<Arc<str>>, tiers: Vec<Tier>) -> Self {
         Self {
             name: name.into(),
             kind,
@@ -72,6 +74,18 @@ pub enum RoleKind {
     Reviewer,
     /// Works on subtasks.
     Worker,
+}
+
+impl RoleKind {
+    /// The kind in lower case, as files name it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Planner => "planner",
+            Self::Reviewer => "reviewer",
+            Self::Worker => "worker",
+        }
+    }
 }
 
 /// A model a role may use, and who serves it.

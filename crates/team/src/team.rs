@@ -86,8 +86,19 @@ impl Team {
         &self.name
     }
 
+    /// Its roles, in the order in which they were added.
+    pub fn roles(&self) -> impl Iterator<Item = &Role> {
+        self.roles.iter().map(|role| &**role)
+    }
+
+    /// Its rules.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     pub(crate) fn workers(&self) -> Vec<&Role> {
-        self.roles.iter().map(|role| &**role).filter(|role| role.kind == RoleKind::Worker).collect()
+        self.roles().filter(|role| role.kind == RoleKind::Worker).collect()
     }
 
     pub(crate) fn role(&self, kind: RoleKind) -> Option<&Arc<Role>> {

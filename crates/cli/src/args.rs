@@ -1,0 +1,211 @@
+//! The command line.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bellwether_sim::Burst;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::exit;
+
+/// Runs teams of LLM agents on one shared quota.
+#[derive(Debug, Parser)]
+#[command(name = "bellwether", version, about, after_help = exit::TABLE, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Plans, implements and reviews a task against the built-in simulator: no key, no network.
+    Demo(Demo),
+    /// Lets a team work on a task.
+    #[command(after_help = exit::TABLE)]
+    Run(Run),
+    /// Serves a simulated, OpenAI-compatible provider to test agents against.
+    Simulate(Box<Simulate>),
+    /// Checks a team file and shows what it amounts to.
+    Check(Check),
+    /// Writes a commented team file to begin with.
+    Init(Init),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// The task.
+    #[arg(default_value = "Implementiere einen async HTTP-Client mit Retry-Logik")]
+    pub(crate) task: String,
+    /// Decides what the simulated models say, and how fast.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// How many subtasks the simulated planner makes.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) tasks: u8,
+    #[command(flatten)]
+    pub(crate) view: View,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The team file.
+    pub(crate) team: PathBuf,
+    /// The task; `-` reads it from standard input.
+    pub(crate) task: String,
+    /// Asks this endpoint instead of the one in the team file, for all its providers.
+    #[arg(long, value_name = "URL")]
+    pub(crate) base_url: Option<String>,
+    /// The most agents at work at once, instead of the team file's.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_parallel: Option<u32>,
+    /// Ends the run after this time, such as 90s or 10m, with what there is.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) deadline: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) view: View,
+}
+
+/// What is shown of a run, and where.
+#[derive(Debug, Args)]
+pub(crate) struct View {
+    /// Prints one JSON object instead of the summary.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Writes the work of all tasks into this file, as Markdown.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// How to show what goes on, on standard error.
+    #[arg(long, value_enum, default_value_t = Progress::Auto)]
+    pub(crate) progress: Progress,
+    /// Serves Prometheus metrics at this address while the run is on: a port on this machine, or IP:PORT.
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    pub(crate) metrics: Option<SocketAddr>,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Progress {
+    /// Live on a terminal, otherwise not at all.
+    Auto,
+    /// A line per task, redrawn.
+    Live,
+    /// Not at all.
+    None,
+    /// A line per change.
+    Plain,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Simulate {
+    /// The scenario file; flags change what it says.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) scenario: Option<PathBuf>,
+    /// Where to listen: a port on this machine (0 picks a free one), or IP:PORT.
+    #[arg(long, value_name = "ADDR", default_value = "8089", value_parser = address)]
+    pub(crate) listen: SocketAddr,
+    /// Decides every draw.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Requests per minute.
+    #[arg(long, value_name = "N")]
+    pub(crate) rpm: Option<std::num::NonZeroU32>,
+    /// Tokens per minute.
+    #[arg(long, value_name = "N")]
+    pub(crate) tpm: Option<std::num::NonZeroU32>,
+    /// Requests under way at once.
+    #[arg(long, value_name = "N")]
+    pub(crate) concurrency: Option<std::num::NonZeroU32>,
+    /// The share of requests answered with 503, from 0 to 1.
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub(crate) error_503: Option<f64>,
+    /// The share of requests whose connection breaks, from 0 to 1.
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub(crate) reset: Option<f64>,
+    /// Answers COUNT requests after the first AFTER ones with 429; RETRY is what Retry-After says, such as 2s.
+    #[arg(long, value_name = "AFTER:COUNT[:RETRY]", value_parser = burst)]
+    pub(crate) burst: Vec<Burst>,
+    /// Time until the first token, such as 200ms.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) first_token: Option<Duration>,
+    /// Time for every output token, such as 5ms.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) per_token: Option<Duration>,
+    /// How many subtasks the simulated planner makes.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) plan_tasks: Option<u8>,
+    /// The environment variable with the key that calls must carry; without it everybody is let in.
+    #[arg(long, value_name = "VARIABLE")]
+    pub(crate) api_key_env: Option<String>,
+    /// Prints the address as one JSON object, and the statistics as another at the end.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The team file.
+    pub(crate) team: PathBuf,
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// The file to write.
+    #[arg(default_value = "team.toml")]
+    pub(crate) file: PathBuf,
+    /// Overwrites the file if it is there already.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// `9000`, `:9000` or `127.0.0.1:9000`. Other machines are reached only by an address that is written out.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(port) = text.trim_start_matches(':').parse() {
+        return Ok((IpAddr::V4(Ipv4Addr::LOCALHOST), port).into());
+    }
+    text.parse().map_err(|_| "write a port, such as 9000, or an address, such as 127.0.0.1:9000".to_owned())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| "write a number from 0 to 1".to_owned())
+}
+
+fn burst(text: &str) -> Result<Burst, String> {
+    let mut parts = text.splitn(3, ':');
+    let mut number = || parts.next()?.parse().ok();
+    let (after, count) =
+        number().zip(number()).ok_or_else(|| "write AFTER:COUNT, such as 5:3, or 5:3:2s".to_owned())?;
+    let retry_after = parts.next().map(humantime::parse_duration).transpose().map_err(|error| error.to_string())?;
+    Ok(Burst::Requests { after, count, retry_after })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_address_without_a_host_stays_on_this_machine() {
+        assert_eq!(address("9000"), address("127.0.0.1:9000"));
+        assert_eq!(address(":9000"), address("127.0.0.1:9000"));
+        assert_eq!(address("0.0.0.0:1").unwrap().to_string(), "0.0.0.0:1");
+        assert!(address("nonsense").is_err() && address("70000").is_err());
+    }
+
+    #[test]
+    fn a_burst_is_written_in_two_or_three_parts() {
+        let two = Duration::from_secs(2);
+        assert_eq!(burst("5:3:2s"), Ok(Burst::Requests { after: 5, count: 3, retry_after: Some(two) }));
+        assert_eq!(burst("0:1"), Ok(Burst::Requests { after: 0, count: 1, retry_after: None }));
+        assert!(burst("5").is_err() && burst("a:b").is_err() && burst("1:2:x").is_err());
+    }
+}

@@ -1,0 +1,10 @@
+//! The commands, one room each.
+
+pub(crate) mod check;
+pub(crate) mod demo;
+pub(crate) mod init;
+pub(crate) mod run;
+pub(crate) mod simulate;
+
+/// The team file that `init` writes and `demo` runs.
+pub(crate) const FEATURE_TEAM: &str = include_str!("../../../examples/teams/feature.toml");

@@ -1,0 +1,97 @@
+//! `bellwether check`: reads a team file, puts the team together, and shows what it amounts to.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use bellwether_core::Observer;
+use serde_json::{Value, json};
+
+use crate::args::Check;
+use crate::exit::{Exit, Failure};
+use crate::parts::{self, KeyState, Keys, Overrides};
+use crate::team_file::TeamFile;
+use crate::terminal::{note, out};
+
+pub(crate) async fn run(args: &Check) -> Result<Exit, Failure> {
+    let file = TeamFile::read(&args.team).map_err(Failure::usage)?;
+    let observer: Arc<dyn Observer> = Arc::new(());
+    let parts = parts::build(&file, &Overrides::default(), Keys::Optional, &observer)?;
+    let mut providers = Vec::new();
+    let mut missing = Vec::new();
+    for (name, raw) in &file.raw.provider.0 {
+        let (config, key) = parts::provider_config(&file, name, raw, None)?;
+        let key = match key {
+            KeyState::Missing(variable) => {
+                let shown = format!("missing: set {variable}");
+                missing.push(variable);
+                shown
+            }
+            KeyState::NotNeeded => "not needed".to_owned(),
+            KeyState::Set(variable) => format!("in {variable}"),
+        };
+        providers.push(json!({ "name": name, "base_url": config.base_url, "key": key }));
+    }
+    for dispatch in &parts.dispatches {
+        dispatch.shutdown().await;
+    }
+    let shown = json!({
+        "team": parts.team.name(),
+        "providers": providers,
+        "roles": parts.team.roles().map(|role| json!({
+            "name": *role.name,
+            "kind": role.kind.as_str(),
+            "models": role.tiers.iter().map(|tier| &*tier.model).collect::<Vec<_>>(),
+            "instances": role.instances,
+            "timeout": humantime::format_duration(role.timeout).to_string(),
+            "max_output_tokens": role.max_output_tokens,
+            "history_tokens": role.history_tokens,
+        })).collect::<Vec<_>>(),
+        "settings": settings(&parts.team),
+    });
+    out(&if args.json { format!("{shown}\n") } else { text(&shown) });
+    for variable in missing {
+        note(&format!("warning: the file is right, but {variable} is not set here: `bellwether run` needs it"));
+    }
+    Ok(Exit::Done)
+}
+
+fn settings(team: &bellwether_team::Team) -> Value {
+    let settings = team.settings();
+    json!({
+        "class": settings.class.as_str(),
+        "max_parallel": settings.max_parallel,
+        "max_tasks": settings.max_tasks,
+        "max_attempts": settings.max_attempts,
+        "max_rounds": settings.max_rounds,
+        "threshold": settings.threshold,
+        "deadline": settings.deadline.map(|deadline| humantime::format_duration(deadline).to_string()),
+        "grace": humantime::format_duration(settings.grace).to_string(),
+    })
+}
+
+/// The same for people: a line per provider, role and setting.
+fn text(shown: &Value) -> String {
+    let mut text = format!("team {}: understood\n", shown["team"].as_str().unwrap_or_default());
+    for section in ["providers", "roles"] {
+        let _ = writeln!(text, "\n{section}");
+        for entry in shown[section].as_array().into_iter().flatten() {
+            let fields = entry.as_object().into_iter().flatten().filter(|(key, _)| *key != "name");
+            let fields: Vec<String> = fields.map(|(key, value)| format!("{key} {}", bare(value))).collect();
+            let _ = writeln!(text, "  {:<10} {}", bare(&entry["name"]), fields.join(", "));
+        }
+    }
+    text.push_str("\nsettings\n");
+    for (key, value) in shown["settings"].as_object().into_iter().flatten() {
+        let _ = writeln!(text, "  {key:<14} {}", bare(value));
+    }
+    text
+}
+
+fn bare(value: &Value) -> String {
+    match value {
+        Value::Null => "none".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(bare).collect::<Vec<_>>().join(" > "),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,135 @@
+//! How the program ends: exit codes, and failures that say what to do.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use bellwether_core::ErrorKind;
+use bellwether_team::{RunOutcome, RunReport};
+use serde_json::json;
+
+/// How the program ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Exit {
+    /// It did what it was asked.
+    Done = 0,
+    /// The command line, the team file or the environment is wrong.
+    Usage = 2,
+    /// Some tasks came to nothing.
+    Partial = 3,
+    /// Nothing usable came of it.
+    Failed = 4,
+    /// The deadline came.
+    Deadline = 6,
+    /// The provider cannot be reached.
+    Unreachable = 69,
+    /// A file or a socket failed.
+    Io = 74,
+    /// The provider refused the key.
+    Auth = 77,
+    /// It was stopped.
+    Cancelled = 130,
+}
+
+/// The exit codes, as `--help` shows them.
+pub(crate) const TABLE: &str = "\
+Exit codes:
+    0  done; tasks found wanting after the last revision are named in the summary
+    2  the command line, the team file or the environment is wrong
+    3  some tasks came to nothing
+    4  nothing usable came of the run
+    6  the deadline came
+   69  the provider cannot be reached
+   74  a file or a socket failed
+   77  the provider refused the key
+  130  stopped by Ctrl-C or SIGTERM";
+
+impl Exit {
+    /// How a run's end is told to the shell.
+    pub(crate) fn of(report: &RunReport) -> Self {
+        match report.outcome {
+            RunOutcome::Succeeded | RunOutcome::SucceededWithDefects => Self::Done,
+            RunOutcome::Cancelled => Self::Cancelled,
+            RunOutcome::DeadlineExceeded => Self::Deadline,
+            RunOutcome::Partial => Self::Partial,
+            _ => match decisive(report) {
+                Some(ErrorKind::Auth | ErrorKind::PermissionDenied) => Self::Auth,
+                Some(ErrorKind::Connect) => Self::Unreachable,
+                _ => Self::Failed,
+            },
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// The provider's failure that decided a run: the one that ended it, or else the first task's.
+pub(crate) fn decisive(report: &RunReport) -> Option<ErrorKind> {
+    let of_tasks = report.tasks.iter().filter_map(|task| task.error.as_ref());
+    report.error.iter().chain(of_tasks).find_map(|failure| failure.provider)
+}
+
+/// What to do about a provider's failure.
+pub(crate) const fn remedy(kind: ErrorKind) -> Option<&'static str> {
+    match kind {
+        ErrorKind::Auth => Some("check the key: it is missing, mistyped, expired, or belongs to another provider"),
+        ErrorKind::Connect => Some("check the base URL, the network, and whether the server is running"),
+        ErrorKind::ContentFiltered => Some("reword the request: the provider's filter rejects it"),
+        ErrorKind::ContextLength => Some("use a model with a larger window, or shorten the prompts"),
+        ErrorKind::DeadlineExceeded => Some("allow more time, or raise the concurrency"),
+        ErrorKind::NotFound => Some("check the base URL and the model's id: the provider does not know one of them"),
+        ErrorKind::PermissionDenied => Some("use a key that may use this model, or another model"),
+        ErrorKind::QuotaExhausted => Some("add credit or raise the limit in the provider's console"),
+        ErrorKind::RateLimited => Some("lower the concurrency, or wait: the provider keeps asking us to slow down"),
+        ErrorKind::Timeout(_) => Some("raise the timeouts in [provider.*], or use a faster model"),
+        _ => None,
+    }
+}
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// The exit code.
+    pub(crate) exit: Exit,
+    message: String,
+    remedy: Option<String>,
+}
+
+impl Failure {
+    pub(crate) const fn new(exit: Exit, message: String) -> Self {
+        Self { exit, message, remedy: None }
+    }
+
+    pub(crate) fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// A mistake in the command line, the team file or the environment.
+    pub(crate) fn usage(message: impl fmt::Display) -> Self {
+        Self::new(Exit::Usage, message.to_string())
+    }
+
+    /// A file or a socket that failed.
+    pub(crate) fn io(what: impl fmt::Display, error: &std::io::Error) -> Self {
+        Self::new(Exit::Io, format!("{what}: {error}"))
+    }
+
+    /// One JSON object for machines.
+    pub(crate) fn json(&self) -> String {
+        json!({ "error": { "message": self.message, "remedy": self.remedy, "exit_code": self.exit as u8 } }).to_string()
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if let Some(remedy) = &self.remedy {
+            write!(f, "\n  try: {remedy}")?;
+        }
+        Ok(())
+    }
+}

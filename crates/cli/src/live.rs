@@ -1,0 +1,228 @@
+//! What goes on, on standard error: a line per task that is redrawn, or a line per change.
+
+use std::collections::HashMap;
+use std::io::{self, IsTerminal};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bellwether_core::{Fact, Observer, RunId, TaskId, TaskState, Usage};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use tokio::time::Instant;
+
+use crate::args::Progress;
+use crate::terminal::{cut, note, plain};
+
+const TICK: Duration = Duration::from_millis(120);
+const TITLE_WIDTH: usize = 48;
+
+/// Hears facts and shows them.
+#[derive(Debug)]
+pub(crate) struct Live {
+    began: Instant,
+    mode: Mode,
+    view: Mutex<View>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Mode {
+    Bars,
+    Lines,
+    Silent,
+}
+
+#[derive(Debug)]
+struct View {
+    bars: MultiProgress,
+    lines: HashMap<Option<TaskId>, Line>,
+}
+
+/// What is shown of a task, or of the planning.
+#[derive(Debug)]
+struct Line {
+    bar: ProgressBar,
+    title: String,
+    role: String,
+    state: &'static str,
+    waiting: Option<&'static str>,
+    usage: Usage,
+    began: Option<Instant>,
+    ended: Option<Instant>,
+}
+
+impl Live {
+    pub(crate) fn new(progress: Progress) -> Self {
+        let mode = match progress {
+            Progress::Auto if io::stderr().is_terminal() => Mode::Bars,
+            Progress::Live => Mode::Bars,
+            Progress::Plain => Mode::Lines,
+            Progress::Auto | Progress::None => Mode::Silent,
+        };
+        let view = View { bars: MultiProgress::new(), lines: HashMap::new() };
+        Self { began: Instant::now(), mode, view: Mutex::new(view) }
+    }
+
+    /// Says something without disturbing the lines.
+    pub(crate) fn say(&self, text: &str) {
+        match self.mode {
+            Mode::Bars => self.with(|view| view.bars.suspend(|| note(text))),
+            Mode::Lines | Mode::Silent => note(text),
+        }
+    }
+
+    /// Leaves the lines as they are.
+    pub(crate) fn end(&self) {
+        self.with(|view| view.lines.values().for_each(|line| line.bar.abandon()));
+    }
+
+    fn with<T>(&self, show: impl FnOnce(&mut View) -> T) -> T {
+        show(&mut self.view.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A line per change.
+    fn change(&self, who: &str, what: &str) {
+        if self.mode == Mode::Lines {
+            note(&format!("{:8.2}s  {who:<18} {what}", self.began.elapsed().as_secs_f64()));
+        }
+    }
+
+    /// Changes what is shown of a task, or of the planning.
+    fn update(&self, task: Option<&TaskId>, change: impl FnOnce(&mut Line)) {
+        if self.mode == Mode::Bars {
+            self.with(|view| {
+                if let Some(line) = view.lines.get_mut(&task.cloned()) {
+                    change(line);
+                    line.draw();
+                }
+            });
+        }
+    }
+
+    fn add(&self, task: Option<TaskId>, title: &str, role: &str) {
+        if self.mode == Mode::Bars {
+            self.with(|view| {
+                let bar = view.bars.add(ProgressBar::new_spinner());
+                bar.enable_steady_tick(TICK);
+                let line = Line::new(bar, title, role);
+                line.draw();
+                view.lines.insert(task, line);
+            });
+        }
+    }
+
+    fn began(&self, run: &RunId, team: &str) {
+        if self.mode != Mode::Silent {
+            self.say(&format!("run {run} of team {}", plain(team, false)));
+        }
+        self.add(None, "plan", "");
+    }
+
+    fn planned(&self, tasks: &[(TaskId, std::sync::Arc<str>)], degraded: bool) {
+        let how = if degraded { " (no plan could be read: one task for everything)" } else { "" };
+        self.change("plan", &format!("{} tasks{how}", tasks.len()));
+        self.update(None, |line| line.rest("planned"));
+        for (task, title) in tasks {
+            self.change(task.as_str(), &plain(title, false));
+            self.add(Some(task.clone()), &format!("{task} {}", plain(title, false)), "");
+        }
+    }
+
+    fn moved(&self, task: &TaskId, role: &str, to: TaskState, round: u32) {
+        let round = if round > 0 { format!(" (revision {round})") } else { String::new() };
+        if to != TaskState::Pending {
+            self.change(&format!("{task} {}", plain(role, false)), &format!("{}{round}", to.as_str()));
+        }
+        self.update(Some(task), |line| {
+            line.role = plain(role, false);
+            line.state = to.as_str();
+            line.waiting = None;
+            if to == TaskState::Running {
+                line.began.get_or_insert_with(Instant::now);
+            }
+            if to.is_final() {
+                line.rest(to.as_str());
+            }
+        });
+    }
+}
+
+impl Observer for Live {
+    fn observe(&self, fact: &Fact) {
+        if self.mode == Mode::Silent {
+            return;
+        }
+        match fact {
+            Fact::RunStarted { run, team } => self.began(run, team),
+            Fact::PlanAccepted { tasks, degraded, .. } => self.planned(tasks, *degraded),
+            Fact::PlanRejected { reason, .. } => self.change("plan", &format!("not usable: {}", plain(reason, false))),
+            Fact::TaskMoved { task, role, to, round, .. } => self.moved(task, role, *to, *round),
+            Fact::TaskReviewed { task, score, accepted, .. } => {
+                let verdict = if *accepted { "accepted" } else { "wanting" };
+                self.change(task.as_str(), &format!("score {score:.2}, {verdict}"));
+            }
+            Fact::CallQueued { call } => {
+                self.update(call.context.task.as_ref(), |line| {
+                    line.began.get_or_insert_with(Instant::now);
+                    line.waiting = Some("waits for its turn");
+                });
+            }
+            Fact::CallAdmitted { call, .. } => self.update(call.context.task.as_ref(), |line| line.waiting = None),
+            Fact::CallCompleted { call, usage, .. } => {
+                self.update(call.context.task.as_ref(), |line| line.usage += *usage);
+            }
+            Fact::CallRetried { call, kind, delay } => {
+                let who = call.context.task.as_ref().map_or("plan", TaskId::as_str);
+                let when = format!("{:.1}s", delay.as_secs_f64());
+                self.change(who, &format!("{} failed: {}; again in {when}", call.context.phase, kind.as_str()));
+                self.update(call.context.task.as_ref(), |line| line.waiting = Some("will be sent again"));
+            }
+            Fact::CallThrottled { call, retry_after } => {
+                let pause = retry_after.map_or_else(|| "a while".to_owned(), |d| format!("{:.1}s", d.as_secs_f64()));
+                self.change(&call.provider, &format!("asks everybody to stay away for {pause}"));
+            }
+            _ => {}
+        }
+    }
+}
+
+// === impl Line ===
+
+impl Line {
+    fn new(bar: ProgressBar, title: &str, role: &str) -> Self {
+        let style =
+            ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+        bar.set_style(style);
+        Self {
+            bar,
+            title: cut(title, TITLE_WIDTH),
+            role: role.to_owned(),
+            state: "pending",
+            waiting: None,
+            usage: Usage::default(),
+            began: None,
+            ended: None,
+        }
+    }
+
+    /// Comes to rest.
+    fn rest(&mut self, state: &'static str) {
+        self.state = state;
+        self.waiting = None;
+        self.ended = Some(Instant::now());
+        self.draw();
+        self.bar.abandon();
+    }
+
+    fn draw(&self) {
+        let until = self.ended.unwrap_or_else(Instant::now);
+        let elapsed = self.began.map_or(Duration::ZERO, |began| until - began);
+        let cost = self.usage.cost.map_or_else(String::new, |cost| cost.to_string());
+        self.bar.set_message(format!(
+            "{:<TITLE_WIDTH$} {:<10} {:<18} {:>6.1}s {:>6} tok {cost:>9}",
+            self.title,
+            cut(&self.role, 10),
+            self.waiting.unwrap_or(self.state),
+            elapsed.as_secs_f64(),
+            self.usage.tokens(),
+        ));
+    }
+}

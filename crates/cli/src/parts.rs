@@ -1,0 +1,318 @@
+//! From a team file to a team that can run: the one place that names concrete parts.
+
+use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_core::{ChatProvider, Class, Observer, Price};
+use bellwether_dispatch::{Dispatch, Fifo, PermitPool, RetryPolicy};
+use bellwether_provider::{ApiKey, ConfigError, MaxTokensField, OpenAiCompatible, Preset, ProviderConfig, StreamUsage};
+use bellwether_team::{OnInvalidPlan, Role, RoleKind, Settings, Team, Tier};
+
+use crate::exit::Failure;
+use crate::team_file::TeamFile;
+use crate::team_file::raw::{
+    Count, RawClass, RawKind, RawMaxTokensField, RawModel, RawOnInvalid, RawPrompt, RawProvider, RawRole, Span,
+};
+
+/// How many calls may wait for their turn.
+const QUEUE_CAPACITY: usize = 10_000;
+/// How many calls may be in flight if the team file does not say.
+const DEFAULT_CONCURRENCY: usize = 8;
+
+/// What the command line says instead of the team file.
+#[derive(Debug, Default)]
+pub(crate) struct Overrides {
+    /// The endpoint of every provider.
+    pub(crate) base_url: Option<String>,
+    /// The most agents at work at once.
+    pub(crate) max_parallel: Option<u32>,
+    /// The most time a run may take.
+    pub(crate) deadline: Option<Duration>,
+}
+
+/// A team and what it stands on.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    /// The team.
+    pub(crate) team: Team,
+    /// Its providers, each behind its queue and limiter; to be shut down after the run.
+    pub(crate) dispatches: Vec<Arc<Dispatch>>,
+}
+
+/// Whether a team can do without the keys it needs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Keys {
+    /// It will not be asked to run.
+    Optional,
+    /// It is about to run.
+    Required,
+}
+
+/// Puts the parts together. Needs a runtime.
+pub(crate) fn build(
+    file: &TeamFile,
+    overrides: &Overrides,
+    keys: Keys,
+    observer: &Arc<dyn Observer>,
+) -> Result<Parts, Failure> {
+    let mut dispatches = HashMap::new();
+    for (name, raw) in &file.raw.provider.0 {
+        // A provider that no model uses needs no key.
+        if file.raw.models.0.iter().any(|(_, model)| model.provider.get_ref() == name) {
+            let provider = provider(file, name, raw, overrides, keys)?;
+            dispatches.insert(name.as_str(), dispatch(file, raw, provider, observer));
+        }
+    }
+    let settings = settings(file, overrides);
+    let mut builder = Team::builder(file.raw.team.name.as_str()).settings(settings).observer(Arc::clone(observer));
+    for (name, raw) in &file.raw.roles.0 {
+        builder = builder.role(role(file, name, raw, &dispatches)?);
+    }
+    let team = builder.build().map_err(|error| Failure::usage(file.mistake(None, error.to_string())))?;
+    Ok(Parts { team, dispatches: dispatches.into_values().collect() })
+}
+
+/// What a provider needs to be asked, and whether its key is there.
+pub(crate) fn provider_config(
+    file: &TeamFile,
+    name: &str,
+    raw: &RawProvider,
+    base_url: Option<&str>,
+) -> Result<(ProviderConfig, KeyState), Failure> {
+    let preset = match &raw.kind {
+        None => Preset::default(),
+        Some(kind) => kind
+            .get_ref()
+            .parse()
+            .map_err(|error: ConfigError| Failure::usage(file.mistake(Some(kind.span()), error.to_string())))?,
+    };
+    let mut config = ProviderConfig::preset(preset);
+    name.clone_into(&mut config.name);
+    if let Some(base_url) = base_url.or_else(|| raw.base_url.as_ref().map(|url| url.get_ref().as_str())) {
+        base_url.clone_into(&mut config.base_url);
+    }
+    set(&mut config.timeouts.connect, raw.timeouts.connect);
+    set(&mut config.timeouts.first_token, raw.timeouts.first_token);
+    set(&mut config.timeouts.idle, raw.timeouts.idle);
+    set(&mut config.timeouts.total, raw.timeouts.total);
+    config.max_tokens = match raw.max_tokens_field {
+        RawMaxTokensField::MaxTokens => MaxTokensField::MaxTokens,
+        RawMaxTokensField::MaxCompletionTokens => MaxTokensField::MaxCompletionTokens,
+    };
+    config.stream_usage = if raw.stream_usage { StreamUsage::Ask } else { StreamUsage::DoNotAsk };
+    config.organisation.clone_from(&raw.organisation);
+    config.allow_insecure = raw.allow_insecure;
+    config.pool_size = concurrency(raw).get();
+    config.prices = prices(file, name);
+    let state = key(file, raw, preset, &mut config)?;
+    Ok((config, state))
+}
+
+/// Whether a provider's key is there.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum KeyState {
+    /// It is not there, and the provider answers nobody without one.
+    Missing(String),
+    /// It is not there, and not needed.
+    NotNeeded,
+    /// It is in this variable.
+    Set(String),
+}
+
+fn key(file: &TeamFile, raw: &RawProvider, preset: Preset, config: &mut ProviderConfig) -> Result<KeyState, Failure> {
+    let named = raw.api_key_env.as_ref();
+    // Another endpoint's key does not travel to a server on this machine unless the file names it.
+    let elsewhere = is_loopback(&config.base_url) && named.is_none();
+    let Some(variable) =
+        named.map(|named| named.get_ref().as_str()).or_else(|| preset.key_env()).filter(|_| !elsewhere)
+    else {
+        return Ok(KeyState::NotNeeded);
+    };
+    match ApiKey::from_env(variable) {
+        Ok(key) => {
+            config.key = Some(key);
+            Ok(KeyState::Set(variable.to_owned()))
+        }
+        Err(ConfigError::MissingKey { .. }) if is_loopback(&config.base_url) => Ok(KeyState::NotNeeded),
+        Err(ConfigError::MissingKey { .. }) if preset.key_required() || named.is_some() => {
+            Ok(KeyState::Missing(variable.to_owned()))
+        }
+        Err(ConfigError::MissingKey { .. }) => Ok(KeyState::NotNeeded),
+        Err(error) => {
+            Err(Failure::usage(file.mistake(raw.api_key_env.as_ref().map(toml::Spanned::span), error.to_string())))
+        }
+    }
+}
+
+fn provider(
+    file: &TeamFile,
+    name: &str,
+    raw: &RawProvider,
+    overrides: &Overrides,
+    keys: Keys,
+) -> Result<OpenAiCompatible, Failure> {
+    let (config, key) = provider_config(file, name, raw, overrides.base_url.as_deref())?;
+    if let KeyState::Missing(variable) = key
+        && keys == Keys::Required
+    {
+        let message = format!("no key for provider {name:?}: the environment variable {variable} is not set");
+        return Err(Failure::usage(message)
+            .remedy(format!("export {variable}=... with the provider's key, or `bellwether demo`, which needs none")));
+    }
+    OpenAiCompatible::new(config).map_err(|error| {
+        let place = raw.base_url.as_ref().map(toml::Spanned::span);
+        Failure::usage(file.mistake(place, format!("provider {name:?}: {error}")))
+    })
+}
+
+fn dispatch(
+    file: &TeamFile,
+    raw: &RawProvider,
+    provider: OpenAiCompatible,
+    observer: &Arc<dyn Observer>,
+) -> Arc<Dispatch> {
+    let workflow = &file.raw.workflow;
+    let mut policy = RetryPolicy::default();
+    if let Some(Count(attempts)) = workflow.transport_attempts {
+        policy.max_attempts = attempts;
+    }
+    set(&mut policy.base, workflow.backoff.base);
+    set(&mut policy.cap, workflow.backoff.cap);
+    let dispatch = Dispatch::builder(Arc::new(provider))
+        .queue(Arc::new(Fifo::new(QUEUE_CAPACITY)))
+        .limiter(Arc::new(PermitPool::new(concurrency(raw))))
+        .retry(policy)
+        .observer(Arc::clone(observer))
+        .build();
+    Arc::new(dispatch)
+}
+
+fn settings(file: &TeamFile, overrides: &Overrides) -> Settings {
+    let raw = &file.raw;
+    let mut settings = Settings::default();
+    if let Some(count) = overrides.max_parallel.map(Count).or(raw.workflow.max_parallel) {
+        settings.max_parallel = places(count);
+    }
+    if let Some(count) = raw.plan.max_tasks {
+        settings.max_tasks = places(count);
+    }
+    if let Some(Count(attempts)) = raw.workflow.max_attempts {
+        settings.max_attempts = attempts;
+    }
+    settings.max_rounds = raw.review.max_rounds.unwrap_or(settings.max_rounds);
+    settings.threshold = raw.review.threshold.unwrap_or(settings.threshold);
+    settings.on_invalid_plan = match raw.plan.on_invalid {
+        RawOnInvalid::Fail => OnInvalidPlan::Fail,
+        RawOnInvalid::Fallback => OnInvalidPlan::Fallback,
+    };
+    settings.deadline = overrides.deadline.or_else(|| raw.budget.deadline.map(|span| span.0));
+    set(&mut settings.grace, raw.workflow.grace);
+    settings.class = match raw.team.class {
+        RawClass::Batch => Class::Batch,
+        RawClass::Interactive => Class::Interactive,
+        RawClass::Standard => Class::Standard,
+    };
+    settings
+}
+
+fn role(
+    file: &TeamFile,
+    name: &str,
+    raw: &RawRole,
+    dispatches: &HashMap<&str, Arc<Dispatch>>,
+) -> Result<Role, Failure> {
+    let mut tiers = Vec::new();
+    for tier in &raw.tiers {
+        let model = model(file, tier)?;
+        let provider = dispatches.get(model.provider.get_ref().as_str()).ok_or_else(|| {
+            let known = file.raw.provider.names();
+            let what = format!("there is no provider {:?}: known are {known}", model.provider.get_ref());
+            Failure::usage(file.mistake(Some(model.provider.span()), what))
+        })?;
+        tiers.push(Tier {
+            name: tier.get_ref().as_str().into(),
+            provider: Arc::<Dispatch>::clone(provider) as Arc<dyn ChatProvider>,
+            model: model.id.get_ref().as_str().into(),
+        });
+    }
+    let kind = match raw.kind {
+        RawKind::Planner => RoleKind::Planner,
+        RawKind::Reviewer => RoleKind::Reviewer,
+        RawKind::Worker => RoleKind::Worker,
+    };
+    let mut role = Role::new(kind, name, prompt(file, name, raw)?, tiers);
+    role.temperature = raw.temperature;
+    role.max_output_tokens = raw.max_output_tokens.map(|count| count.0);
+    set(&mut role.timeout, raw.timeout);
+    if let Some(count) = raw.instances.max {
+        role.instances = places(count);
+    }
+    if let Some(count) = raw.history.window_tokens {
+        role.history_tokens = places(count).get();
+    }
+    Ok(role)
+}
+
+fn model<'a>(file: &'a TeamFile, tier: &toml::Spanned<String>) -> Result<&'a RawModel, Failure> {
+    file.raw.models.get(tier.get_ref()).ok_or_else(|| {
+        let known = file.raw.models.names();
+        Failure::usage(
+            file.mistake(Some(tier.span()), format!("there is no model {:?}: known are {known}", tier.get_ref())),
+        )
+    })
+}
+
+fn prompt(file: &TeamFile, name: &str, raw: &RawRole) -> Result<String, Failure> {
+    let Some(prompt) = &raw.prompt else {
+        let what = format!("role {name:?} has no prompt: add prompt = \"...\" or prompt = {{ file = \"...\" }}");
+        return Err(Failure::usage(file.mistake(None, what)));
+    };
+    match prompt.get_ref() {
+        RawPrompt::Text(text) => Ok(text.clone()),
+        RawPrompt::File(beside) => {
+            let path = file.path.parent().map_or_else(|| beside.into(), |folder| folder.join(beside));
+            std::fs::read_to_string(&path).map_err(|error| {
+                let what = format!("the prompt of role {name:?}, {}, cannot be read: {error}", path.display());
+                Failure::usage(file.mistake(Some(prompt.span()), what))
+            })
+        }
+    }
+}
+
+fn prices(file: &TeamFile, provider: &str) -> BTreeMap<String, Price> {
+    let own = file.raw.models.0.iter().filter(|(_, model)| model.provider.get_ref() == provider);
+    let priced = own.filter_map(|(_, model)| Some((model.id.get_ref().clone(), model.usd_per_mtok?)));
+    let price = |raw: crate::team_file::raw::RawPrice| Price {
+        input_per_mtok: raw.input.0,
+        cached_per_mtok: raw.cached.unwrap_or(raw.input).0,
+        output_per_mtok: raw.out.0,
+    };
+    priced.map(|(id, raw)| (id, price(raw))).collect()
+}
+
+fn concurrency(raw: &RawProvider) -> NonZeroUsize {
+    raw.concurrency.max.map_or(NonZeroUsize::MIN.saturating_add(DEFAULT_CONCURRENCY - 1), places)
+}
+
+fn places(count: Count) -> NonZeroUsize {
+    NonZeroUsize::MIN.saturating_add(usize::try_from(count.0).unwrap_or(usize::MAX) - 1)
+}
+
+const fn set(value: &mut Duration, span: Option<Span>) {
+    if let Some(Span(duration)) = span {
+        *value = duration;
+    }
+}
+
+/// Whether a URL leads to this machine.
+fn is_loopback(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.strip_prefix('[').map_or_else(
+        || authority.split(':').next().unwrap_or_default(),
+        |bracketed| bracketed.split(']').next().unwrap_or_default(),
+    );
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}

@@ -1,0 +1,115 @@
+//! The keys that a team file may have, and the nearest one to a key that it may not.
+
+use std::ops::Range;
+
+use toml::de::{DeTable, DeValue};
+
+/// What may stand in a table.
+pub(super) enum Keys {
+    /// These keys and no others.
+    These(&'static [(&'static str, Below)]),
+    /// Keys that the user chooses, each with the same kind of table.
+    Chosen(&'static Self),
+}
+
+/// What may stand below a key.
+pub(super) enum Below {
+    /// A value.
+    Value,
+    /// A table. A value in its place is a matter of its type.
+    Table(Keys),
+}
+
+use Below::{Table, Value};
+use Keys::{Chosen, These};
+
+/// Everything that a team file may have.
+pub(super) const FILE: Keys = These(&[
+    ("budget", Table(These(&[("deadline", Value)]))),
+    ("models", Table(Chosen(&MODEL))),
+    ("plan", Table(These(&[("max_tasks", Value), ("on_invalid", Value)]))),
+    ("provider", Table(Chosen(&PROVIDER))),
+    ("review", Table(These(&[("max_rounds", Value), ("threshold", Value)]))),
+    ("roles", Table(Chosen(&ROLE))),
+    ("schema", Value),
+    ("team", Table(These(&[("class", Value), ("name", Value)]))),
+    ("workflow", Table(WORKFLOW)),
+]);
+
+const PROVIDER: Keys = These(&[
+    ("allow_insecure", Value),
+    ("api_key_env", Value),
+    ("base_url", Value),
+    ("concurrency", Table(These(&[("max", Value)]))),
+    ("kind", Value),
+    ("max_tokens_field", Value),
+    ("organisation", Value),
+    ("stream_usage", Value),
+    ("timeouts", Table(These(&[("connect", Value), ("first_token", Value), ("idle", Value), ("total", Value)]))),
+]);
+
+const MODEL: Keys = These(&[
+    ("id", Value),
+    ("provider", Value),
+    ("usd_per_mtok", Table(These(&[("cached", Value), ("in", Value), ("out", Value)]))),
+]);
+
+const ROLE: Keys = These(&[
+    ("history", Table(These(&[("window_tokens", Value)]))),
+    ("instances", Table(These(&[("max", Value)]))),
+    ("kind", Value),
+    ("max_output_tokens", Value),
+    ("prompt", Table(These(&[("file", Value)]))),
+    ("temperature", Value),
+    ("tiers", Value),
+    ("timeout", Value),
+]);
+
+const WORKFLOW: Keys = These(&[
+    ("backoff", Table(These(&[("base", Value), ("cap", Value)]))),
+    ("grace", Value),
+    ("max_attempts", Value),
+    ("max_parallel", Value),
+    ("transport_attempts", Value),
+]);
+
+/// The first key that may not be there: where it is, and what to do about it.
+pub(super) fn unknown(file: &DeTable<'_>) -> Option<(Range<usize>, String)> {
+    let mut found = Vec::new();
+    walk(file, &FILE, "", &mut found);
+    found.into_iter().min_by_key(|(span, _)| span.start)
+}
+
+fn walk(table: &DeTable<'_>, keys: &Keys, path: &str, found: &mut Vec<(Range<usize>, String)>) {
+    for (key, value) in table {
+        let name: &str = key.get_ref();
+        let here = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+        let below = match keys {
+            Chosen(each) => Some(*each),
+            These(known) => match known.iter().find(|(known, _)| *known == name) {
+                Some((_, Table(keys))) => Some(keys),
+                Some((_, Value)) => None,
+                None => {
+                    found.push((key.span(), complaint(name, path, known)));
+                    None
+                }
+            },
+        };
+        if let (Some(keys), DeValue::Table(table)) = (below, value.get_ref()) {
+            walk(table, keys, &here, found);
+        }
+    }
+}
+
+fn complaint(name: &str, path: &str, known: &[(&str, Below)]) -> String {
+    let place = if path.is_empty() { "at the top level".to_owned() } else { format!("in [{path}]") };
+    let distance = |known: &str| strsim::damerau_levenshtein(name, known);
+    let nearest = known.iter().map(|(known, _)| *known).min_by_key(|known| distance(known));
+    match nearest.filter(|known| distance(known) <= known.len().max(name.len()) / 2) {
+        Some(nearest) => format!("unknown key `{name}` {place}: did you mean `{nearest}`?"),
+        None => {
+            let known: Vec<&str> = known.iter().map(|(known, _)| *known).collect();
+            format!("unknown key `{name}` {place}: known are {}", known.join(", "))
+        }
+    }
+}

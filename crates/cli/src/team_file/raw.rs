@@ -1,0 +1,311 @@
+//! What a team file says, as it says it.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use toml::Spanned;
+
+/// The whole file.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawFile {
+    pub(crate) schema: u32,
+    pub(crate) team: RawTeam,
+    pub(crate) provider: Ordered<RawProvider>,
+    pub(crate) models: Ordered<RawModel>,
+    pub(crate) roles: Ordered<RawRole>,
+    #[serde(default)]
+    pub(crate) plan: RawPlan,
+    #[serde(default)]
+    pub(crate) workflow: RawWorkflow,
+    #[serde(default)]
+    pub(crate) review: RawReview,
+    #[serde(default)]
+    pub(crate) budget: RawBudget,
+}
+
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawTeam {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) class: RawClass,
+}
+
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawClass {
+    Interactive,
+    #[default]
+    Standard,
+    Batch,
+}
+
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawProvider {
+    #[serde(default)]
+    pub(crate) kind: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(crate) base_url: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(crate) api_key_env: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(crate) timeouts: RawTimeouts,
+    #[serde(default)]
+    pub(crate) concurrency: RawConcurrency,
+    #[serde(default)]
+    pub(crate) organisation: Option<String>,
+    #[serde(default)]
+    pub(crate) allow_insecure: bool,
+    #[serde(default)]
+    pub(crate) max_tokens_field: RawMaxTokensField,
+    #[serde(default = "yes")]
+    pub(crate) stream_usage: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawMaxTokensField {
+    #[default]
+    MaxTokens,
+    MaxCompletionTokens,
+}
+
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawTimeouts {
+    pub(crate) connect: Option<Span>,
+    pub(crate) first_token: Option<Span>,
+    pub(crate) idle: Option<Span>,
+    pub(crate) total: Option<Span>,
+}
+
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawConcurrency {
+    pub(crate) max: Option<Count>,
+}
+
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawModel {
+    pub(crate) provider: Spanned<String>,
+    pub(crate) id: Spanned<String>,
+    #[serde(default)]
+    pub(crate) usd_per_mtok: Option<RawPrice>,
+}
+
+#[derive(Clone, Copy, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawPrice {
+    #[serde(rename = "in")]
+    pub(crate) input: Dollars,
+    pub(crate) out: Dollars,
+    #[serde(default)]
+    pub(crate) cached: Option<Dollars>,
+}
+
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawRole {
+    pub(crate) kind: RawKind,
+    #[serde(default)]
+    pub(crate) prompt: Option<Spanned<RawPrompt>>,
+    pub(crate) tiers: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(crate) instances: RawInstances,
+    #[serde(default)]
+    pub(crate) temperature: Option<f32>,
+    #[serde(default)]
+    pub(crate) max_output_tokens: Option<Count>,
+    #[serde(default)]
+    pub(crate) timeout: Option<Span>,
+    #[serde(default)]
+    pub(crate) history: RawHistory,
+}
+
+#[derive(Clone, Copy, Debug, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawKind {
+    Planner,
+    Reviewer,
+    Worker,
+}
+
+/// `prompt = "..."` or `prompt = { file = "..." }`.
+#[derive(Debug)]
+pub(crate) enum RawPrompt {
+    File(String),
+    Text(String),
+}
+
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawInstances {
+    pub(crate) max: Option<Count>,
+}
+
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawHistory {
+    pub(crate) window_tokens: Option<Count>,
+}
+
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawPlan {
+    pub(crate) max_tasks: Option<Count>,
+    pub(crate) on_invalid: RawOnInvalid,
+}
+
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawOnInvalid {
+    #[default]
+    Fallback,
+    Fail,
+}
+
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawWorkflow {
+    pub(crate) max_parallel: Option<Count>,
+    pub(crate) max_attempts: Option<Count>,
+    pub(crate) transport_attempts: Option<Count>,
+    pub(crate) backoff: RawBackoff,
+    pub(crate) grace: Option<Span>,
+}
+
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawBackoff {
+    pub(crate) base: Option<Span>,
+    pub(crate) cap: Option<Span>,
+}
+
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawReview {
+    pub(crate) threshold: Option<f64>,
+    pub(crate) max_rounds: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawBudget {
+    pub(crate) deadline: Option<Span>,
+}
+
+// === values that cannot be wrong ===
+
+/// A stretch of time, such as `"30s"` or `"1m 30s"`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span(pub(crate) Duration);
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_duration(&text).map(Self).map_err(|error| {
+            D::Error::custom(format!("{text:?} is no stretch of time ({error}): write \"30s\" or \"5m\""))
+        })
+    }
+}
+
+/// A number that is at least 1.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Count(pub(crate) u32);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match i64::deserialize(deserializer)?.try_into() {
+            Ok(0) | Err(_) => Err(D::Error::custom("this has to be a whole number from 1 up")),
+            Ok(count) => Ok(Self(count)),
+        }
+    }
+}
+
+/// An amount in dollars that is not negative.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dollars(pub(crate) bellwether_core::Usd);
+
+impl<'de> Deserialize<'de> for Dollars {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let amount = f64::deserialize(deserializer)?;
+        bellwether_core::Usd::from_dollars(amount)
+            .map(Self)
+            .ok_or_else(|| D::Error::custom("this has to be an amount in dollars, not negative"))
+    }
+}
+
+impl<'de> Deserialize<'de> for RawPrompt {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Prompt;
+
+        impl<'de> Visitor<'de> for Prompt {
+            type Value = RawPrompt;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text, or { file = \"...\" }")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<RawPrompt, E> {
+                Ok(RawPrompt::Text(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawPrompt, A::Error> {
+                match map.next_entry::<String, String>()? {
+                    Some((key, file)) if key == "file" => Ok(RawPrompt::File(file)),
+                    _ => Err(A::Error::custom("write { file = \"...\" }")),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(Prompt)
+    }
+}
+
+/// A table whose keys the user chooses, in the file's order.
+#[derive(Debug)]
+pub(crate) struct Ordered<T>(pub(crate) Vec<(String, T)>);
+
+impl<T> Ordered<T> {
+    pub(crate) fn get(&self, name: &str) -> Option<&T> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
+    pub(crate) fn names(&self) -> String {
+        self.0.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Ordered<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
+            type Value = Ordered<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ordered<T>, A::Error> {
+                let mut entries: Vec<(usize, String, T)> = Vec::new();
+                while let Some((name, value)) = map.next_entry::<Spanned<String>, T>()? {
+                    entries.push((name.span().start, name.into_inner(), value));
+                }
+                entries.sort_by_key(|(at, ..)| *at);
+                Ok(Ordered(entries.into_iter().map(|(_, name, value)| (name, value)).collect()))
+            }
+        }
+
+        deserializer.deserialize_map(Entries(PhantomData))
+    }
+}
