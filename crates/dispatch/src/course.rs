@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_core::chat::{ChatResponse, ChatStream, Fold};
+use bellwether_core::error::Phase;
 use bellwether_core::limiter::Refused;
 use bellwether_core::queue::{QueueFull, Ticket};
-use bellwether_core::{Call, CallContext, ChatRequest, Demand, ErrorKind, ProviderError, Retry};
+use bellwether_core::{Call, CallContext, ChatEvent, ChatRequest, Demand, ErrorKind, ProviderError, Retry};
 use tokio::time::Instant;
 
 use crate::dispatch::{Dispatch, Way};
@@ -35,6 +36,13 @@ pub(crate) struct Course<'a> {
     throttled: Option<Instant>,
     /// Why it queues again.
     last: Option<ProviderError>,
+}
+
+/// When a sending is cancelled, and what it is called then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limit {
+    pub(crate) at: Instant,
+    kind: ErrorKind,
 }
 
 /// Why a call did not get its turn.
@@ -85,8 +93,9 @@ impl<'a> Course<'a> {
     /// Sends the call and waits for the whole answer.
     pub(crate) async fn whole(&mut self, turn: Turn) -> Result<ChatResponse, ProviderError> {
         let mut seen = Seen::default();
-        let answer = clock::within(self.deadline, self.answer(&mut seen)).await;
-        let answer = answer.unwrap_or_else(|| Err(past_deadline()));
+        let limit = self.limit();
+        let answer = clock::within(limit.map(|limit| limit.at), self.answer(&mut seen)).await;
+        let answer = answer.unwrap_or_else(|| Err(Limit::passed(limit)));
         seen.settle(turn, answer.as_ref().err());
         if answer.is_ok() {
             self.story.completed(seen.usage, seen.first);
@@ -97,9 +106,10 @@ impl<'a> Course<'a> {
     /// Sends the call and waits for the first piece of the answer.
     pub(crate) async fn open(&mut self, turn: Turn) -> Result<Opened, ProviderError> {
         let mut seen = Seen::default();
-        let first = clock::within(self.deadline, self.first(&mut seen)).await;
-        match first.unwrap_or_else(|| Err(past_deadline())) {
-            Ok((events, held)) => Ok(Opened { events, held, seen, turn }),
+        let limit = self.limit();
+        let first = clock::within(limit.map(|limit| limit.at), self.first(&mut seen)).await;
+        match first.unwrap_or_else(|| Err(Limit::passed(limit))) {
+            Ok((events, held)) => Ok(Opened { events, held, seen, turn, limit }),
             Err(error) => {
                 seen.settle(turn, Some(&error));
                 Err(error)
@@ -109,7 +119,7 @@ impl<'a> Course<'a> {
 
     /// Hands the answer on as it arrives; from here on nothing is tried again.
     pub(crate) fn into_stream(self, opened: Opened) -> ChatStream {
-        ChatStream::new(Live::new(opened, self.story, self.deadline))
+        ChatStream::new(Live::new(opened, self.story))
     }
 
     /// Waits until it is time to try again after `error`, which was not handed on.
@@ -119,6 +129,7 @@ impl<'a> Course<'a> {
     /// The error to hand on, if there is no further try.
     pub(crate) async fn again(&mut self, mut error: ProviderError) -> Result<(), ProviderError> {
         error.details.emitted_output = false;
+        error.details.retries = self.story.context().attempt;
         if error.kind == ErrorKind::RateLimited && error.retry != Retry::Never {
             return self.throttled(error).await;
         }
@@ -130,7 +141,7 @@ impl<'a> Course<'a> {
         };
         let ends = clock::after(clock::now(), delay);
         if self.deadline.is_some_and(|deadline| deadline <= ends) {
-            return Err(too_late("no time for another try before the deadline", Some(error)));
+            return Err(self.too_late("no time for another try before the deadline", Some(error)));
         }
         self.story.retried(error.kind, delay);
         self.last = Some(error);
@@ -181,14 +192,15 @@ impl<'a> Course<'a> {
     async fn answer(&self, seen: &mut Seen) -> Result<ChatResponse, ProviderError> {
         let (request, context) = (self.request.clone(), self.story.context().clone());
         if self.dispatch.way == Way::Unary {
-            let response = self.dispatch.provider.chat(request, context).await?;
+            let mut response = self.dispatch.provider.chat(request, context).await?;
             seen.whole(&response);
+            response.head.retries = response.head.retries.saturating_add(self.story.context().attempt);
             return Ok(response);
         }
         let mut events = self.dispatch.provider.stream(request, context).await?;
         let mut fold = Fold::default();
         while let Some(event) = events.next().await {
-            let event = event?;
+            let event = self.numbered(event?);
             seen.event(&event);
             fold.add(event);
         }
@@ -197,19 +209,36 @@ impl<'a> Course<'a> {
 
     /// The stream, and its events up to the first piece of the answer. What comes before is held back, so that a
     /// provider that fails in between can be asked again.
-    async fn first(
-        &self,
-        seen: &mut Seen,
-    ) -> Result<(ChatStream, VecDeque<bellwether_core::ChatEvent>), ProviderError> {
+    async fn first(&self, seen: &mut Seen) -> Result<(ChatStream, VecDeque<ChatEvent>), ProviderError> {
         let (request, context) = (self.request.clone(), self.story.context().clone());
         let mut events = self.dispatch.provider.stream(request, context).await?;
         let mut held = VecDeque::new();
         while !seen.began() {
             let event = events.next().await.ok_or_else(|| ProviderError::truncated(false))??;
+            let event = self.numbered(event);
             seen.event(&event);
             held.push_back(event);
         }
         Ok((events, held))
+    }
+
+    /// Says in the head of an answer how often the call was sent before.
+    fn numbered(&self, mut event: ChatEvent) -> ChatEvent {
+        if let ChatEvent::Started(head) = &mut event {
+            head.retries = head.retries.saturating_add(self.story.context().attempt);
+        }
+        event
+    }
+
+    /// When the sending that begins now is cancelled.
+    fn limit(&self) -> Option<Limit> {
+        let deadline = self.deadline.map(|at| Limit { at, kind: ErrorKind::DeadlineExceeded });
+        let timeout = self
+            .story
+            .context()
+            .timeout
+            .map(|timeout| Limit { at: clock::after(clock::now(), timeout), kind: ErrorKind::Timeout(Phase::Total) });
+        deadline.into_iter().chain(timeout).min_by_key(|limit| limit.at)
     }
 
     /// Waits until then, or until the dispatch is shut down.
@@ -227,10 +256,10 @@ impl<'a> Course<'a> {
     fn refused(&mut self, why: NoTurn) -> ProviderError {
         let last = self.last.take();
         let error = match why {
-            NoTurn::Closed => caused(ProviderError::new(ErrorKind::Cancelled, "the dispatch was shut down"), last),
+            NoTurn::Closed => self.ended(ErrorKind::Cancelled, "the dispatch was shut down", last),
             NoTurn::Full(QueueFull { retry_after }) => {
-                let error = ProviderError::new(ErrorKind::QueueFull, "the queue is full");
-                caused(error.with_retry(retry_after.map_or(Retry::Never, Retry::After)), last)
+                let error = self.ended(ErrorKind::QueueFull, "the queue is full", last);
+                error.with_retry(retry_after.map_or(Retry::Never, Retry::After))
             }
             NoTurn::Late(refused) => self.late(refused, last),
         };
@@ -242,11 +271,28 @@ impl<'a> Course<'a> {
         let bound = self.waits_until();
         match last {
             Some(last) if bound != self.deadline => last,
-            last if bound.is_some() => too_late("no room in the quota before the deadline", last),
-            _ => {
-                let error = ProviderError::new(ErrorKind::RateLimited, "no room in the quota");
+            last if bound.is_some() => self.too_late("no room in the quota before the deadline", last),
+            last => {
+                let error = self.ended(ErrorKind::RateLimited, "no room in the quota", last);
                 error.with_retry(refused.wait.map_or(Retry::Backoff, Retry::After))
             }
+        }
+    }
+
+    fn too_late(&self, message: &str, cause: Option<ProviderError>) -> ProviderError {
+        self.ended(ErrorKind::DeadlineExceeded, message, cause)
+    }
+
+    /// The end of a call that was not in flight, after `cause`.
+    fn ended(&self, kind: ErrorKind, message: &str, cause: Option<ProviderError>) -> ProviderError {
+        let mut error = ProviderError::new(kind, message);
+        error.details.retries = self.story.context().attempt;
+        match cause {
+            Some(cause) => {
+                error.details.may_have_executed = cause.details.may_have_executed;
+                error.caused_by(cause)
+            }
+            None => error,
         }
     }
 
@@ -263,23 +309,14 @@ pub(crate) fn named_wait(error: &ProviderError) -> Option<Duration> {
     }
 }
 
-/// The call was still running when its deadline came.
-pub(crate) fn past_deadline() -> ProviderError {
-    let mut error = too_late("no answer before the deadline", None);
-    error.details.may_have_executed = true;
-    error
-}
+// === impl Limit ===
 
-fn too_late(message: &str, cause: Option<ProviderError>) -> ProviderError {
-    caused(ProviderError::new(ErrorKind::DeadlineExceeded, message), cause)
-}
-
-fn caused(mut error: ProviderError, cause: Option<ProviderError>) -> ProviderError {
-    match cause {
-        Some(cause) => {
-            error.details.may_have_executed = cause.details.may_have_executed;
-            error.caused_by(cause)
-        }
-        None => error,
+impl Limit {
+    /// The call was still running.
+    pub(crate) fn passed(limit: Option<Self>) -> ProviderError {
+        let kind = limit.map_or(ErrorKind::DeadlineExceeded, |limit| limit.kind);
+        let mut error = ProviderError::new(kind, "no answer in time");
+        error.details.may_have_executed = true;
+        error
     }
 }

@@ -10,7 +10,7 @@ use bellwether_core::{ChatEvent, ChatResponse, ChatStream, ErrorKind, Outcome, P
 use futures_core::Stream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::course::{named_wait, past_deadline};
+use crate::course::{Limit, named_wait};
 use crate::story::Story;
 use crate::turn::Turn;
 use crate::{clock, estimate};
@@ -33,6 +33,7 @@ pub(crate) struct Opened {
     pub(crate) held: VecDeque<ChatEvent>,
     pub(crate) seen: Seen,
     pub(crate) turn: Turn,
+    pub(crate) limit: Option<Limit>,
 }
 
 /// The answer as the caller gets it.
@@ -41,7 +42,7 @@ pub(crate) struct Live {
     held: VecDeque<ChatEvent>,
     /// `None` once the call is settled.
     sent: Option<Sent>,
-    deadline: Option<Pin<Box<Sleep>>>,
+    limit: Option<(Limit, Pin<Box<Sleep>>)>,
 }
 
 #[derive(Debug)]
@@ -99,10 +100,10 @@ impl Seen {
 // === impl Live ===
 
 impl Live {
-    pub(crate) fn new(opened: Opened, story: Story, deadline: Option<Instant>) -> Self {
-        let Opened { events, held, seen, turn } = opened;
-        let deadline = deadline.map(|deadline| Box::pin(sleep_until(deadline)));
-        Self { held, sent: Some(Sent { events, seen, turn, story }), deadline }
+    pub(crate) fn new(opened: Opened, story: Story) -> Self {
+        let Opened { events, held, seen, turn, limit } = opened;
+        let limit = limit.map(|limit| (limit, Box::pin(sleep_until(limit.at))));
+        Self { held, sent: Some(Sent { events, seen, turn, story }), limit }
     }
 }
 
@@ -117,10 +118,11 @@ impl Stream for Live {
         let Some(sent) = &mut this.sent else {
             return Poll::Ready(None);
         };
-        let late = this.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready());
-        let end = match late {
-            true => Err(past_deadline()),
-            false => match ready!(Pin::new(&mut sent.events).poll_next(cx)) {
+        let passed =
+            this.limit.as_mut().and_then(|(limit, timer)| timer.as_mut().poll(cx).is_ready().then_some(*limit));
+        let end = match passed {
+            Some(limit) => Err(Limit::passed(Some(limit))),
+            None => match ready!(Pin::new(&mut sent.events).poll_next(cx)) {
                 Some(Ok(event)) => {
                     sent.seen.event(&event);
                     return Poll::Ready(Some(Ok(event)));
@@ -160,6 +162,7 @@ impl Sent {
 
     fn fail(mut self, mut error: ProviderError) -> ProviderError {
         error.details.emitted_output = true;
+        error.details.retries = self.story.context().attempt;
         self.seen.settle(self.turn, Some(&error));
         self.story.failed(error.kind);
         error

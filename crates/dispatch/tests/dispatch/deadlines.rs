@@ -1,0 +1,104 @@
+//! What cannot happen before the deadline is refused at once; a call that runs into it is cancelled.
+
+use bellwether_core::error::Phase;
+use bellwether_dispatch::{CallContext, ChatProvider, Class, ErrorKind, Retry};
+use tokio::time::sleep;
+
+use crate::play::{Ends, Scene, Stage, error, ms, named, request, until};
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_cancelled_at_its_deadline() {
+    let stage = Stage::new(1, [Scene::after(0, Ends::Babbles)]);
+    let error = stage.dispatch.chat(request(), until("a", 2_500)).await.unwrap_err();
+    assert_eq!((error.kind, stage.play.elapsed()), (ErrorKind::DeadlineExceeded, 2_500));
+    assert!(error.details.may_have_executed && !error.details.emitted_output);
+    assert_eq!(stage.told().last().map(String::as_str), Some("failed deadline_exceeded in 2.5s"));
+    stage.assert_swept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_in_the_past_is_refused_without_a_call() {
+    let stage = Stage::new(1, []);
+    let context = until("b", 0);
+    sleep(ms(10)).await;
+    let error = stage.dispatch.chat(request(), context).await.unwrap_err();
+    assert_eq!((error.kind, stage.play.arrivals().len()), (ErrorKind::DeadlineExceeded, 0));
+    assert_eq!(stage.told(), ["queued 0", "refused deadline_exceeded"]);
+    stage.assert_swept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_cannot_end_before_the_deadline_does_not_begin() {
+    let scene = Scene::after(100, Ends::Fails(error(ErrorKind::Overloaded).with_retry(Retry::After(ms(900)))));
+    let stage = Stage::new(1, [scene]);
+    let error = stage.dispatch.chat(request(), until("c", 1_000)).await.unwrap_err();
+    assert_eq!((error.kind, stage.play.elapsed()), (ErrorKind::DeadlineExceeded, 100));
+    assert!(error.cause.is_some(), "the failure is named as the cause");
+    assert_eq!(stage.told().last().map(String::as_str), Some("failed overloaded in 100ms"));
+    stage.assert_swept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_attempt_has_its_own_time_and_waiting_does_not_count() {
+    let babbles = || Scene::after(0, Ends::Babbles);
+    let stage = Stage::new(1, [Scene::after(0, Ends::Answers(ms(5_000))), babbles()]);
+    let busy = stage.dispatch.chat(request(), named("busy"));
+    let context = CallContext { timeout: Some(ms(2_000)), ..named("a") };
+    let (busy, answer) = tokio::join!(busy, stage.dispatch.chat(request(), context.clone()));
+    busy.unwrap();
+    assert_eq!(answer.unwrap().head.retries, 1, "the second attempt was in time");
+    let failed = "failed timeout_total in 2s".to_owned();
+    assert!(stage.told().contains(&failed), "{:?}", stage.told());
+
+    let stage = Stage::new(1, [babbles(), babbles(), babbles(), babbles()]);
+    let error = stage.dispatch.chat(request(), context.clone()).await.unwrap_err();
+    assert_eq!((error.kind, error.details.retries), (ErrorKind::Timeout(Phase::Total), 3));
+    stage.assert_swept().await;
+
+    let stage = Stage::new(1, [babbles()]);
+    let error = stage.dispatch.stream(request(), context).await.unwrap().fold().await.unwrap_err();
+    assert_eq!((error.kind, stage.play.elapsed()), (ErrorKind::Timeout(Phase::Total), 2_000));
+    stage.assert_swept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_at_the_gate_leaves_it_at_the_deadline() {
+    let stage = Stage::new(1, [Scene::after(0, Ends::Answers(ms(10_000)))]);
+    let busy = stage.dispatch.chat(request(), named("busy"));
+    let head = async {
+        let error = stage.dispatch.chat(request(), until("d", 1_000)).await.unwrap_err();
+        assert_eq!((error.kind, stage.play.elapsed()), (ErrorKind::DeadlineExceeded, 1_000));
+    };
+    let next = stage.dispatch.chat(request(), named("next"));
+    let (busy, (), next) = tokio::join!(busy, head, next);
+    busy.unwrap();
+    next.unwrap();
+    assert_eq!(stage.play.arrivals(), [0, 10_000]);
+    stage.assert_swept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_urgent_go_first_and_a_full_queue_refuses() {
+    let stage = Stage::with(1, 2, [], |builder| builder);
+    let call = |name: &'static str, class, later| {
+        let stage = &stage;
+        async move {
+            sleep(ms(later)).await;
+            let mut context = named(name);
+            context.class = class;
+            let answer = stage.dispatch.chat(request(), context).await;
+            (stage.play.elapsed(), answer.err().map(|error| error.kind))
+        }
+    };
+    // One is under way and one stands at the gate; two wait; the fifth finds no room.
+    let (_, _, batch, urgent, fifth) = tokio::join!(
+        call("1", Class::Standard, 0),
+        call("2", Class::Standard, 1),
+        call("batch", Class::Batch, 2),
+        call("urgent", Class::Interactive, 3),
+        call("fifth", Class::Interactive, 4),
+    );
+    assert_eq!((urgent, batch), ((600, None), (800, None)));
+    assert_eq!(fifth, (4, Some(ErrorKind::QueueFull)));
+    stage.assert_swept().await;
+}

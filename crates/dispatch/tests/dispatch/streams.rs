@@ -1,0 +1,119 @@
+//! A stream is tried again until its first piece was handed on, and holds its place until its end.
+
+use bellwether_core::chat::Started;
+use bellwether_core::{FinishReason, Outcome};
+use bellwether_dispatch::{ChatEvent, ChatProvider, ErrorKind, PermitPool};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use crate::play::{Ends, Scene, Settled, Stage, USAGE, error, ms, named, request, until};
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_fails_before_its_first_piece_is_tried_again() {
+    let scenes = [
+        Scene::after(0, Ends::Fails(error(ErrorKind::Connect))),
+        Scene::after(0, Ends::FailsAfterHead(error(ErrorKind::Upstream))),
+    ];
+    let stage = Stage::new(1, scenes);
+    let mut stream = stage.dispatch.stream(request(), named("a")).await.unwrap();
+    let mut events = Vec::new();
+    while let Some(event) = stream.next().await {
+        events.push(event.unwrap());
+    }
+    let whole = [
+        ChatEvent::Started(Started { retries: 2, ..Started::default() }),
+        ChatEvent::Text("Hello".to_owned()),
+        ChatEvent::Text(" there".to_owned()),
+        ChatEvent::Finished(FinishReason::Stop),
+        ChatEvent::Usage(USAGE),
+    ];
+    assert_eq!(events, whole, "what came before the failures is not handed on");
+    assert_eq!(stage.play.arrivals().len(), 3);
+    drop(stream);
+    stage.assert_swept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_fails_after_its_first_piece_is_not() {
+    for kind in [ErrorKind::Upstream, ErrorKind::RateLimited] {
+        let stage = Stage::new(1, [Scene::after(0, Ends::FailsAfterText(error(kind)))]);
+        let mut stream = stage.dispatch.stream(request(), named("a")).await.unwrap();
+        assert!(matches!(stream.next().await, Some(Ok(ChatEvent::Started(_)))));
+        assert_eq!(stream.next().await.unwrap().unwrap(), ChatEvent::Text("Hello".to_owned()));
+        let error = stream.next().await.unwrap().unwrap_err();
+        assert_eq!((error.kind, error.details.emitted_output), (kind, true));
+        assert!(stream.next().await.is_none(), "after an error it has ended");
+        assert_eq!(stage.play.arrivals().len(), 1);
+        stage.assert_swept().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_just_stops_is_truncated() {
+    let stage = Stage::new(1, [Scene::after(0, Ends::Stops)]);
+    let stream = stage.dispatch.stream(request(), named("a")).await.unwrap();
+    let error = stream.fold().await.unwrap_err();
+    assert_eq!((error.kind, error.details.emitted_output), (ErrorKind::Truncated, true));
+    stage.assert_swept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_holds_its_place_until_its_end() {
+    let stage = Stage::new(1, []);
+    let mut stream = stage.dispatch.stream(request(), named("a")).await.unwrap();
+    assert_eq!(stage.pool.free(), 0);
+    while stream.next().await.is_some() {}
+    assert_eq!(stage.pool.free(), 1, "the end is enough; it need not be dropped");
+    let story = ["queued 0", "admitted 0 after 0ns", "completed in 200ms, first Some(100ms)"];
+    assert_eq!(stage.told(), story);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_stream_is_abandoned_and_gives_its_place_back() {
+    let limiter = Settled::over(PermitPool::new(NonZeroUsize::MIN));
+    let seen = Arc::<Settled>::clone(&limiter);
+    let stage = Stage::with(1, 9, [Scene::after(0, Ends::Babbles)], |builder| builder.limiter(limiter));
+    let mut stream = stage.dispatch.stream(request(), named("a")).await.unwrap();
+    stream.next().await.unwrap().unwrap();
+    drop(stream);
+    assert_eq!(seen.outcomes(), [Outcome::Abandoned]);
+    assert_eq!(stage.told().last().map(String::as_str), Some("abandoned admitted=true"));
+    stage.dispatch.chat(request(), named("b")).await.expect("the one place is free again");
+    stage.assert_swept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_has_read_the_whole_answer_has_abandoned_nothing() {
+    let stage = Stage::new(1, []);
+    let mut stream = stage.dispatch.stream(request(), named("a")).await.unwrap();
+    while !matches!(stream.next().await, Some(Ok(ChatEvent::Finished(_)))) {}
+    drop(stream);
+    assert_eq!(stage.told().last().map(String::as_str), Some("completed in 200ms, first Some(100ms)"));
+    stage.assert_swept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_at_its_deadline() {
+    let stage = Stage::new(1, [Scene::after(0, Ends::Babbles)]);
+    let mut stream = stage.dispatch.stream(request(), until("a", 3_500)).await.unwrap();
+    let mut pieces = 0;
+    let error = loop {
+        match stream.next().await.expect("it does not just end") {
+            Ok(_) => pieces += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((error.kind, pieces, stage.play.elapsed()), (ErrorKind::DeadlineExceeded, 5, 3_500));
+    assert!(error.details.may_have_executed && error.details.emitted_output);
+    stage.assert_swept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_may_outlive_its_dispatch() {
+    let stage = Stage::new(1, []);
+    let stream = stage.dispatch.stream(request(), named("a")).await.unwrap();
+    drop(stage.dispatch);
+    assert_eq!(stream.fold().await.unwrap().text, "Hello there");
+    tokio::time::sleep(ms(1)).await;
+    assert_eq!(stage.pool.free(), 1);
+}
