@@ -9,7 +9,8 @@ use futures_util::stream;
 use reqwest::Response;
 use tokio::time::timeout;
 
-use crate::classify::{self, Asked, Head};
+use crate::asked::Asked;
+use crate::classify::{self, Head};
 use crate::dialect::{Dialect, Fault, Step};
 use crate::patience::{Patience, Stage};
 use crate::sse::{SseDecoder, SseEvent};

@@ -10,7 +10,8 @@ use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
 
 use crate::answer::{Answer, BODY};
-use crate::classify::{self, Asked, Envelope};
+use crate::asked::Asked;
+use crate::classify::{self, Envelope};
 use crate::config::{ConfigError, ProviderConfig};
 use crate::dialect::Dialect;
 use crate::endpoint::Endpoint;

@@ -22,6 +22,7 @@
 //! ```
 
 mod answer;
+mod asked;
 mod classify;
 mod client;
 mod clock;

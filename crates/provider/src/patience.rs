@@ -7,7 +7,7 @@ use bellwether_core::error::Phase;
 use bellwether_core::{CallContext, ErrorKind, ProviderError};
 use tokio::time::{Instant, timeout_at};
 
-use crate::classify::Asked;
+use crate::asked::Asked;
 use crate::config::Timeouts;
 
 /// What a call waits for.

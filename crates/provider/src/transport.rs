@@ -12,7 +12,8 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
 
-use crate::classify::{Asked, Head, clip};
+use crate::asked::{Asked, clip};
+use crate::classify::Head;
 use crate::clock;
 use crate::config::{ConfigError, ProviderConfig, ProxyChoice};
 use crate::endpoint::Endpoint;

@@ -1,9 +1,12 @@
 //! Every shape of error on record, and what it is.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
+use crate::scrub::Scrub;
 
 fn asked() -> Asked {
     Asked { host: "api.example".to_owned(), model: Some("m".to_owned()), scrub: Scrub::default() }

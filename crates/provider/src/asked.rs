@@ -1,0 +1,37 @@
+//! Whom a call asked for what, as every message says it.
+
+use crate::scrub::Scrub;
+
+/// Whom a call asked for what, so that a failure can say so without giving the key away.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    /// The provider's host and port.
+    pub(crate) host: String,
+    /// The model, if the call was for one.
+    pub(crate) model: Option<String>,
+    /// Removes the key.
+    pub(crate) scrub: Scrub,
+}
+
+impl Asked {
+    /// Begins a message: the host, and the model if there is one.
+    pub(crate) fn says(&self, what: &str) -> String {
+        match &self.model {
+            Some(model) => format!("{} {what} for model {}", self.host, clip(&self.scrub.apply(model), 120)),
+            None => format!("{} {what}", self.host),
+        }
+    }
+
+    /// The beginning of a body, without the key.
+    pub(crate) fn excerpt(&self, body: &[u8]) -> String {
+        // The key goes first: cutting first could leave half of it.
+        clip(&self.scrub.apply(&String::from_utf8_lossy(body)), KEPT_BODY).to_owned()
+    }
+}
+
+/// The beginning of `text`, at most `most` bytes, cut between characters.
+pub(crate) fn clip(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
+}
+
+const KEPT_BODY: usize = 4 * 1_024;

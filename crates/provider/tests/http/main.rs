@@ -1,0 +1,8 @@
+//! The client against real sockets, in exact control of every byte, pause and reset.
+
+mod answers;
+mod failures;
+mod requests;
+mod server;
+mod streams;
+mod timeouts;
