@@ -1,5 +1,6 @@
 //! Chunks and whole answers, in every dialect, as one kind of event.
 
+mod responses;
 mod tools;
 mod usage;
 
@@ -11,6 +12,7 @@ use serde_json::Value;
 
 use crate::classify::Envelope;
 use crate::sse::{DONE, SseEvent};
+use responses::Told;
 use tools::Calls;
 
 /// Why an answer cannot be read on.
@@ -40,6 +42,7 @@ pub(crate) struct Dialect {
     price: Option<Price>,
     calls: Calls,
     usage: Usage,
+    told: Told,
     /// The reason the provider gave, and the one that went out.
     reason: Option<FinishReason>,
     said: Option<FinishReason>,
@@ -57,6 +60,7 @@ impl Dialect {
             price,
             calls: Calls::new(turn),
             usage: Usage::default(),
+            told: Told::default(),
             reason: None,
             said: None,
             valid: false,
@@ -134,6 +138,9 @@ impl Dialect {
             Value::Array(values) => values.iter().try_for_each(|value| self.value(name, value, out)),
             Value::Null => Ok(()),
             Value::Object(_) => {
+                if let Some(kind) = responses::kind(name, value) {
+                    return self.response(kind, value, out);
+                }
                 self.chunk(value, out);
                 Ok(())
             }
@@ -154,12 +161,17 @@ impl Dialect {
         }
         let groq = chunk.get("x_groq").and_then(|groq| groq.get("usage"));
         let inline = choices.first().and_then(|choice| choice.get("usage"));
-        for sent in [inline, groq, chunk.get("usage")].into_iter().flatten() {
-            if let Some(sent) = usage::read(sent) {
-                self.usage = usage::overlay(self.usage, sent);
-                let cost = self.usage.cost.or_else(|| self.price?.of(&self.usage));
-                out.push_back(ChatEvent::Usage(Usage { cost, ..self.usage }));
-            }
+        for sent in [inline, groq, chunk.get("usage")] {
+            self.account(sent, out);
+        }
+    }
+
+    /// Reports what was used so far. Snapshots replace each other and are never summed.
+    fn account(&mut self, sent: Option<&Value>, out: &mut VecDeque<ChatEvent>) {
+        if let Some(sent) = sent.and_then(usage::read) {
+            self.usage = usage::overlay(self.usage, sent);
+            let cost = self.usage.cost.or_else(|| self.price?.of(&self.usage));
+            out.push_back(ChatEvent::Usage(Usage { cost, ..self.usage }));
         }
     }
 

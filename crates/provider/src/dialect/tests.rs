@@ -195,6 +195,34 @@ fn a_whole_answer_gives_the_same_events_as_a_stream() {
     assert!(matches!(dialect_of(&json!({ "error": { "code": 500 } })), Err(Fault::Envelope(_))));
 }
 
+#[test]
+fn the_responses_family_is_understood_in_pieces_and_as_a_whole() {
+    let usage = json!({ "input_tokens": 3, "output_tokens": 2, "input_tokens_details": { "cached_tokens": 1 } });
+    let call = json!({ "type": "function_call", "id": "fc", "call_id": "c", "name": "look", "arguments": "{}" });
+    let message = json!({ "type": "message", "content": [{ "type": "output_text", "text": "bell" }] });
+    let done = json!({ "object": "response", "id": "r", "error": null, "output": [message, call], "usage": usage });
+    let begun = json!({ "type": "function_call", "call_id": "c", "name": "look", "arguments": "" });
+    let pieces = [
+        json!({ "type": "response.created", "response": { "id": "r" } }),
+        json!({ "type": "response.output_text.delta", "delta": "be" }),
+        json!({ "type": "response.output_text.delta", "delta": "ll" }),
+        json!({ "type": "response.content_part.done", "part": { "text": "bell" } }),
+        json!({ "type": "response.output_item.added", "output_index": 1, "item": begun }),
+        json!({ "type": "response.function_call_arguments.delta", "output_index": 1, "delta": "{}" }),
+        json!({ "type": "response.completed", "response": done }),
+    ];
+    let in_pieces = fold(&pieces);
+    assert_eq!(in_pieces, fold(&[done]));
+    assert_eq!((in_pieces.text.as_str(), in_pieces.usage.tokens()), ("bell", 5));
+    assert_eq!(in_pieces.tool_calls, [call("c", "look", "{}")]);
+    let only_the_end = fold(&pieces[6..]);
+    assert_eq!(only_the_end, in_pieces);
+    let cut = json!({ "incomplete_details": { "reason": "max_output_tokens" } });
+    assert_eq!(fold(&[json!({ "type": "response.incomplete", "response": cut })]).finish, FinishReason::Length);
+    let failed = json!({ "type": "response.failed", "response": { "error": { "code": "rate_limit_exceeded" } } });
+    assert!(matches!(events(&[failed]), Err(Fault::Envelope(_))));
+}
+
 fn dialect_of(body: &Value) -> Result<(), Fault> {
     Dialect::new(Started::default(), None, 1).whole(body.to_string().as_bytes(), &mut VecDeque::new())
 }
