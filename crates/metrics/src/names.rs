@@ -81,19 +81,19 @@ catalogue! {
         "US dollars per answered call, as far as its price is known; the sum is what was spent.";
     CALL_DURATION: "bellwether_call_duration_seconds", Histogram(CALL_SECONDS), ["model", "provider"],
         Some(Unit::Seconds), "From sending a call to the end of its answer, for answered calls.";
+    CALLS_IN_FLIGHT: "bellwether_calls_in_flight", Gauge, ["provider"], None,
+        "Calls that were sent and not answered yet.";
     CALLS: "bellwether_calls_total", Counter, ["model", "outcome", "provider", "role"], None,
         "Calls that left the line, by what became of them: completed, throttled, refused, abandoned, or the kind of \
          failure. A call that is tried again counts each time.";
-    CALLS_IN_FLIGHT: "bellwether_calls_in_flight", Gauge, ["provider"], None,
-        "Calls that were sent and not answered yet.";
     COST_UNPRICED: "bellwether_cost_unpriced_calls_total", Counter, ["model"], None,
         "Answered calls that took tokens at an unknown price, so that the dollars do not contain them.";
     FIRST_TOKEN: "bellwether_first_token_seconds", Histogram(FIRST_TOKEN_SECONDS), ["model", "provider"],
         Some(Unit::Seconds), "From sending a call to the first piece of its answer.";
-    MESSAGES: "bellwether_messages_total", Counter, ["what"], None,
-        "Messages that agents sent to each other, by what they were.";
     MESSAGES_DIED: "bellwether_messages_died_total", Counter, ["what"], None,
         "Messages that could not be delivered, by what they were.";
+    MESSAGES: "bellwether_messages_total", Counter, ["what"], None,
+        "Messages that agents sent to each other, by what they were.";
     PLAN_REJECTED: "bellwether_plan_rejected_total", Counter, [], None,
         "Answers of a planner that were of no use.";
     PLANS: "bellwether_plans_total", Counter, ["degraded"], None,
@@ -108,10 +108,10 @@ catalogue! {
         "Calls that are sent again after a failure, by the kind of the failure.";
     RUN_DURATION: "bellwether_run_duration_seconds", Histogram(RUN_SECONDS), ["outcome"], Some(Unit::Seconds),
         "From the beginning of a run to its end.";
-    RUNS: "bellwether_runs_total", Counter, ["outcome", "team"], None,
-        "Runs that ended, by how.";
     RUNS_IN_PROGRESS: "bellwether_runs_in_progress", Gauge, [], None,
         "Runs that began and did not end yet.";
+    RUNS: "bellwether_runs_total", Counter, ["outcome", "team"], None,
+        "Runs that ended, by how.";
     TASK_ROUNDS: "bellwether_task_rounds", Histogram(ROUNDS), [], None,
         "Rounds of work a task took before it came to rest, counted from 1; only tasks that were worked on.";
     TASKS: "bellwether_tasks", Gauge, ["state"], None,

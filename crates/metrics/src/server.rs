@@ -41,7 +41,8 @@ impl MetricsServer {
         self.addr
     }
 
-    /// Ends it: answers that are under way have a second to end, connections that are open otherwise are closed.
+    /// Ends it: nobody can connect any more, and answers that are under way have a second to end. A client that never
+    /// ends its request may keep its connection, but holds up nothing.
     ///
     /// # Cancel safety
     ///

@@ -1,0 +1,140 @@
+//! What each fact means in figures, to the digit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_core::{Class, Fact, TaskState, Usage, Usd};
+
+use crate::story::{self, call, text_after};
+use crate::text::{Labels, Text};
+
+fn read(facts: &[Fact]) -> Text {
+    Text::read(&text_after(facts))
+}
+
+fn assert_values(text: &Text, wanted: &[(&str, Labels<'_>, f64)]) {
+    for (name, labels, value) in wanted {
+        assert_eq!(text.value(name, labels), Some(*value), "{name} {labels:?}");
+    }
+}
+
+#[test]
+fn a_call_that_is_tried_again_counts_each_time_and_its_answer_once() {
+    let text = read(&story::hard_call());
+    let who = |outcome| [("model", "gpt-4.1"), ("outcome", outcome), ("provider", "holysheep"), ("role", "coder")];
+    let model = ("model", "gpt-4.1");
+    let standard = [("class", "standard")];
+    let answered = [model, ("provider", "holysheep")];
+    assert_values(
+        &text,
+        &[
+            ("bellwether_calls_total", &who("throttled"), 1.0),
+            ("bellwether_calls_total", &who("overloaded"), 1.0),
+            ("bellwether_calls_total", &who("completed"), 1.0),
+            ("bellwether_throttled_total", &answered, 1.0),
+            ("bellwether_retries_total", &[("kind", "overloaded"), model], 1.0),
+            ("bellwether_queue_depth", &standard, 0.0),
+            ("bellwether_calls_in_flight", &[("provider", "holysheep")], 0.0),
+            ("bellwether_queue_wait_seconds_count", &standard, 3.0),
+            ("bellwether_queue_wait_seconds_sum", &standard, 2.02),
+            ("bellwether_queue_wait_seconds_bucket", &[standard[0], ("le", "0.05")], 2.0),
+            ("bellwether_call_duration_seconds_sum", &answered, 3.0),
+            ("bellwether_call_duration_seconds_bucket", &[answered[0], answered[1], ("le", "2")], 0.0),
+            ("bellwether_call_duration_seconds_bucket", &[answered[0], answered[1], ("le", "4")], 1.0),
+            ("bellwether_first_token_seconds_sum", &answered, 0.5),
+            ("bellwether_tokens_total", &[model, ("type", "input")], 1_000.0),
+            ("bellwether_tokens_total", &[model, ("type", "output")], 200.0),
+            ("bellwether_tokens_total", &[model, ("type", "cached")], 600.0),
+            ("bellwether_tokens_total", &[model, ("type", "reasoning")], 50.0),
+            ("bellwether_call_cost_usd_sum", &[model], 0.0125),
+            ("bellwether_call_cost_usd_count", &[model], 1.0),
+        ],
+    );
+    assert_eq!(text.value("bellwether_cost_unpriced_calls_total", &[model]), None);
+}
+
+#[test]
+fn calls_that_are_lost_leave_the_line_and_the_flight() {
+    let text = read(&story::lost_calls());
+    let who = |outcome| [("model", "gpt-4.1"), ("outcome", outcome), ("provider", "holysheep"), ("role", "coder")];
+    assert_values(
+        &text,
+        &[
+            ("bellwether_calls_total", &who("refused"), 1.0),
+            ("bellwether_calls_total", &who("abandoned"), 2.0),
+            ("bellwether_refused_total", &[("kind", "queue_full")], 1.0),
+            ("bellwether_queue_depth", &[("class", "batch")], 1.0),
+            ("bellwether_calls_in_flight", &[("provider", "holysheep")], 1.0),
+        ],
+    );
+}
+
+#[test]
+fn dollars_add_up_to_the_billionth_and_unknown_prices_are_counted() {
+    let answered = |cost, output_tokens| Fact::CallCompleted {
+        call: call("m", Class::Standard),
+        usage: Usage { output_tokens, cost, ..Usage::default() },
+        took: Duration::from_secs(1),
+        first_token: None,
+    };
+    let priced = answered(Some(Usd::from_nanos(1_000_001)), Some(1));
+    let text = read(&[priced.clone(), priced, answered(None, Some(5)), answered(None, None)]);
+    let model = [("model", "m")];
+    assert_values(
+        &text,
+        &[
+            ("bellwether_call_cost_usd_sum", &model, 0.002_000_002),
+            ("bellwether_cost_unpriced_calls_total", &model, 1.0),
+        ],
+    );
+}
+
+#[test]
+fn a_run_and_its_tasks() {
+    let text = read(&story::run());
+    let state = |state| [("state", state)];
+    assert_values(
+        &text,
+        &[
+            ("bellwether_runs_in_progress", &[], 1.0),
+            ("bellwether_runs_total", &[("outcome", "partial"), ("team", "writers")], 1.0),
+            ("bellwether_run_duration_seconds_sum", &[("outcome", "partial")], 90.0),
+            ("bellwether_plan_rejected_total", &[], 1.0),
+            ("bellwether_plans_total", &[("degraded", "true")], 1.0),
+            ("bellwether_tasks", &state("pending"), 1.0),
+            ("bellwether_tasks", &state("running"), 0.0),
+            ("bellwether_tasks", &state("in_review"), 0.0),
+            ("bellwether_tasks_finished_total", &state("accepted"), 1.0),
+            ("bellwether_tasks_finished_total", &state("skipped"), 1.0),
+            ("bellwether_task_rounds_sum", &[], 2.0),
+            ("bellwether_task_rounds_count", &[], 1.0),
+            ("bellwether_verdict_score_sum", &[("accepted", "true")], 0.9),
+            ("bellwether_verdict_score_count", &[("accepted", "false")], 1.0),
+            ("bellwether_messages_total", &[("what", "assignment")], 1.0),
+            ("bellwether_messages_died_total", &[("what", "assignment")], 1.0),
+        ],
+    );
+    assert_eq!(text.value("bellwether_tasks", &state("accepted")), None, "a task at rest is under way no more");
+}
+
+#[test]
+fn a_task_passes_through_every_state_and_leaves_nothing_under_way() {
+    let mut from = None;
+    let mut facts = Vec::new();
+    for to in TaskState::ALL {
+        let live = from.filter(|from: &TaskState| !from.is_final());
+        facts.push(Fact::TaskMoved {
+            run: "r".into(),
+            task: "t".into(),
+            role: Arc::from("coder"),
+            from: live,
+            to,
+            round: 0,
+        });
+        from = Some(to);
+    }
+    let text = read(&facts);
+    let under_way: Vec<_> = text.samples.iter().filter(|sample| sample.name == "bellwether_tasks").collect();
+    assert!(under_way.iter().all(|sample| sample.value == 0.0), "{under_way:?}");
+    assert_eq!(under_way.len(), TaskState::ALL.iter().filter(|state| !state.is_final()).count());
+}

@@ -1,0 +1,7 @@
+//! Facts in, Prometheus' text out.
+
+mod catalogue;
+mod figures;
+mod server;
+mod story;
+mod text;

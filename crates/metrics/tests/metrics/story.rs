@@ -1,0 +1,136 @@
+//! Facts to count: one of each kind, and a run with some calls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_core::{
+    Call, CallContext, Class, ErrorKind, Fact, Flow, RunId, RunOutcome, TaskId, TaskState, Usage, Usd,
+};
+use bellwether_metrics::{Exporter, MetricsObserver, Observer};
+
+pub(crate) const RUN: &str = "run-0192-secret";
+pub(crate) const TASK: &str = "task-7-secret";
+
+pub(crate) fn call(model: &str, class: Class) -> Arc<Call> {
+    let mut context = CallContext::new(Flow::new("writers", RUN, "coder"));
+    context.class = class;
+    context.run = Some(RunId::from(RUN));
+    context.task = Some(TaskId::from(TASK));
+    context.idempotency_key = Some("key-secret".into());
+    Arc::new(Call { context, model: model.into(), provider: "holysheep".into() })
+}
+
+pub(crate) fn priced() -> Usage {
+    Usage {
+        input_tokens: Some(1_000),
+        output_tokens: Some(200),
+        cached_tokens: Some(600),
+        reasoning_tokens: Some(50),
+        cost: Usd::from_dollars(0.0125),
+    }
+}
+
+/// A call that waits, is throttled, fails, and is answered in the end.
+pub(crate) fn hard_call() -> Vec<Fact> {
+    let call = call("gpt-4.1", Class::Standard);
+    let queued = || Fact::CallQueued { call: Arc::clone(&call) };
+    let admitted = |millis| Fact::CallAdmitted { call: Arc::clone(&call), waited: Duration::from_millis(millis) };
+    let (kind, took) = (ErrorKind::Overloaded, Duration::from_secs(1));
+    vec![
+        queued(),
+        admitted(20),
+        Fact::CallThrottled { call: Arc::clone(&call), retry_after: Some(Duration::from_secs(2)) },
+        queued(),
+        admitted(2_000),
+        Fact::CallFailed { call: Arc::clone(&call), kind, took },
+        Fact::CallRetried { call: Arc::clone(&call), kind, delay: took },
+        queued(),
+        admitted(0),
+        Fact::CallCompleted {
+            call,
+            usage: priced(),
+            took: Duration::from_secs(3),
+            first_token: Some(Duration::from_millis(500)),
+        },
+    ]
+}
+
+/// A call that is turned away, and three that are dropped: in the line, under way, and not at all.
+pub(crate) fn lost_calls() -> Vec<Fact> {
+    let call = call("gpt-4.1", Class::Batch);
+    let queued = || Fact::CallQueued { call: Arc::clone(&call) };
+    let admitted = || Fact::CallAdmitted { call: Arc::clone(&call), waited: Duration::ZERO };
+    let abandoned = |admitted| Fact::CallAbandoned { call: Arc::clone(&call), admitted };
+    vec![
+        queued(),
+        Fact::CallRefused { call: Arc::clone(&call), kind: ErrorKind::QueueFull },
+        queued(),
+        abandoned(false),
+        queued(),
+        admitted(),
+        abandoned(true),
+        queued(),
+        admitted(),
+        queued(),
+    ]
+}
+
+/// A run with three tasks: accepted in its second round, skipped, and still under way.
+pub(crate) fn run() -> Vec<Fact> {
+    let run = || RunId::from(RUN);
+    let moved = |task: &str, from, to, round| Fact::TaskMoved {
+        run: run(),
+        task: TaskId::from(task),
+        role: "coder".into(),
+        from,
+        to,
+        round,
+    };
+    let reviewed =
+        |score, accepted| Fact::TaskReviewed { run: run(), task: TaskId::from(TASK), round: 0, score, accepted };
+    use TaskState::{Accepted, InReview, Pending, Produced, Revising, Running, Skipped};
+    vec![
+        Fact::RunStarted { run: run(), team: "writers".into() },
+        Fact::PlanRejected { run: run(), reason: "a secret reason".to_owned() },
+        Fact::PlanAccepted { run: run(), tasks: vec![(TaskId::from(TASK), "a secret title".into())], degraded: true },
+        moved(TASK, None, Pending, 0),
+        moved("t2", None, Pending, 0),
+        moved("t3", None, Pending, 0),
+        moved(TASK, Some(Pending), Running, 0),
+        moved(TASK, Some(Running), Produced, 0),
+        moved(TASK, Some(Produced), InReview, 0),
+        reviewed(0.4, false),
+        moved(TASK, Some(InReview), Revising, 1),
+        moved(TASK, Some(Revising), InReview, 1),
+        reviewed(0.9, true),
+        moved(TASK, Some(InReview), Accepted, 1),
+        moved("t2", Some(Pending), Skipped, 0),
+        Fact::MessageSent { run: run(), from: "a".into(), to: "b".into(), what: "assignment" },
+        Fact::MessageDied { run: run(), to: "b".into(), what: "assignment" },
+        Fact::RunStarted { run: run(), team: "writers".into() },
+        Fact::RunFinished {
+            run: run(),
+            team: "writers".into(),
+            outcome: RunOutcome::Partial,
+            took: Duration::from_secs(90),
+        },
+    ]
+}
+
+/// Every kind of fact, and an answered call of unknown price.
+pub(crate) fn everything() -> Vec<Fact> {
+    let unpriced = Fact::CallCompleted {
+        call: call("local", Class::Interactive),
+        usage: Usage { cost: None, ..priced() },
+        took: Duration::from_secs(1),
+        first_token: None,
+    };
+    [hard_call(), lost_calls(), run(), vec![unpriced]].concat()
+}
+
+/// What an exporter of its own says after these facts.
+pub(crate) fn text_after(facts: &[Fact]) -> String {
+    let (exporter, observer) = (Exporter::local(), MetricsObserver::new());
+    exporter.record(|| facts.iter().for_each(|fact| observer.observe(fact)));
+    exporter.render()
+}
