@@ -160,7 +160,7 @@ impl Answer {
                 Ok(Step::More) => {}
                 Ok(Step::Done) => return Some(Step::Done),
                 Err(fault) => {
-                    self.fault(fault);
+                    self.fault(fault, event.data.as_bytes());
                     return None;
                 }
             }
@@ -180,10 +180,9 @@ impl Answer {
                 let body = std::mem::take(&mut self.kept);
                 let start = body.iter().position(|byte| !is_blank(*byte)).unwrap_or(0);
                 let read = self.dialect.whole(&body[start..], &mut self.ready);
-                self.kept = body;
                 match read {
                     Ok(()) => self.end_of_events(),
-                    Err(fault) => self.fault(fault),
+                    Err(fault) => self.fault(fault, &body),
                 }
             }
             Form::Page => {
@@ -203,27 +202,33 @@ impl Answer {
             self.form = Form::Page;
             self.end_of_body();
         } else {
-            self.truncated();
+            self.stop(self.truncated());
         }
     }
 
-    fn truncated(&mut self) {
-        let message = self.asked.says("ended its answer before the model was done");
-        self.stop(ProviderError::new(ErrorKind::Truncated, message));
-    }
-
-    fn fault(&mut self, fault: Fault) {
+    /// Ends the answer at a piece that cannot be read on.
+    fn fault(&mut self, fault: Fault, piece: &[u8]) {
         match fault {
-            Fault::CutOff => self.truncated(),
+            Fault::CutOff => self.stop_at(self.truncated(), piece),
             Fault::Envelope(envelope) => {
-                self.failed = Some(classify::in_band(&self.asked, &self.head, &envelope, &self.kept));
+                self.failed = Some(classify::in_band(&self.asked, &self.head, &envelope, piece));
             }
-            Fault::Garbage(what) => self.stop(ProviderError::new(ErrorKind::Decode, self.asked.says(what))),
+            Fault::Garbage(what) => self.stop_at(ProviderError::new(ErrorKind::Decode, self.asked.says(what)), piece),
         }
+    }
+
+    fn truncated(&self) -> ProviderError {
+        let message = self.asked.says("ended its answer before the model was done");
+        ProviderError::new(ErrorKind::Truncated, message)
+    }
+
+    fn stop(&mut self, error: ProviderError) {
+        let kept = std::mem::take(&mut self.kept);
+        self.stop_at(error, &kept);
     }
 
     /// Ends the answer with an error, unless the model was done before that.
-    fn stop(&mut self, mut error: ProviderError) {
+    fn stop_at(&mut self, mut error: ProviderError, piece: &[u8]) {
         if self.dialect.end(&mut self.ready) {
             self.over = true;
             return;
@@ -231,7 +236,7 @@ impl Answer {
         error.details.status = Some(self.head.status);
         error.details.request_id.clone_from(&self.head.request_id);
         error.details.limits = self.head.limits;
-        error.details.body = self.asked.excerpt(&self.kept);
+        error.details.body = self.asked.excerpt(piece);
         error.details.may_have_executed = true;
         self.failed = Some(error);
     }

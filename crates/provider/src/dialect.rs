@@ -76,6 +76,9 @@ impl Dialect {
         if let Some(values) = parse(&event.data) {
             return self.values(&event.name, values, out);
         }
+        if event.name == "error" {
+            return Err(Fault::Envelope(Box::new(Envelope::in_words(&event.data))));
+        }
         // Some servers separate their events by single line ends.
         for line in event.data.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let values = parse(line).ok_or(Fault::Garbage("sent an event that is not json"))?;

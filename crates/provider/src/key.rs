@@ -5,6 +5,7 @@ use std::fmt;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::ConfigError;
+use crate::scrub::Scrub;
 
 /// A provider's key. It is wiped from memory when dropped, and prints as nothing.
 #[derive(Clone)]
@@ -32,6 +33,18 @@ impl ApiKey {
             Err(std::env::VarError::NotPresent) => Err(ConfigError::MissingKey { variable: variable.to_owned() }),
             Err(std::env::VarError::NotUnicode(_)) => Err(bad(variable, "is not text")),
         }
+    }
+
+    /// The text without the key, be it plain, escaped, URL-encoded or in base64.
+    ///
+    /// ```
+    /// let key = bellwether_provider::ApiKey::new("cr_0123456789")?;
+    /// assert_eq!(key.scrub("no such key: cr_0123456789"), "no such key: [key]");
+    /// # Ok::<(), bellwether_provider::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn scrub(&self, text: &str) -> String {
+        Scrub::new([self.expose()]).apply(text)
     }
 
     fn from_place(key: &str, place: &str) -> Result<Self, ConfigError> {

@@ -44,7 +44,13 @@ impl Envelope {
         }
         let speaks = |name: &str| value.get(name).is_some_and(is_something);
         let answers = ["choices", "usage", "data", "object"].into_iter().any(speaks);
-        (!answers && (speaks("message") || speaks("detail") || speaks("errors"))).then(|| Self::read(value))
+        let complains = value.get("message").is_some_and(Value::is_string) || speaks("detail") || speaks("errors");
+        (!answers && complains).then(|| Self::read(value))
+    }
+
+    /// An error that is nothing but a sentence.
+    pub(crate) fn in_words(message: &str) -> Self {
+        Self { message: message.to_owned(), wait: limits::from_body(&Value::Null, message), ..Self::default() }
     }
 
     /// `error`, with what only the value around it says.

@@ -141,8 +141,13 @@ fn an_error_where_an_answer_should_be_is_found_and_classified() {
         let envelope = Envelope::in_band(&value).unwrap_or_else(|| panic!("{value}"));
         assert_eq!(in_band(&asked(), &head, &envelope, b"").kind, kind, "{value}");
     }
-    for value in [json!({ "error": null, "choices": [{}] }), json!({ "error": "", "choices": [] }), json!({}), json!(1)]
-    {
+    for value in [
+        json!({ "error": null, "choices": [{}] }),
+        json!({ "error": "", "choices": [] }),
+        json!({ "message": { "content": "bell" } }),
+        json!({}),
+        json!(1),
+    ] {
         assert_eq!(Envelope::in_band(&value), None, "{value}");
     }
 }

@@ -198,9 +198,9 @@ fn a_whole_answer_gives_the_same_events_as_a_stream() {
 #[test]
 fn the_responses_family_is_understood_in_pieces_and_as_a_whole() {
     let usage = json!({ "input_tokens": 3, "output_tokens": 2, "input_tokens_details": { "cached_tokens": 1 } });
-    let call = json!({ "type": "function_call", "id": "fc", "call_id": "c", "name": "look", "arguments": "{}" });
+    let look = json!({ "type": "function_call", "id": "fc", "call_id": "c", "name": "look", "arguments": "{}" });
     let message = json!({ "type": "message", "content": [{ "type": "output_text", "text": "bell" }] });
-    let done = json!({ "object": "response", "id": "r", "error": null, "output": [message, call], "usage": usage });
+    let done = json!({ "object": "response", "id": "r", "error": null, "output": [message, look], "usage": usage });
     let begun = json!({ "type": "function_call", "call_id": "c", "name": "look", "arguments": "" });
     let pieces = [
         json!({ "type": "response.created", "response": { "id": "r" } }),
@@ -221,6 +221,16 @@ fn the_responses_family_is_understood_in_pieces_and_as_a_whole() {
     assert_eq!(fold(&[json!({ "type": "response.incomplete", "response": cut })]).finish, FinishReason::Length);
     let failed = json!({ "type": "response.failed", "response": { "error": { "code": "rate_limit_exceeded" } } });
     assert!(matches!(events(&[failed]), Err(Fault::Envelope(_))));
+}
+
+#[test]
+fn an_event_called_error_is_an_error_whatever_is_in_it() {
+    for data in ["upstream went away", "{\"message\":\"upstream went away\"}", "{\"error\":\"upstream went away\"}"] {
+        let event = SseEvent { name: "error".to_owned(), data: data.to_owned() };
+        let fault = Dialect::new(Started::default(), None, 1).event(&event, &mut VecDeque::new()).unwrap_err();
+        let Fault::Envelope(envelope) = fault else { panic!("{data}: {fault:?}") };
+        assert_eq!(envelope.message, "upstream went away");
+    }
 }
 
 fn dialect_of(body: &Value) -> Result<(), Fault> {
