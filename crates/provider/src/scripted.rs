@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bellwether_core::{
     CallContext, ChatEvent, ChatProvider, ChatRequest, ChatResponse, ChatStream, ErrorKind, ProviderError,
 };
-use futures_core::Stream;
+use futures_util::Stream;
 
 /// A [`ChatProvider`] that plays a script instead of asking a model, and remembers what it was asked.
 ///
