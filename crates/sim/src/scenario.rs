@@ -3,14 +3,15 @@
 mod duration;
 mod error;
 mod field;
+mod throttling;
 
 use std::fmt;
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 pub use self::error::ScenarioError;
+pub use self::throttling::{Algorithm, Burst, Limit, Rejections, RetryAfter};
 
 /// Everything that makes one simulated provider different from another.
 ///
@@ -109,30 +110,6 @@ pub enum VerdictForm {
 #[serde(transparent)]
 pub struct ApiKey(String);
 
-/// A stretch in which every request is answered with 429.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
-#[serde(try_from = "field::BurstEntry")]
-pub enum Burst {
-    /// The `count` requests that follow request number `after`; `after = 0` begins with the very first one.
-    Requests {
-        /// The number of the last request before the burst.
-        after: u64,
-        /// How many requests are refused.
-        count: u64,
-        /// What `Retry-After` says; none leaves it out.
-        retry_after: Option<Duration>,
-    },
-    /// All requests from `at`, counted from the start of the server, for as long as `lasting`.
-    Time {
-        /// When it begins.
-        at: Duration,
-        /// How long it lasts (`for` in a file).
-        lasting: Duration,
-        /// What `Retry-After` says; none leaves it out.
-        retry_after: Option<Duration>,
-    },
-}
-
 /// What goes wrong on purpose: shares of all requests, and single requests by their number.
 ///
 /// Requests are numbered from 1 as they arrive, well-formed and authorised ones only. The same seed makes the same request
@@ -200,41 +177,6 @@ pub struct Latency {
     pub per_token: Duration,
 }
 
-/// One limit, from a moment on.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limit {
-    /// How requests and tokens are counted.
-    pub algorithm: Algorithm,
-    /// From when it is in force, counted from the start of the server.
-    #[serde(deserialize_with = "duration::deserialize")]
-    pub at: Duration,
-    /// The depth of the request bucket; without it, as many as come in during one `window`. No use in a fixed window.
-    pub burst: Option<NonZeroU32>,
-    /// The depth of the token bucket; without it, as many as come in during one `window`. No use in a fixed window.
-    pub burst_tokens: Option<NonZeroU32>,
-    /// How many requests may be under way at once.
-    pub concurrency: Option<NonZeroU32>,
-    /// Requests per minute.
-    pub rpm: Option<NonZeroU32>,
-    /// Tokens per minute, input and output together.
-    pub tpm: Option<NonZeroU32>,
-    /// The stretch of time in which the rate is counted: a fixed window's length, or the depth of a bucket in time.
-    #[serde(deserialize_with = "field::window")]
-    pub window: Duration,
-}
-
-/// How requests and tokens are counted.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "snake_case")]
-pub enum Algorithm {
-    /// A fresh allowance at the start of every window.
-    FixedWindow,
-    /// A bucket that fills continuously.
-    #[default]
-    TokenBucket,
-}
-
 /// A model that the server lists.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields)]
@@ -244,34 +186,6 @@ pub struct Model {
     pub context: u32,
     /// The name that requests use.
     pub id: String,
-}
-
-/// How a refused request is told.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
-#[serde(default, deny_unknown_fields)]
-pub struct Rejections {
-    /// What `error.code` says.
-    pub code: String,
-    /// Whether every answer tells the state of the limits in `x-ratelimit-*` headers.
-    pub headers: bool,
-    /// In which form the time to wait is told.
-    pub retry_after: RetryAfter,
-    /// The HTTP status.
-    #[serde(deserialize_with = "field::status")]
-    pub status: u16,
-}
-
-/// The form in which a refusal says how long to wait.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "snake_case")]
-pub enum RetryAfter {
-    /// `Retry-After` in seconds, rounded up, and `retry-after-ms`.
-    Milliseconds,
-    /// Not at all.
-    None,
-    /// `Retry-After` in seconds, rounded up.
-    #[default]
-    Seconds,
 }
 
 // === impl Scenario ===
@@ -286,7 +200,7 @@ impl Scenario {
         let scenario: Self = toml::from_str(text).map_err(|error| ScenarioError::from_toml(text, &error))?;
         let faults = &scenario.faults;
         if faults.error_500 + faults.error_503 + faults.reset + faults.stall > 1.0 + f64::EPSILON {
-            return Err(ScenarioError::at_key(text, "faults", "the shares of all faults add up to more than 1"));
+            return Err(ScenarioError::at_key(text, &["faults"], "the shares of all faults add up to more than 1"));
         }
         let burst_in_window = |limit: &&Limit| {
             limit.algorithm == Algorithm::FixedWindow && (limit.burst.is_some() || limit.burst_tokens.is_some())
@@ -294,7 +208,7 @@ impl Scenario {
         if scenario.limits.iter().any(|limit| burst_in_window(&limit)) {
             return Err(ScenarioError::at_key(
                 text,
-                "burst",
+                &["burst_tokens", "burst"],
                 "a fixed window has no burst, only a token bucket has one",
             ));
         }
@@ -385,29 +299,8 @@ impl Default for Latency {
     }
 }
 
-impl Default for Limit {
-    fn default() -> Self {
-        Self {
-            algorithm: Algorithm::TokenBucket,
-            at: Duration::ZERO,
-            burst: None,
-            burst_tokens: None,
-            concurrency: None,
-            rpm: None,
-            tpm: None,
-            window: Duration::from_secs(60),
-        }
-    }
-}
-
 impl Model {
     const fn default_context() -> u32 {
         200_000
-    }
-}
-
-impl Default for Rejections {
-    fn default() -> Self {
-        Self { code: "rate_limit_exceeded".to_owned(), headers: true, retry_after: RetryAfter::Seconds, status: 429 }
     }
 }

@@ -145,7 +145,7 @@ impl Envelope {
         .to_string()
     }
 
-    /// The chunks of a streamed answer; each but the first and those after the text carries one of `pieces`.
+    /// The first event of a stream, which has no text yet. With usage, every event before the last says `null` for it.
     pub(crate) fn opening(&self, with_usage: bool) -> String {
         self.chunk(&json!({ "role": "assistant", "content": "" }), None, with_usage)
     }

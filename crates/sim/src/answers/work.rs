@@ -17,7 +17,7 @@ pub(super) fn write(prompt: &Prompt) -> String {
         }
         text.push('\n');
     }
-    let _infallible = writeln!(text, "```{}\n{}\n```\n", language.name(), sample.code.trim_end());
+    let _infallible = writeln!(text, "```{}\n{}\n```\n", language.name(), sample.code.trim());
     text.push_str(
         "The caller decides how often and how long; nothing here waits without a bound or hides a failure.\n\n",
     );

@@ -170,7 +170,7 @@ impl Bucket {
 
 impl Window {
     fn end(&self) -> Timestamp {
-        Timestamp::from_nanos((self.index + 1).saturating_mul(self.length))
+        Timestamp::from_nanos(self.index.saturating_add(1).saturating_mul(self.length))
     }
 }
 

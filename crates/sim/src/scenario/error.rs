@@ -14,10 +14,15 @@ impl ScenarioError {
         Self { line, problem: error.message().trim_end().replace('\n', ", ") }
     }
 
-    /// For what only shows when the whole file is known: points at the first line that names `key`.
-    pub(super) fn at_key(text: &str, key: &str, problem: &str) -> Self {
-        let line = text.lines().position(|line| line.trim_start_matches(['[', ' ', '\t']).starts_with(key));
-        Self { line: line.map(|index| index + 1), problem: problem.to_owned() }
+    /// For what only shows when the whole file is known: points at the first line that begins with one of `keys`.
+    pub(super) fn at_key(text: &str, keys: &[&str], problem: &str) -> Self {
+        let begins = |line: &str| {
+            let line = line.trim_start_matches(['[', ' ', '\t']);
+            let mut rests = keys.iter().filter_map(|key| line.strip_prefix(key));
+            rests.any(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+        };
+        let line = text.lines().position(begins).map(|index| index + 1);
+        Self { line, problem: problem.to_owned() }
     }
 
     /// The line, counted from 1, if it is known.

@@ -75,7 +75,7 @@ pub(crate) async fn open(simulator: &Simulator, rest: Value) -> TcpStream {
 }
 
 /// Waits until the statistics are as wanted; fails instead of waiting for ever.
-pub(crate) async fn until(simulator: &Simulator, wanted: impl Fn(&Stats) -> bool) {
+pub(crate) async fn until(simulator: &Simulator, wanted: impl Fn(&Stats) -> bool + Send + Sync) {
     let look = async {
         while !wanted(&simulator.stats()) {
             tokio::task::yield_now().await;
@@ -84,7 +84,7 @@ pub(crate) async fn until(simulator: &Simulator, wanted: impl Fn(&Stats) -> bool
     tokio::time::timeout(Duration::from_secs(20), look).await.expect("the statistics become as wanted");
 }
 
-fn format_post(body: &str, headers: &str) -> String {
+pub(crate) fn format_post(body: &str, headers: &str) -> String {
     format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: sim\r\nconnection: close\r\ncontent-type: application/json\r\n\
          content-length: {}\r\n{headers}\r\n{body}",
@@ -92,7 +92,7 @@ fn format_post(body: &str, headers: &str) -> String {
     )
 }
 
-async fn exchange(simulator: &Simulator, request: &str) -> Received {
+pub(crate) async fn exchange(simulator: &Simulator, request: &str) -> Received {
     let mut stream = TcpStream::connect(simulator.addr()).await.expect("the server listens");
     // A server that refuses early may close before everything is written.
     let _written = stream.write_all(request.as_bytes()).await;

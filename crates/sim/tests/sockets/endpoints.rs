@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use bellwether_sim::{ApiKey, Model, Scenario, Simulator};
 use serde_json::{Value, json};
 
-use crate::client::{chat, get, instant, post, question, start};
+use crate::client::{chat, exchange, format_post, get, instant, post, question, start};
 
 #[tokio::test]
 async fn a_whole_answer_has_its_text_its_usage_and_the_mark_of_a_simulation() {
@@ -53,6 +53,17 @@ async fn a_stream_tells_no_usage_unless_it_is_asked_to() {
     let received = chat(&simulator, json!({ "stream": true })).await;
     assert!(!received.body.contains("usage"));
     assert_eq!(received.events().last(), Some(&"[DONE]"));
+}
+
+#[tokio::test]
+async fn one_connection_serves_several_requests() {
+    let simulator = start(instant()).await;
+    let last = format_post(&question(json!({})).to_string(), "");
+    let first = last.replace("connection: close\r\n", "");
+    let received = exchange(&simulator, &format!("{first}{first}{last}")).await;
+    assert_eq!(received.status, 200);
+    assert_eq!(received.body.matches("HTTP/1.1 200 OK").count(), 2);
+    assert_eq!(simulator.stats().requests, 3);
 }
 
 #[tokio::test]
