@@ -11,7 +11,7 @@ use crate::scenario::Fault;
 pub struct Stats {
     /// Answers by HTTP status. A request whose client left before the answer is in none of them.
     pub answered: BTreeMap<u16, u64>,
-    /// Requests whose client left before the answer was complete.
+    /// Requests whose client left before the answer was complete; one that left in the middle of a stream was answered, too.
     pub cancelled: u64,
     /// Requests under way now.
     pub in_flight: u32,

@@ -16,6 +16,8 @@ pub(crate) struct Received {
     /// Whether the body ended where its framing said.
     pub(crate) complete: bool,
     pub(crate) headers: HashMap<String, String>,
+    /// Whether the connection ended with a reset.
+    pub(crate) reset: bool,
     pub(crate) status: u16,
 }
 
@@ -101,7 +103,8 @@ pub(crate) async fn exchange(simulator: &Simulator, request: &str) -> Received {
 
 pub(crate) async fn read(mut stream: TcpStream) -> Received {
     let mut bytes = Vec::new();
-    let _ended_by_reset = stream.read_to_end(&mut bytes).await;
+    let ended = stream.read_to_end(&mut bytes).await;
+    let reset = ended.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset);
     let text = String::from_utf8(bytes).expect("everything is UTF-8");
     let (head, body) = text.split_once("\r\n\r\n").expect("a head");
     let mut lines = head.lines();
@@ -116,7 +119,7 @@ pub(crate) async fn read(mut stream: TcpStream) -> Received {
         let promised = headers.get("content-length").map_or(Some(0), |length| length.parse().ok());
         (body.to_owned(), promised == Some(body.len()))
     };
-    Received { body, complete, headers, status: status.expect("a status") }
+    Received { body, complete, headers, reset, status: status.expect("a status") }
 }
 
 fn unchunk(mut rest: &str) -> (String, bool) {

@@ -32,9 +32,10 @@ async fn a_reset_breaks_the_connection_in_the_middle_of_the_answer() {
         let simulator = start(failing(Fault::Reset)).await;
         let broken = chat(&simulator, rest.clone()).await;
         assert_eq!(broken.status, 200);
-        assert!(!broken.complete);
+        assert!(broken.reset && !broken.complete);
         assert!(!broken.body.contains("[DONE]"));
-        assert!(chat(&simulator, rest).await.complete);
+        let whole = chat(&simulator, rest).await;
+        assert!(whole.complete && !whole.reset);
         let stats = simulator.stats();
         assert_eq!((stats.in_flight, stats.cancelled, stats.injected["reset"]), (0, 0, 1));
     }
