@@ -32,8 +32,10 @@ use crate::pump::pump;
 ///   if the queue has no room for it, it ends with `QueueFull`, caused by the failure.
 /// - After the first piece of a stream was handed on nothing is tried again. What a provider says before it, such as
 ///   `Started`, is handed on together with it.
-/// - What cannot happen before the deadline is refused at once; a call that runs into it is cancelled.
-/// - All attempts carry the idempotency key of the call's context, and `attempt` counts them.
+/// - What cannot happen before the deadline is refused at once; a call that runs into it is cancelled. The context's
+///   `timeout` cancels a single attempt, which may be tried again.
+/// - All attempts carry the idempotency key of the call's context, and `attempt` counts them; answers and failures say
+///   in `retries` how often the call was sent before.
 /// - Every stay in the queue ends in exactly one of `CallCompleted`, `CallFailed`, `CallThrottled`, `CallRefused` and
 ///   `CallAbandoned`; after `CallThrottled` and `CallRetried` another `CallQueued` follows.
 ///

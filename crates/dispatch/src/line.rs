@@ -104,3 +104,22 @@ impl Drop for Place {
         self.queue.cancel(self.id);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fifo::Fifo;
+
+    #[test]
+    fn whoever_leaves_is_forgotten_and_a_closed_line_takes_nobody() {
+        let (line, queue) = (Arc::new(Line::new()), Arc::new(Fifo::new(1)));
+        let demand = Demand { requests: 1, input_tokens: 1, output_tokens: 1 };
+        let join = |id| line.join(Arc::<Fifo>::clone(&queue), TicketId(id), demand, None);
+        drop(join(1).unwrap());
+        assert!(line.take(TicketId(1)).is_none());
+        let place = join(2).unwrap();
+        line.close();
+        assert!(line.is_closed() && line.take(TicketId(2)).is_none() && join(3).is_none());
+        drop(place);
+    }
+}

@@ -88,8 +88,26 @@ async fn a_permit_on_its_way_to_somebody_who_left_is_unused() {
     sleep(ms(1)).await;
     drop(call);
     assert_eq!(seen.outcomes(), [Outcome::Unused]);
+    assert_eq!(*lock(&stage.queue.costs), [0], "and the charge is given back");
     assert_eq!(stage.told(), ["queued 0", "abandoned admitted=false"]);
     assert_eq!(stage.play.arrivals().len(), 0);
+    stage.assert_swept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_goes_away_frees_the_gate_at_once() {
+    let stage = Stage::new(1, []);
+    let mut busy = stage.dispatch.chat(request(), named("busy"));
+    let mut head = stage.dispatch.chat(request(), named("head"));
+    for _ in 0..2 {
+        assert!(poll_once(&mut busy).await.is_pending() && poll_once(&mut head).await.is_pending());
+        sleep(ms(1)).await;
+    }
+    assert_eq!(lock(&stage.queue.taken).len(), 2, "one is under way, one stands at the gate");
+    drop(head);
+    sleep(ms(1)).await;
+    assert_eq!(lock(&stage.queue.taken).len(), 1);
+    drop(busy);
     stage.assert_swept().await;
 }
 

@@ -54,6 +54,7 @@ async fn a_stream_that_just_stops_is_truncated() {
     let stream = stage.dispatch.stream(request(), named("a")).await.unwrap();
     let error = stream.fold().await.unwrap_err();
     assert_eq!((error.kind, error.details.emitted_output), (ErrorKind::Truncated, true));
+    assert_eq!(stage.told().last().map(String::as_str), Some("failed truncated in 0ns"));
     stage.assert_swept().await;
 }
 

@@ -7,7 +7,7 @@ use bellwether_core::test_util::Unlimited;
 use bellwether_dispatch::{ChatProvider, ErrorKind, Fact, Retry, RetryPolicy};
 use tokio::time::sleep;
 
-use crate::play::{Ends, Scene, Stage, ms, named, request, throttle, until};
+use crate::play::{Ends, Scene, Stage, error, ms, named, request, throttle, until};
 
 /// One try only, so that a 429 that counted would end the call.
 fn once() -> RetryPolicy {
@@ -84,6 +84,15 @@ async fn time_spent_in_the_call_itself_is_not_patience() {
     let stage = Stage::new(1, [slow]);
     stage.dispatch.chat(request(), named("a")).await.unwrap();
     assert_eq!(stage.play.arrivals(), [0, 800_000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nor_is_the_pause_after_another_failure() {
+    let overloaded = error(ErrorKind::Overloaded).with_retry(Retry::After(ms(200_000)));
+    let stage = Stage::new(1, [throttled(Some(ms(200_000))), Scene::after(0, Ends::Fails(overloaded))]);
+    stage.dispatch.chat(request(), named("a")).await.unwrap();
+    assert!(stage.play.elapsed() > 400_000);
+    stage.assert_swept().await;
 }
 
 #[tokio::test(start_paused = true)]
