@@ -23,6 +23,7 @@ mod server;
 
 pub use bellwether_core::{Fact, Observer, RunId};
 pub use exporter::{Exporter, ExporterError};
+pub use metrics::Unit;
 pub use names::{MetricInfo, MetricKind, catalogue, describe};
 pub use observer::MetricsObserver;
 pub use server::MetricsServer;

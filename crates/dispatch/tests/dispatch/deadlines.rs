@@ -18,7 +18,8 @@ async fn a_call_is_cancelled_at_its_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn a_deadline_in_the_past_is_refused_without_a_call() {
-    let stage = Stage::new(1, []);
+    // Not even a place in the line is asked for: this one has none.
+    let stage = Stage::with(1, 0, [], |builder| builder);
     let context = until("b", 0);
     sleep(ms(10)).await;
     let error = stage.dispatch.chat(request(), context).await.unwrap_err();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bellwether_core::{Call, Class, ErrorKind, Fact, RunId, RunOutcome};
-use bellwether_metrics::{MetricKind, catalogue};
+use bellwether_metrics::{MetricKind, Unit, catalogue};
 
 use crate::story::{self, call, text_after};
 use crate::text::Text;
@@ -44,7 +44,7 @@ fn names_keep_the_rules_of_prometheus() {
         }
         assert!(!name.contains(info.kind.as_str()), "{name}: a name does not say its kind");
         assert!(!name.split('_').any(|word| foreign_units.contains(&word)), "{name}: base units only");
-        assert_eq!(name.contains("seconds"), info.unit == Some(metrics::Unit::Seconds), "{name}: unit and name agree");
+        assert_eq!(name.contains("seconds"), info.unit == Some(Unit::Seconds), "{name}: unit and name agree");
         assert!(info.help.ends_with('.') && !info.help.contains('\n'), "{name}: help is a sentence");
         for label in info.labels {
             assert!(label.chars().all(|c| c.is_ascii_lowercase()), "{name}: {label}");
