@@ -1,0 +1,55 @@
+//! `init`, `check` and `simulate`: files and servers to begin with.
+
+use crate::process::{Folder, Simulator, bellwether, feature_team, said};
+
+#[test]
+fn init_writes_a_team_that_check_understands_and_never_overwrites_it() {
+    let folder = Folder::new("init");
+    assert_eq!(said(bellwether(&folder).arg("init")).code, Some(0));
+    let checked = said(bellwether(&folder).args(["check", "team.toml"]));
+    assert_eq!(checked.code, Some(0), "{}", checked.stderr);
+    assert!(checked.stdout.contains("max_parallel   3"), "{}", checked.stdout);
+    assert!(checked.stderr.contains("HOLYSHEEP_API_KEY is not set"), "{}", checked.stderr);
+
+    std::fs::write(folder.join("team.toml"), "mine").unwrap();
+    let again = said(bellwether(&folder).arg("init"));
+    assert_eq!(again.code, Some(2));
+    assert!(again.stderr.contains("there already") && again.stderr.contains("--force"), "{}", again.stderr);
+    assert_eq!(std::fs::read_to_string(folder.join("team.toml")).unwrap(), "mine");
+    assert_eq!(said(bellwether(&folder).args(["init", "--force"])).code, Some(0));
+}
+
+#[test]
+fn check_shows_for_machines_what_a_file_amounts_to() {
+    let folder = Folder::new("check-json");
+    let checked = said(bellwether(&folder).arg("check").arg(feature_team()).arg("--json")).json();
+    assert_eq!(checked["roles"][0]["name"], "lead", "roles come in the file's order");
+    assert_eq!(checked["roles"][1]["models"][0], "claude-opus-4-5");
+    assert_eq!(checked["settings"]["threshold"], 0.8);
+    assert_eq!(checked["providers"][0]["key"], "missing: set HOLYSHEEP_API_KEY");
+}
+
+#[test]
+fn a_prompt_may_stand_in_a_file_beside_the_team() {
+    let team = std::fs::read_to_string(feature_team()).unwrap();
+    let begin = team.find("prompt = \"\"\"\nDu bist ein Senior").expect("the coder has a prompt");
+    let end = begin + team[begin..].find("behandlung.\"\"\"").expect("and it ends") + "behandlung.\"\"\"".len();
+    let team = format!("{}prompt = {{ file = \"coder.md\" }}{}", &team[..begin], &team[end..]);
+    let folder = Folder::new("prompt-file").with("team.toml", &team);
+    let missing = said(bellwether(&folder).args(["check", "team.toml"]));
+    assert_eq!(missing.code, Some(2));
+    assert!(missing.stderr.contains("coder.md") && missing.stderr.contains("team.toml:"), "{}", missing.stderr);
+    let folder = folder.with("coder.md", "You write clean Rust.");
+    assert_eq!(said(bellwether(&folder).args(["check", "team.toml"])).code, Some(0));
+}
+
+#[test]
+fn a_scenario_file_shapes_the_simulator_and_a_wrong_one_is_refused() {
+    let folder =
+        Folder::new("scenario").with("good.toml", "[answers]\nplan_tasks = 7\n").with("bad.toml", "[answer]\n");
+    let simulator = Simulator::start(&folder, &["--scenario", "good.toml"]);
+    assert_eq!(simulator.stats()["requests"], 0);
+    let bad = said(bellwether(&folder).args(["simulate", "--listen", "0", "--scenario", "bad.toml"]));
+    assert_eq!(bad.code, Some(2));
+    assert!(bad.stderr.contains("bad.toml") && bad.stderr.contains("line 1"), "{}", bad.stderr);
+}

@@ -1,0 +1,7 @@
+//! The program as its users run it: real processes, real sockets, real signals.
+
+mod demo;
+mod files;
+mod mistakes;
+mod process;
+mod runs;

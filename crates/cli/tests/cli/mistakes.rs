@@ -1,0 +1,120 @@
+//! What users get wrong: each mistake has one clear message with its remedy, its exit code, and no key in any output.
+
+use std::net::TcpListener;
+
+use crate::process::{CANARY, Folder, Said, Simulator, bellwether, feature_team, said};
+
+fn check(said: &Said, code: i32, parts: &[&str]) {
+    let all = format!("{}{}", said.stdout, said.stderr);
+    assert_eq!(said.code, Some(code), "{all}");
+    for part in parts {
+        assert!(all.contains(part), "no {part:?} in {all}");
+    }
+    assert!(!all.contains("panicked") && !all.contains(CANARY), "{all}");
+}
+
+/// Checks a team file that differs from the shipped one in one place.
+fn checked(name: &str, from: &str, to: &str) -> Said {
+    let team = std::fs::read_to_string(feature_team()).expect("the team file is there");
+    assert!(team.contains(from), "the team file has {from:?}");
+    let folder = Folder::new(name).with("team.toml", &team.replacen(from, to, 1));
+    said(bellwether(&folder).args(["check", "team.toml"]))
+}
+
+#[test]
+fn a_missing_key_is_named_before_anything_is_sent() {
+    let folder = Folder::new("no-key");
+    let run = said(bellwether(&folder).arg("run").arg(feature_team()).arg("Build it"));
+    check(&run, 2, &["HOLYSHEEP_API_KEY is not set", "export HOLYSHEEP_API_KEY", "bellwether demo"]);
+    let json = said(bellwether(&folder).arg("run").arg(feature_team()).args(["Build it", "--json"])).json();
+    assert_eq!(json["error"]["exit_code"], 2);
+}
+
+#[test]
+fn a_key_that_cannot_be_one_is_named_and_not_shown() {
+    let folder = Folder::new("odd-key");
+    let key = format!("{CANARY} and more");
+    let run = said(bellwether(&folder).env("HOLYSHEEP_API_KEY", key).arg("run").arg(feature_team()).arg("Build it"));
+    check(&run, 2, &["HOLYSHEEP_API_KEY"]);
+}
+
+#[test]
+fn a_wrong_key_ends_the_run_after_one_call() {
+    let folder = Folder::new("wrong-key");
+    let simulator = Simulator::start(&folder, &["--api-key-env", "SIM_KEY"]);
+    let team = std::fs::read_to_string(feature_team()).unwrap();
+    let team = team.replacen("kind = \"holysheep\"", "kind = \"holysheep\"\napi_key_env = \"WRONG_KEY\"", 1);
+    let folder = folder.with("team.toml", &team);
+    let run = |key: &str| {
+        let mut command = bellwether(&folder);
+        command.env("WRONG_KEY", key).args(["run", "team.toml", "Build it", "--base-url", &simulator.base_url]);
+        said(&mut command)
+    };
+    let wrong = run("sk-canary-7f3a9b2c4d8e-not");
+    check(&wrong, 77, &["check the key", "401"]);
+    assert_eq!(simulator.stats()["answered"]["401"], 1, "a key that is refused is not tried again");
+    check(&run(CANARY), 0, &["succeeded"]);
+}
+
+#[test]
+fn an_unreachable_host_is_told_from_a_failure_of_the_model() {
+    let team = std::fs::read_to_string(feature_team()).unwrap().replacen("base = \"500ms\"", "base = \"1ms\"", 1);
+    let folder = Folder::new("unreachable").with("team.toml", &team);
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{closed}/v1");
+    let mut command = bellwether(&folder);
+    command.args(["run", "team.toml", "Build it", "--base-url", &url]);
+    check(&said(&mut command), 69, &[&closed.to_string(), "check the base URL"]);
+}
+
+#[test]
+fn a_typo_is_named_with_its_line_and_the_nearest_key() {
+    let typo = checked("typo", "max_parallel = 3", "max_paralel = 3");
+    check(&typo, 2, &["team.toml:54: unknown key `max_paralel` in [workflow]: did you mean `max_parallel`?"]);
+    let table = checked("typo-table", "[review]", "[reviews]");
+    check(&table, 2, &["unknown key `reviews` at the top level: did you mean `review`?"]);
+    let nothing_near = checked("typo-far", "max_parallel = 3", "zzz = 3");
+    check(&nothing_near, 2, &["unknown key `zzz` in [workflow]: known are backoff"]);
+}
+
+#[test]
+fn a_role_without_a_prompt_is_named() {
+    let team = std::fs::read_to_string(feature_team()).unwrap();
+    let begin = team.find("prompt = \"\"\"\nDu bist ein Code-Reviewer").unwrap();
+    let end = begin + team[begin..].find("[plan]").unwrap();
+    let folder = Folder::new("no-prompt").with("team.toml", &format!("{}{}", &team[..begin], &team[end..]));
+    check(
+        &said(bellwether(&folder).args(["check", "team.toml"])),
+        2,
+        &["role \"reviewer\" has no prompt", "add prompt ="],
+    );
+}
+
+#[test]
+fn wrong_values_are_named_with_their_lines() {
+    let cases = [
+        ("tiers = [\"opus\"]", "tiers = [\"opsu\"]", "there is no model \"opsu\": known are opus"),
+        ("provider = \"main\"", "provider = \"mian\"", "there is no provider \"mian\": known are main"),
+        ("kind = \"holysheep\"", "kind = \"wolf\"", "`wolf` is not known"),
+        ("kind = \"planner\"", "kind = \"boss\"", "unknown variant `boss`"),
+        ("timeout = \"3m\"", "timeout = \"soon\"", "\"soon\" is no stretch of time"),
+        ("max_tasks = 12", "max_tasks = 0", "a whole number from 1 up"),
+        ("threshold = 0.8", "threshold = 8", "between 0 and 1"),
+        ("in = 4.50", "in = -4.50", "not negative"),
+        ("schema = 1", "schema = 2", "schema 2 is not known"),
+        ("[team]", "[team", "team.toml:8"),
+    ];
+    for (n, (from, to, message)) in cases.into_iter().enumerate() {
+        check(&checked(&format!("value-{n}"), from, to), 2, &["team.toml", message]);
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_and_an_empty_task_are_named() {
+    let folder = Folder::new("nothing");
+    check(&said(bellwether(&folder).args(["run", "none.toml", "Build it"])), 2, &["none.toml", "cannot be read"]);
+    check(&said(bellwether(&folder).arg("run").arg(feature_team()).arg(" ")), 2, &["the task is empty"]);
+    let mut unwritable = bellwether(&folder);
+    unwritable.args(["demo", "--output", "no/such/folder/work.md"]);
+    check(&said(&mut unwritable), 74, &["work.md cannot be written"]);
+}
