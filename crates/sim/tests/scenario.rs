@@ -54,7 +54,7 @@ fn values_have_units_and_names() {
 fn an_error_says_its_line_and_what_to_do() {
     let wrong = [
         ("seed = 1\nspeed = 2", 2, "speed"),
-        ("[latency]\n\nfirst_token = '5 parsecs'", 3, "\"250ms\", \"2s\" or \"1m\""),
+        ("[latency]\n\nfirst_token = '5 parsecs'", 3, "\"250ms\", \"2s\" or \"1m 30s\""),
         ("[latency]\njitter = 1.5", 2, "1.5 is not from 0 to 1"),
         ("[latency]\njitter = nan", 2, "not from 0 to 1"),
         ("[answers]\nplan_tasks = 65", 2, "65 is not from 1 to 64"),

@@ -6,6 +6,7 @@ use bellwether_core::ProviderError;
 use proptest::prelude::*;
 
 use super::*;
+use crate::plan::PlannedTask;
 use crate::verdict::Decision;
 
 fn rules(max_parallel: usize) -> Rules {

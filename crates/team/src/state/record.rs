@@ -1,0 +1,72 @@
+//! What is known of a task: its drafts, what was said of them, what they took.
+
+use bellwether_core::{TaskState, Timestamp};
+
+use crate::message::{JobError, Spent};
+use crate::plan::PlannedTask;
+use crate::verdict::{Issue, Verdict};
+
+/// What is known of a task.
+#[derive(Debug)]
+pub(crate) struct Record {
+    /// What was planned.
+    pub(crate) planned: PlannedTask,
+    /// Where it is.
+    pub(crate) state: TaskState,
+    /// The review round, counted from 0.
+    pub(crate) round: u32,
+    /// The work of each round.
+    pub(crate) drafts: Vec<Draft>,
+    /// The tier it is worked on.
+    pub(crate) tier: usize,
+    /// What it took.
+    pub(crate) spent: Spent,
+    /// Why it, or its review, came to nothing.
+    pub(crate) error: Option<JobError>,
+    /// When the first agent began.
+    pub(crate) began: Option<Timestamp>,
+    /// When it came to rest.
+    pub(crate) ended: Option<Timestamp>,
+}
+
+/// The work of one round.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    /// The work.
+    pub(crate) text: String,
+    /// What the reviewer said of it.
+    pub(crate) verdict: Option<Verdict>,
+}
+
+impl Record {
+    pub(super) const fn new(planned: PlannedTask) -> Self {
+        Self {
+            planned,
+            state: TaskState::Pending,
+            round: 0,
+            drafts: Vec::new(),
+            tier: 0,
+            spent: Spent::ZERO,
+            error: None,
+            began: None,
+            ended: None,
+        }
+    }
+
+    /// The work to keep: the best judged one, and of equals the latest. Work that nobody could judge is kept if it is
+    /// the latest.
+    pub(crate) fn best(&self) -> Option<&Draft> {
+        let latest = self.drafts.last()?;
+        if latest.verdict.is_none() {
+            return Some(latest);
+        }
+        let score = |draft: &Draft| draft.verdict.as_ref().map_or(-1.0, |verdict| verdict.score);
+        self.drafts.iter().max_by(|a, b| score(a).total_cmp(&score(b)))
+    }
+
+    /// The issues that the latest verdict left open.
+    pub(crate) fn open_issues(&self) -> &[Issue] {
+        let verdict = self.drafts.iter().rev().find_map(|draft| draft.verdict.as_ref());
+        verdict.map_or(&[], |verdict| &verdict.issues)
+    }
+}
