@@ -1,19 +1,19 @@
 //! What goes on, on standard error: a line per task that is redrawn, or a line per change.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io::{self, IsTerminal};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bellwether_core::{Fact, Observer, RunId, TaskId, TaskState, Usage};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use tokio::time::Instant;
 
 use crate::args::Progress;
 use crate::terminal::{cut, note, plain};
 
 const TICK: Duration = Duration::from_millis(120);
-const TITLE_WIDTH: usize = 48;
 
 /// Hears facts and shows them.
 #[derive(Debug)]
@@ -40,13 +40,36 @@ struct View {
 #[derive(Debug)]
 struct Line {
     bar: ProgressBar,
+    /// The task's id, or `plan`.
+    name: String,
     title: String,
     role: String,
     state: &'static str,
     waiting: Option<&'static str>,
     usage: Usage,
-    began: Option<Instant>,
-    ended: Option<Instant>,
+    watch: Arc<Stopwatch>,
+}
+
+/// How long something takes; read anew with each redraw.
+#[derive(Debug, Default)]
+struct Stopwatch {
+    began: OnceLock<Instant>,
+    ended: OnceLock<Instant>,
+}
+
+impl Stopwatch {
+    fn begin(&self) {
+        self.began.get_or_init(Instant::now);
+    }
+
+    fn end(&self) {
+        self.ended.get_or_init(Instant::now);
+    }
+
+    fn elapsed(&self) -> Duration {
+        let until = self.ended.get().copied().unwrap_or_else(Instant::now);
+        self.began.get().map_or(Duration::ZERO, |began| until - *began)
+    }
 }
 
 impl Live {
@@ -97,12 +120,13 @@ impl Live {
         }
     }
 
-    fn add(&self, task: Option<TaskId>, title: &str, role: &str) {
+    fn add(&self, task: Option<TaskId>, title: &str) {
         if self.mode == Mode::Bars {
             self.with(|view| {
                 let bar = view.bars.add(ProgressBar::new_spinner());
                 bar.enable_steady_tick(TICK);
-                let line = Line::new(bar, title, role);
+                let name = task.as_ref().map_or_else(|| "plan".to_owned(), ToString::to_string);
+                let line = Line::new(bar, name, title);
                 line.draw();
                 view.lines.insert(task, line);
             });
@@ -113,16 +137,16 @@ impl Live {
         if self.mode != Mode::Silent {
             self.say(&format!("run {run} of team {}", plain(team, false)));
         }
-        self.add(None, "plan", "");
+        self.add(None, "");
     }
 
-    fn planned(&self, tasks: &[(TaskId, std::sync::Arc<str>)], degraded: bool) {
+    fn planned(&self, tasks: &[(TaskId, Arc<str>)], degraded: bool) {
         let how = if degraded { " (no plan could be read: one task for everything)" } else { "" };
         self.change("plan", &format!("{} tasks{how}", tasks.len()));
         self.update(None, |line| line.rest("planned"));
         for (task, title) in tasks {
             self.change(task.as_str(), &plain(title, false));
-            self.add(Some(task.clone()), &format!("{task} {}", plain(title, false)), "");
+            self.add(Some(task.clone()), &plain(title, false));
         }
     }
 
@@ -136,7 +160,7 @@ impl Live {
             line.state = to.as_str();
             line.waiting = None;
             if to == TaskState::Running {
-                line.began.get_or_insert_with(Instant::now);
+                line.watch.begin();
             }
             if to.is_final() {
                 line.rest(to.as_str());
@@ -161,7 +185,7 @@ impl Observer for Live {
             }
             Fact::CallQueued { call } => {
                 self.update(call.context.task.as_ref(), |line| {
-                    line.began.get_or_insert_with(Instant::now);
+                    line.watch.begin();
                     line.waiting = Some("waits for its turn");
                 });
             }
@@ -187,19 +211,24 @@ impl Observer for Live {
 // === impl Line ===
 
 impl Line {
-    fn new(bar: ProgressBar, title: &str, role: &str) -> Self {
-        let style =
-            ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+    fn new(bar: ProgressBar, name: String, title: &str) -> Self {
+        let watch = Arc::<Stopwatch>::default();
+        let shown = Arc::clone(&watch);
+        let style = ProgressStyle::with_template("{spinner} {prefix} {took:>7} {wide_msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_spinner())
+            .with_key("took", move |_: &ProgressState, to: &mut dyn fmt::Write| {
+                let _ = write!(to, "{:.1}s", shown.elapsed().as_secs_f64());
+            });
         bar.set_style(style);
         Self {
             bar,
-            title: cut(title, TITLE_WIDTH),
-            role: role.to_owned(),
+            name,
+            title: title.to_owned(),
+            role: String::new(),
             state: "pending",
             waiting: None,
             usage: Usage::default(),
-            began: None,
-            ended: None,
+            watch,
         }
     }
 
@@ -207,22 +236,16 @@ impl Line {
     fn rest(&mut self, state: &'static str) {
         self.state = state;
         self.waiting = None;
-        self.ended = Some(Instant::now());
+        self.watch.end();
         self.draw();
         self.bar.abandon();
     }
 
     fn draw(&self) {
-        let until = self.ended.unwrap_or_else(Instant::now);
-        let elapsed = self.began.map_or(Duration::ZERO, |began| until - began);
         let cost = self.usage.cost.map_or_else(String::new, |cost| cost.to_string());
-        self.bar.set_message(format!(
-            "{:<TITLE_WIDTH$} {:<10} {:<18} {:>6.1}s {:>6} tok {cost:>9}",
-            self.title,
-            cut(&self.role, 10),
-            self.waiting.unwrap_or(self.state),
-            elapsed.as_secs_f64(),
-            self.usage.tokens(),
-        ));
+        let (role, state) = (cut(&self.role, 10), self.waiting.unwrap_or(self.state));
+        self.bar.set_prefix(format!("{:<4} {role:<10} {state:<18}", self.name));
+        // The title comes last: where the terminal is narrow, it is what is cut.
+        self.bar.set_message(format!("{:>6} tok {cost:>9}  {}", self.usage.tokens(), self.title));
     }
 }
