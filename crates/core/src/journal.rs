@@ -7,11 +7,23 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::call::RunId;
+use crate::time::Timestamp;
 
 /// Remembers runs: for each an append-only list of entries, written by one writer at a time.
 #[async_trait]
 pub trait Journal: fmt::Debug + Send + Sync {
-    /// Becomes the one writer of a run, new or old. The lease before it is void from now on.
+    /// Becomes the one writer of a run, new or old. A writer before it that is gone is fenced off.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::Held`] while another writer is alive; else the store's failure.
+    ///
+    /// # Cancel safety
+    ///
+    /// The lease may have been taken; [`take_over`](Self::take_over) gets it back.
+    async fn lease(&self, run: &RunId) -> Result<Lease, JournalError>;
+
+    /// Becomes the one writer of a run whoever holds it. The lease before it is void from now on.
     ///
     /// # Errors
     ///
@@ -20,9 +32,20 @@ pub trait Journal: fmt::Debug + Send + Sync {
     /// # Cancel safety
     ///
     /// The lease may have been taken; taking it again is harmless.
-    async fn lease(&self, run: &RunId) -> Result<Lease, JournalError>;
+    async fn take_over(&self, run: &RunId) -> Result<Lease, JournalError>;
 
-    /// Appends entries, all or none, and returns once they are durable.
+    /// Gives a lease back, so that the next writer need not wait for its end. Nothing can be appended with it afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::Fenced`] if the lease was void already; else the store's failure.
+    ///
+    /// # Cancel safety
+    ///
+    /// The lease may have been given back all the same.
+    async fn release(&self, lease: &Lease) -> Result<(), JournalError>;
+
+    /// Appends entries, all or none, and returns the last one's number once they are durable.
     ///
     /// # Errors
     ///
@@ -31,7 +54,7 @@ pub trait Journal: fmt::Debug + Send + Sync {
     /// # Cancel safety
     ///
     /// The entries may have been written all the same.
-    async fn append(&self, lease: &Lease, entries: Vec<Entry>) -> Result<(), JournalError>;
+    async fn append(&self, lease: &Lease, entries: Vec<Entry>) -> Result<u64, JournalError>;
 
     /// All entries of a run, in order; none if the run is unknown.
     ///
@@ -43,6 +66,17 @@ pub trait Journal: fmt::Debug + Send + Sync {
     ///
     /// Nothing is changed.
     async fn load(&self, run: &RunId) -> Result<Vec<Entry>, JournalError>;
+
+    /// At most `limit` entries of a run after number `after`, in order: ask again with the last number to follow a run.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] if the store fails or is damaged.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is changed.
+    async fn read(&self, run: &RunId, after: u64, limit: usize) -> Result<Vec<Recorded>, JournalError>;
 
     /// The runs there are, the oldest first.
     ///
@@ -76,6 +110,30 @@ pub struct Entry {
     pub body: Value,
 }
 
+/// An entry as it was remembered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recorded {
+    /// Its number within the run, counted from 1 without gaps.
+    pub seq: u64,
+    /// When it was appended, by the writer's wall clock: the time since the Unix epoch.
+    pub at: Timestamp,
+    /// The entry.
+    pub entry: Entry,
+}
+
+/// The process that writes a run.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Holder {
+    /// Its process id.
+    pub pid: u32,
+    /// The machine it runs on.
+    pub host: String,
+    /// Since when it has been the writer, as time since the Unix epoch.
+    pub since: Timestamp,
+    /// When its lease ends unless it is renewed.
+    pub until: Timestamp,
+}
+
 /// Why a journal did not do as asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -85,6 +143,14 @@ pub enum JournalError {
     Fenced {
         /// The run.
         run: RunId,
+    },
+    /// Another writer holds the run and is alive.
+    #[error("run {run} is being written by process {} on {}", holder.pid, holder.host)]
+    Held {
+        /// The run.
+        run: RunId,
+        /// Who writes it.
+        holder: Holder,
     },
     /// The store failed.
     #[error("the journal's store failed")]

@@ -117,7 +117,7 @@ pub fn router(router: &dyn Router) {
     }
 }
 
-/// Entries come back in order, and only the latest lease may write.
+/// Entries come back in order, numbered without gaps, and only the latest lease may write.
 ///
 /// # Panics
 ///
@@ -127,13 +127,34 @@ pub async fn journal(journal: &dyn Journal) {
     let entry = |n: u32| Entry { kind: "step".to_owned(), body: json!({ "n": n }) };
     assert_eq!(journal.load(&run).await.expect("an unknown run can be asked for"), Vec::new());
     let first = journal.lease(&run).await.expect("a free run can be leased");
-    journal.append(&first, vec![entry(1), entry(2)]).await.expect("the writer may write");
-    let second = journal.lease(&run).await.expect("a run can be taken over");
+    let last = journal.append(&first, vec![entry(1), entry(2)]).await.expect("the writer may write");
+    assert_eq!(last, 2, "entries are numbered from 1");
+    assert_eq!(journal.append(&first, Vec::new()).await.expect("nothing can be appended"), 2, "nothing has no number");
+    let held = journal.lease(&run).await;
+    let holder = if let Err(JournalError::Held { holder, .. }) = held { holder } else { panic!("{held:?}: held") };
+    assert_eq!(holder.pid, std::process::id(), "a second writer is told who holds the run");
+    let second = journal.take_over(&run).await.expect("a run can be taken over");
     assert!(second.epoch > first.epoch, "the fencing token grows");
     let fenced = journal.append(&first, vec![entry(3)]).await;
     assert!(matches!(fenced, Err(JournalError::Fenced { .. })), "the former writer is fenced off");
-    journal.append(&second, vec![entry(4)]).await.expect("the new writer may write");
-    let kept = journal.load(&run).await.expect("a run can be loaded");
-    assert_eq!(kept, [entry(1), entry(2), entry(4)], "entries come back in order");
-    assert_eq!(journal.runs().await.expect("runs can be listed"), [run]);
+    let fenced = journal.release(&first).await;
+    assert!(matches!(fenced, Err(JournalError::Fenced { .. })), "what is void cannot be given back");
+    assert_eq!(journal.append(&second, vec![entry(4)]).await.expect("the new writer may write"), 3, "no gaps");
+    journal_reads(journal, &run, &[entry(1), entry(2), entry(4)]).await;
+    journal.release(&second).await.expect("a lease can be given back");
+    let fenced = journal.append(&second, vec![entry(5)]).await;
+    assert!(matches!(fenced, Err(JournalError::Fenced { .. })), "what was given back is void");
+    let third = journal.lease(&run).await.expect("a run that was given back is free");
+    assert!(third.epoch > second.epoch, "the fencing token grows");
+}
+
+async fn journal_reads(journal: &dyn Journal, run: &RunId, expected: &[Entry]) {
+    assert_eq!(journal.load(run).await.expect("a run can be loaded"), expected, "entries come back in order");
+    let all = journal.read(run, 0, usize::MAX).await.expect("a run can be read");
+    assert!(all.iter().map(|recorded| recorded.seq).eq(1..=expected.len() as u64), "numbers have no gaps");
+    assert!(all.iter().map(|recorded| &recorded.entry).eq(expected), "both ways of reading agree");
+    assert!(all.is_sorted_by_key(|recorded| recorded.at), "time does not run backwards within a run");
+    let one = journal.read(run, 1, 1).await.expect("a part can be read");
+    assert_eq!(one, all[1..2], "reading starts after a number and ends at the limit");
+    assert_eq!(journal.runs().await.expect("runs can be listed"), std::slice::from_ref(run));
 }

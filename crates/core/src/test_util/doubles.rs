@@ -8,10 +8,11 @@ use async_trait::async_trait;
 
 use crate::call::RunId;
 use crate::fact::Fact;
-use crate::journal::{Entry, Journal, JournalError, Lease};
+use crate::journal::{Entry, Holder, Journal, JournalError, Lease, Recorded};
 use crate::limiter::{Outlook, RateLimiter, Refused};
 use crate::observer::Observer;
 use crate::permit::{Outcome, Permit, Settle};
+use crate::time::Timestamp;
 use crate::usage::Demand;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -64,31 +65,68 @@ impl RateLimiter for Unlimited {
     }
 }
 
-/// Remembers runs until it is dropped.
+/// Remembers runs until it is dropped. Its leases end only when they are given back, and its clock counts entries.
 #[derive(Debug, Default)]
-pub struct MemoryJournal(Mutex<BTreeMap<RunId, (u64, Vec<Entry>)>>);
+pub struct MemoryJournal(Mutex<BTreeMap<RunId, Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    epoch: u64,
+    held: bool,
+    entries: Vec<Recorded>,
+}
+
+impl MemoryJournal {
+    fn writer<T>(&self, lease: &Lease, then: impl FnOnce(&mut Kept) -> T) -> Result<T, JournalError> {
+        match lock(&self.0).get_mut(&lease.run) {
+            Some(kept) if kept.held && kept.epoch == lease.epoch => Ok(then(kept)),
+            _ => Err(JournalError::Fenced { run: lease.run.clone() }),
+        }
+    }
+}
 
 #[async_trait]
 impl Journal for MemoryJournal {
     async fn lease(&self, run: &RunId) -> Result<Lease, JournalError> {
-        let mut runs = lock(&self.0);
-        let (epoch, _) = runs.entry(run.clone()).or_default();
-        *epoch += 1;
-        Ok(Lease { run: run.clone(), epoch: *epoch })
+        if lock(&self.0).get(run).is_some_and(|kept| kept.held) {
+            let (host, forever) = ("memory".to_owned(), Timestamp::from_nanos(u64::MAX));
+            let holder = Holder { pid: std::process::id(), host, since: Timestamp::ZERO, until: forever };
+            return Err(JournalError::Held { run: run.clone(), holder });
+        }
+        self.take_over(run).await
     }
 
-    async fn append(&self, lease: &Lease, entries: Vec<Entry>) -> Result<(), JournalError> {
-        match lock(&self.0).get_mut(&lease.run) {
-            Some((epoch, kept)) if *epoch == lease.epoch => {
-                kept.extend(entries);
-                Ok(())
+    async fn take_over(&self, run: &RunId) -> Result<Lease, JournalError> {
+        let mut runs = lock(&self.0);
+        let kept = runs.entry(run.clone()).or_default();
+        kept.epoch += 1;
+        kept.held = true;
+        Ok(Lease { run: run.clone(), epoch: kept.epoch })
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), JournalError> {
+        self.writer(lease, |kept| kept.held = false)
+    }
+
+    async fn append(&self, lease: &Lease, entries: Vec<Entry>) -> Result<u64, JournalError> {
+        self.writer(lease, |kept| {
+            for entry in entries {
+                let seq = kept.entries.len() as u64 + 1;
+                kept.entries.push(Recorded { seq, at: Timestamp::from_nanos(seq), entry });
             }
-            _ => Err(JournalError::Fenced { run: lease.run.clone() }),
-        }
+            kept.entries.len() as u64
+        })
     }
 
     async fn load(&self, run: &RunId) -> Result<Vec<Entry>, JournalError> {
-        Ok(lock(&self.0).get(run).map(|(_, entries)| entries.clone()).unwrap_or_default())
+        let kept = self.read(run, 0, usize::MAX).await?;
+        Ok(kept.into_iter().map(|recorded| recorded.entry).collect())
+    }
+
+    async fn read(&self, run: &RunId, after: u64, limit: usize) -> Result<Vec<Recorded>, JournalError> {
+        let runs = lock(&self.0);
+        let entries = runs.get(run).map(|kept| &kept.entries[..]).unwrap_or_default();
+        Ok(entries.iter().filter(|recorded| recorded.seq > after).take(limit).cloned().collect())
     }
 
     async fn runs(&self) -> Result<Vec<RunId>, JournalError> {
