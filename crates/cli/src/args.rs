@@ -1,12 +1,14 @@
 //! The command line.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bellwether_sim::Burst;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::command::load::FlowSpec;
 use crate::exit;
 
 /// Runs teams of LLM agents on one shared quota.
@@ -24,6 +26,11 @@ pub(crate) enum Command {
     /// Lets a team work on a task.
     #[command(after_help = exit::TABLE)]
     Run(Run),
+    /// Sends the requests of a file through one quota and answers each of them once.
+    #[command(after_help = exit::TABLE)]
+    Batch(Batch),
+    /// Loads an endpoint with loops of calls in several flows, and shows what each flow got.
+    Load(Load),
     /// Serves a simulated, OpenAI-compatible provider to test agents against.
     Simulate(Box<Simulate>),
     /// Checks a team file and shows what it amounts to.
@@ -64,6 +71,70 @@ pub(crate) struct Run {
     pub(crate) deadline: Option<Duration>,
     #[command(flatten)]
     pub(crate) view: View,
+}
+
+/// One endpoint and its limits.
+#[derive(Debug, Args)]
+pub(crate) struct Endpoint {
+    /// The endpoint; HolySheep if not given.
+    #[arg(long, value_name = "URL")]
+    pub(crate) base_url: Option<String>,
+    /// The environment variable with the key.
+    #[arg(long, value_name = "VARIABLE", default_value = "HOLYSHEEP_API_KEY")]
+    pub(crate) api_key_env: String,
+    /// The most calls in flight at once.
+    #[arg(long, value_name = "N", default_value = "64")]
+    pub(crate) max_in_flight: NonZeroUsize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Batch {
+    /// The requests, one JSON object a line: OpenAI's batch lines, or bare request bodies.
+    pub(crate) input: PathBuf,
+    /// The results, one JSON object a line, in the order in which they come.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) endpoint: Endpoint,
+    /// The model for lines that name none.
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// Gives up after this time, such as 90s or 10m; lines without an answer become errors.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) deadline: Option<Duration>,
+    /// Goes on with the results that are there: only lines without one are sent.
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Prints a summary as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Load {
+    #[command(flatten)]
+    pub(crate) endpoint: Endpoint,
+    /// The model to ask.
+    #[arg(long)]
+    pub(crate) model: String,
+    /// The flows, such as `greedy:weight=1,loops=20;light:weight=1,loops=2`.
+    #[arg(long, value_name = "FLOWS", value_delimiter = ';', required = true)]
+    pub(crate) flows: Vec<FlowSpec>,
+    /// How long to begin new calls.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub(crate) duration: Duration,
+    /// The most calls to begin, over all flows.
+    #[arg(long, value_name = "N")]
+    pub(crate) requests: Option<u64>,
+    /// The most output tokens a call may buy.
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub(crate) max_tokens: u32,
+    /// What every call says.
+    #[arg(long, default_value = "Say something short.")]
+    pub(crate) prompt: String,
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What is shown of a run, and where.

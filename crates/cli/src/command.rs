@@ -1,8 +1,10 @@
 //! The commands, one room each.
 
+pub(crate) mod batch;
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod init;
+pub(crate) mod load;
 pub(crate) mod run;
 pub(crate) mod simulate;
 

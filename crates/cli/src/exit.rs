@@ -51,11 +51,7 @@ impl Exit {
             RunOutcome::Cancelled => Self::Cancelled,
             RunOutcome::DeadlineExceeded => Self::Deadline,
             RunOutcome::Partial => Self::Partial,
-            _ => match decisive(report) {
-                Some(ErrorKind::Auth | ErrorKind::PermissionDenied) => Self::Auth,
-                Some(ErrorKind::Connect) => Self::Unreachable,
-                _ => Self::Failed,
-            },
+            _ => decisive(report).map_or(Self::Failed, of_kind),
         }
     }
 }
@@ -64,6 +60,20 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
     }
+}
+
+/// How a provider's failure that ends everything is told to the shell.
+pub(crate) const fn of_kind(kind: ErrorKind) -> Exit {
+    match kind {
+        ErrorKind::Auth | ErrorKind::PermissionDenied => Exit::Auth,
+        ErrorKind::Connect => Exit::Unreachable,
+        _ => Exit::Failed,
+    }
+}
+
+/// Whether every further call would fail in the same way.
+pub(crate) const fn is_hopeless(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Auth | ErrorKind::PermissionDenied | ErrorKind::QuotaExhausted)
 }
 
 /// The provider's failure that decided a run: the one that ended it, or else the first task's.

@@ -3,15 +3,19 @@
 //! - [`args`], [`command`]: what can be asked, and what then happens.
 //! - [`team_file`], [`parts`]: from `team.toml` to a team that can run.
 //! - [`session`], [`live`], [`summary`]: one run, and what is shown of it.
+//! - [`batch`], [`endpoint`], [`tally`]: many calls through one quota, without a team.
 //! - [`exit`], [`terminal`]: how the program ends, and how it writes.
 
 mod args;
+mod batch;
 mod command;
+mod endpoint;
 mod exit;
 mod live;
 mod parts;
 mod session;
 mod summary;
+mod tally;
 mod team_file;
 mod terminal;
 
@@ -28,6 +32,8 @@ async fn main() -> ExitCode {
     let json = match &command {
         Command::Demo(args) => args.view.json,
         Command::Run(args) => args.view.json,
+        Command::Batch(args) => args.json,
+        Command::Load(args) => args.json,
         Command::Simulate(args) => args.json,
         Command::Check(args) => args.json,
         Command::Init(_) => false,
@@ -48,6 +54,8 @@ async fn obey(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Demo(args) => command::demo::run(&args).await,
         Command::Run(args) => command::run::run(args).await,
+        Command::Batch(args) => command::batch::run(args).await,
+        Command::Load(args) => command::load::run(args).await,
         Command::Simulate(args) => command::simulate::run(*args).await,
         Command::Check(args) => command::check::run(&args).await,
         Command::Init(args) => command::init::run(&args),

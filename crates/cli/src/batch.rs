@@ -1,0 +1,7 @@
+//! Many requests from a file through one quota, each answered once.
+//!
+//! - [`input`]: what a line asks for.
+//! - [`output`]: what a line of the result says, and which lines are there already.
+
+pub(crate) mod input;
+pub(crate) mod output;

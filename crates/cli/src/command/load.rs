@@ -1,0 +1,159 @@
+//! `bellwether load`: loops of calls in several flows through one quota, and what each flow got of it.
+
+use std::num::NonZeroU32;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bellwether_core::{CallContext, ChatProvider, ChatRequest, Flow, Message, Observer};
+use bellwether_dispatch::Dispatch;
+use serde_json::Value;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::args::Load;
+use crate::endpoint;
+use crate::exit::{Exit, Failure};
+use crate::tally::Tally;
+use crate::terminal::out;
+
+/// Loops that share a weight: `light:weight=1,loops=2`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct FlowSpec {
+    name: Arc<str>,
+    weight: NonZeroU32,
+    loops: NonZeroU32,
+}
+
+impl FromStr for FlowSpec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, fields) = text.split_once(':').unwrap_or((text, ""));
+        if name.trim().is_empty() {
+            return Err(format!("{text:?} names no flow: write NAME:weight=1,loops=2"));
+        }
+        let mut spec = Self { name: name.trim().into(), weight: NonZeroU32::MIN, loops: NonZeroU32::MIN };
+        for field in fields.split(',').filter(|field| !field.trim().is_empty()) {
+            let (key, value) = field.split_once('=').ok_or_else(|| format!("{field:?} is not KEY=NUMBER"))?;
+            let number = value.trim().parse().map_err(|_| format!("{value:?} is no whole number from 1 up"))?;
+            match key.trim() {
+                "weight" => spec.weight = number,
+                "loops" => spec.loops = number,
+                other => return Err(format!("{other:?} is not known: use weight and loops")),
+            }
+        }
+        Ok(spec)
+    }
+}
+
+/// How long it goes on.
+struct Bounds {
+    until: Instant,
+    /// Calls that may still begin.
+    left: Option<AtomicU64>,
+}
+
+impl Bounds {
+    /// Whether another call may begin.
+    fn allow(&self) -> bool {
+        let counted = self.left.as_ref().is_none_or(|left| {
+            left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+        });
+        counted && Instant::now() < self.until
+    }
+}
+
+pub(crate) async fn run(args: Load) -> Result<Exit, Failure> {
+    let tally = Arc::new(Tally::default());
+    let observer: Arc<dyn Observer> = Arc::<Tally>::clone(&tally) as Arc<dyn Observer>;
+    let dispatch = endpoint::connect(&args.endpoint, &observer)?;
+    let began = Instant::now();
+    let bounds = Arc::new(Bounds { until: began + args.duration, left: args.requests.map(AtomicU64::new) });
+    let request = ChatRequest {
+        max_output_tokens: Some(args.max_tokens),
+        ..ChatRequest::new(args.model.as_str(), vec![Message::user(args.prompt.as_str())])
+    };
+    let mut loops = JoinSet::new();
+    for flow in &args.flows {
+        for _ in 0..flow.loops.get() {
+            loops.spawn(call_again_and_again(
+                flow.clone(),
+                request.clone(),
+                Arc::clone(&dispatch),
+                Arc::clone(&tally),
+                Arc::clone(&bounds),
+            ));
+        }
+    }
+    while loops.join_next().await.is_some() {}
+    dispatch.shutdown().await;
+    let summary = tally.summary(began.elapsed());
+    out(&if args.json { format!("{summary}\n") } else { table(&summary) });
+    Ok(if summary["ok"] == 0 { Exit::Failed } else { Exit::Done })
+}
+
+async fn call_again_and_again(
+    flow: FlowSpec,
+    request: ChatRequest,
+    dispatch: Arc<Dispatch>,
+    tally: Arc<Tally>,
+    bounds: Arc<Bounds>,
+) {
+    while bounds.allow() {
+        let context = CallContext {
+            weight: flow.weight,
+            // What is still waiting when the time is up is given up, so that the end is the end.
+            deadline: Some(bounds.until.into_std() + Duration::from_secs(60)),
+            phase: "load",
+            ..CallContext::new(Flow::new("load", "load", Arc::clone(&flow.name)))
+        };
+        let asked = Instant::now();
+        let answer = dispatch.chat(request.clone(), context).await;
+        tally.finished(&flow.name, answer.map(|_| asked.elapsed()).map_err(drop));
+    }
+}
+
+fn table(summary: &Value) -> String {
+    let seconds = |value: &Value| value.as_f64().map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.2}s"));
+    let mut table = format!(
+        "{:<16} {:>8} {:>8} {:>9} {:>9} {:>9} {:>9} {:>6}\n",
+        "Flow", "Answered", "Failed", "Wait p50", "p95", "Call p50", "p95", "429s"
+    );
+    for (name, flow) in summary["flows"].as_object().into_iter().flatten() {
+        table.push_str(&format!(
+            "{name:<16} {:>8} {:>8} {:>9} {:>9} {:>9} {:>9} {:>6}\n",
+            flow["ok"].to_string(),
+            flow["failed"].to_string(),
+            seconds(&flow["wait_s"]["p50"]),
+            seconds(&flow["wait_s"]["p95"]),
+            seconds(&flow["latency_s"]["p50"]),
+            seconds(&flow["latency_s"]["p95"]),
+            flow["upstream_429"].to_string(),
+        ));
+    }
+    table.push_str(&format!(
+        "{} answered and {} failed in {}, {} CPU\n",
+        summary["ok"],
+        summary["failed"],
+        seconds(&summary["wall_s"]),
+        seconds(&summary["cpu_s"])
+    ));
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flow_is_written_with_its_weight_and_loops() {
+        let spec: FlowSpec = "light:weight=2,loops=3".parse().unwrap();
+        assert_eq!((&*spec.name, spec.weight.get(), spec.loops.get()), ("light", 2, 3));
+        assert_eq!("solo".parse::<FlowSpec>().unwrap().loops.get(), 1);
+        for wrong in ["", ":loops=1", "a:loops=0", "a:speed=1", "a:loops"] {
+            assert!(wrong.parse::<FlowSpec>().is_err(), "{wrong}");
+        }
+    }
+}

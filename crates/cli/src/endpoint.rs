@@ -1,0 +1,39 @@
+//! One endpoint behind one queue and one limit, as `batch` and `load` ask for it.
+
+use std::sync::Arc;
+
+use bellwether_core::{Observer, RateLimiter};
+use bellwether_dispatch::{Dispatch, Fifo, PermitPool};
+use bellwether_provider::{ApiKey, ConfigError, OpenAiCompatible, Preset, ProviderConfig};
+
+use crate::args::Endpoint;
+use crate::exit::Failure;
+
+/// How many calls may wait for their turn.
+const QUEUE_CAPACITY: usize = 10_000;
+
+/// Puts the parts together. Needs a runtime.
+pub(crate) fn connect(endpoint: &Endpoint, observer: &Arc<dyn Observer>) -> Result<Arc<Dispatch>, Failure> {
+    let mut config = ProviderConfig::preset(Preset::default());
+    if let Some(base_url) = &endpoint.base_url {
+        config.base_url.clone_from(base_url);
+    }
+    let in_flight = endpoint.max_in_flight;
+    config.pool_size = in_flight.get();
+    match ApiKey::from_env(&endpoint.api_key_env) {
+        Ok(key) => config.key = Some(key),
+        // Another endpoint may do without; HolySheep does not.
+        Err(ConfigError::MissingKey { .. }) if endpoint.base_url.is_some() => {}
+        Err(error) => {
+            return Err(Failure::usage(error).remedy(format!("export {}=..., or --base-url", endpoint.api_key_env)));
+        }
+    }
+    let provider = OpenAiCompatible::new(config).map_err(Failure::usage)?;
+    let limiter: Arc<dyn RateLimiter> = Arc::new(PermitPool::new(in_flight));
+    let dispatch = Dispatch::builder(Arc::new(provider))
+        .queue(Arc::new(Fifo::new(QUEUE_CAPACITY)))
+        .limiter(limiter)
+        .observer(Arc::clone(observer))
+        .build();
+    Ok(Arc::new(dispatch))
+}

@@ -1,0 +1,169 @@
+//! Counting what became of many calls, flow by flow: for `batch` and `load`.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bellwether_core::{Fact, Observer, Usage, Usd};
+use serde_json::{Map, Value, json};
+
+/// Hears facts and counts them by flow. A flow is the role of a call's [`Flow`](bellwether_core::Flow).
+#[derive(Debug, Default)]
+pub(crate) struct Tally(Mutex<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    flows: BTreeMap<Arc<str>, Count>,
+    /// How long each call waited, until somebody asks for it.
+    waits: BTreeMap<Arc<str>, Duration>,
+}
+
+/// What became of a flow's calls.
+#[derive(Clone, Debug, Default)]
+struct Count {
+    ok: u64,
+    failed: u64,
+    throttled: u64,
+    retries: u64,
+    waits: Vec<Duration>,
+    latencies: Vec<Duration>,
+    usage: Usage,
+}
+
+impl Tally {
+    /// Adds a finished call: how long it took from being asked to its end, or that it failed.
+    pub(crate) fn finished(&self, flow: &Arc<str>, took: Result<Duration, ()>) {
+        self.with(|counts| {
+            let count = counts.flows.entry(Arc::clone(flow)).or_default();
+            match took {
+                Ok(latency) => {
+                    count.ok += 1;
+                    count.latencies.push(latency);
+                }
+                Err(()) => count.failed += 1,
+            }
+        });
+    }
+
+    /// How long a call waited for its turns, all together; forgets it.
+    pub(crate) fn take_wait(&self, call: &str) -> Duration {
+        self.with(|counts| counts.waits.remove(call)).unwrap_or_default()
+    }
+
+    /// Calls answered, calls failed, tokens and cost so far.
+    pub(crate) fn so_far(&self) -> (u64, u64, u64, Usd) {
+        self.with(|counts| {
+            let usage: Usage = counts.flows.values().map(|count| count.usage).sum();
+            let (ok, failed) = counts.flows.values().fold((0, 0), |sum, c| (sum.0 + c.ok, sum.1 + c.failed));
+            (ok, failed, usage.tokens(), usage.cost.unwrap_or_default())
+        })
+    }
+
+    /// Everything, for machines.
+    pub(crate) fn summary(&self, wall: Duration) -> Value {
+        let flows = self.with(|counts| counts.flows.clone());
+        let sum = |of: fn(&Count) -> u64| flows.values().map(of).sum::<u64>();
+        let usage: Usage = flows.values().map(|count| count.usage).sum();
+        let per_flow: Map<String, Value> = flows.iter().map(|(name, count)| (name.to_string(), count.json())).collect();
+        let mut summary = json!({
+            "ok": sum(|count| count.ok),
+            "failed": sum(|count| count.failed),
+            "wall_s": wall.as_secs_f64(),
+            "upstream_429": sum(|count| count.throttled),
+            "retries": sum(|count| count.retries),
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "cost_usd": usage.cost.map(Usd::as_dollars),
+            "flows": per_flow,
+        });
+        if let (Some(fields), Some((cpu, peak))) = (summary.as_object_mut(), resources()) {
+            fields.insert("cpu_s".to_owned(), json!(cpu));
+            fields.insert("peak_rss_kb".to_owned(), json!(peak));
+        }
+        summary
+    }
+
+    fn with<T>(&self, count: impl FnOnce(&mut Counts) -> T) -> T {
+        count(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Observer for Tally {
+    fn observe(&self, fact: &Fact) {
+        self.with(|counts| {
+            let mut of = |call: &Arc<bellwether_core::Call>, add: &dyn Fn(&mut Count)| {
+                add(counts.flows.entry(Arc::clone(&call.context.flow.role)).or_default());
+            };
+            match fact {
+                Fact::CallAdmitted { call, waited } => {
+                    of(call, &|count| count.waits.push(*waited));
+                    if let Some(task) = &call.context.task {
+                        *counts.waits.entry(task.as_str().into()).or_default() += *waited;
+                    }
+                }
+                Fact::CallCompleted { call, usage, .. } => of(call, &|count| count.usage += *usage),
+                Fact::CallRetried { call, .. } => of(call, &|count| count.retries += 1),
+                Fact::CallThrottled { call, .. } => of(call, &|count| count.throttled += 1),
+                _ => {}
+            }
+        });
+    }
+}
+
+impl Count {
+    fn json(&self) -> Value {
+        let wait = percentiles(&self.waits);
+        let latency = percentiles(&self.latencies);
+        json!({
+            "ok": self.ok,
+            "failed": self.failed,
+            "upstream_429": self.throttled,
+            "retries": self.retries,
+            "wait_s": { "p50": wait[0], "p95": wait[1], "p99": wait[2] },
+            "latency_s": { "p50": latency[0], "p95": latency[1], "p99": latency[2] },
+            "input_tokens": self.usage.input_tokens,
+            "output_tokens": self.usage.output_tokens,
+            "cost_usd": self.usage.cost.map(Usd::as_dollars),
+        })
+    }
+}
+
+/// The 50th, 95th and 99th percentile in seconds, by nearest rank; `None` of nothing.
+fn percentiles(values: &[Duration]) -> [Option<f64>; 3] {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable();
+    [50, 95, 99].map(|percent| {
+        let rank = (sorted.len() * percent).div_ceil(100);
+        sorted.get(rank.checked_sub(1)?).map(Duration::as_secs_f64)
+    })
+}
+
+/// CPU seconds of this process so far, and the most memory it ever had, in KiB.
+#[cfg(unix)]
+fn resources() -> Option<(f64, i64)> {
+    use nix::sys::resource::{UsageWho, getrusage};
+    use nix::sys::time::TimeValLike;
+
+    let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
+    let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    let cpu = Duration::from_micros(u64::try_from(micros).ok()?);
+    Some((cpu.as_secs_f64(), usage.max_rss()))
+}
+
+#[cfg(not(unix))]
+const fn resources() -> Option<(f64, i64)> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_by_nearest_rank() {
+        let seconds: Vec<Duration> = (1..=100).rev().map(Duration::from_secs).collect();
+        assert_eq!(percentiles(&seconds), [Some(50.0), Some(95.0), Some(99.0)]);
+        assert_eq!(percentiles(&seconds[..1]), [Some(100.0); 3]);
+        assert_eq!(percentiles(&[]), [None; 3]);
+    }
+}

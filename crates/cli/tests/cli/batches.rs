@@ -1,0 +1,140 @@
+//! Files of requests: each answered once, whatever happens in between.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::process::{CANARY, Folder, Simulator, bellwether, said};
+
+/// So many lines, in three flows one after the other.
+fn lines(n: usize) -> String {
+    let mut text = String::new();
+    for line in 0..n {
+        let flow = ["light", "middle", "heavy"][line * 3 / n];
+        let body = r#"{"model":"sim-small","messages":[{"role":"user","content":"Say something."}],"max_tokens":9}"#;
+        let _ = writeln!(
+            text,
+            r#"{{"custom_id":"id-{line}","flow":"{flow}","method":"POST","url":"/v1/chat/completions","body":{body}}}"#
+        );
+    }
+    text
+}
+
+fn batch(folder: &Path, simulator: &Simulator) -> Command {
+    let mut command = bellwether(folder);
+    command.args(["batch", "in.jsonl", "-o", "out.jsonl", "--base-url", &simulator.base_url, "--json"]);
+    command
+}
+
+/// The results by id; none stands twice.
+fn results(folder: &Path) -> HashMap<String, Value> {
+    let text = std::fs::read_to_string(folder.join("out.jsonl")).expect("there are results");
+    let mut results = HashMap::new();
+    for line in text.lines() {
+        let line: Value = serde_json::from_str(line).expect("a result is JSON");
+        let id = line["custom_id"].as_str().expect("a result has an id").to_owned();
+        assert!(results.insert(id, line).is_none(), "an id is answered twice");
+    }
+    results
+}
+
+#[test]
+fn every_line_is_answered_once_in_openais_form() {
+    let folder = Folder::new("batch").with("in.jsonl", &lines(120));
+    let simulator = Simulator::start(&folder, &["--error-503", "0.1", "--burst", "40:5:1s"]);
+    let ran = said(batch(&folder, &simulator).args(["--max-in-flight", "16"]));
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let summary = ran.json();
+    assert_eq!((summary["ok"].as_u64(), summary["failed"].as_u64()), (Some(120), Some(0)));
+    assert_eq!(summary["upstream_429"], 5);
+    for field in ["wall_s", "cpu_s", "peak_rss_kb"] {
+        assert!(summary[field].as_f64() > Some(0.0), "{summary}");
+    }
+    for flow in ["light", "middle", "heavy"] {
+        assert_eq!(summary["flows"][flow]["ok"], 40);
+        assert!(summary["flows"][flow]["wait_s"]["p99"].is_number());
+    }
+    let results = results(&folder);
+    assert_eq!(results.len(), 120);
+    let result = &results["id-7"];
+    assert_eq!(result["response"]["status_code"], 200);
+    assert_eq!(result["response"]["body"]["object"], "chat.completion");
+    assert!(result["response"]["body"]["usage"]["completion_tokens"].as_u64() > Some(0));
+    assert!(result["bellwether"]["latency_ms"].as_f64() >= result["bellwether"]["wait_ms"].as_f64());
+    assert!(simulator.stats()["peak_in_flight"].as_u64() <= Some(16));
+}
+
+/// The 60th request falls silent, and with one call at a time everything behind it waits: that is when the kill comes.
+#[test]
+fn killed_in_the_middle_and_resumed_only_what_was_in_flight_is_repeated() {
+    let scenario = "[faults]\nstall_limit = \"10m\"\nfail = [{ request = 60, with = \"stall\" }]\n";
+    let folder = Folder::new("batch-kill").with("in.jsonl", &lines(200)).with("stall.toml", scenario);
+    let simulator = Simulator::start(&folder, &["--scenario", "stall.toml"]);
+    let mut killed = batch(&folder, &simulator);
+    let mut killed = killed.args(["--max-in-flight", "1"]).stdout(Stdio::null()).spawn().unwrap();
+    while simulator.stats()["requests"] != 60 {
+        std::thread::yield_now();
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert_eq!(results(&folder).len(), 59);
+
+    // What a crash in the middle of a write leaves behind.
+    let path = folder.join("out.jsonl");
+    let mut torn = std::fs::read_to_string(&path).unwrap();
+    torn.push_str(r#"{"custom_id":"id-199","resp"#);
+    std::fs::write(&path, torn).unwrap();
+
+    let refused = said(&mut batch(&folder, &simulator));
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.stderr.contains("--resume"), "{}", refused.stderr);
+    let resumed = said(batch(&folder, &simulator).arg("--resume"));
+    assert_eq!((resumed.code, resumed.json()["ok"].as_u64()), (Some(0), Some(141)), "{}", resumed.stderr);
+    assert_eq!(results(&folder).len(), 200);
+    assert_eq!(simulator.stats()["requests"], 201, "one call was in flight, and it alone is repeated");
+}
+
+#[test]
+fn a_line_that_makes_no_sense_is_named_before_anything_is_sent() {
+    let folder = Folder::new("batch-wrong").with("in.jsonl", &format!("{}nonsense\n", lines(3)));
+    let simulator = Simulator::start(&folder, &[]);
+    let ran = said(&mut batch(&folder, &simulator));
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.stderr.contains("in.jsonl:4: this is not JSON"), "{}", ran.stderr);
+    let twice = folder.with("in.jsonl", &format!("{}{}", lines(3), lines(3)));
+    let ran = said(&mut batch(&twice, &simulator));
+    assert!(ran.stderr.contains("in.jsonl:4: its custom_id stands in an earlier line"), "{}", ran.stderr);
+    assert_eq!(simulator.stats()["requests"], 0);
+    assert!(!twice.join("out.jsonl").exists());
+}
+
+#[test]
+fn a_refused_key_ends_a_batch_and_loses_no_line() {
+    let folder = Folder::new("batch-key").with("in.jsonl", &lines(50));
+    let simulator = Simulator::start(&folder, &["--api-key-env", "SIM_KEY"]);
+    let mut wrong = batch(&folder, &simulator);
+    let ran = said(wrong.env("HOLYSHEEP_API_KEY", "wrong-key").args(["--max-in-flight", "2"]));
+    assert_eq!(ran.code, Some(77));
+    assert!(ran.stderr.contains("check the key"), "{}", ran.stderr);
+    assert_eq!(results(&folder).len(), 0, "a line that was only refused by the key has no result yet");
+    let mut right = batch(&folder, &simulator);
+    let ran = said(right.env("HOLYSHEEP_API_KEY", CANARY).arg("--resume"));
+    assert_eq!((ran.code, results(&folder).len()), (Some(0), 50), "{}", ran.stderr);
+    assert!(!format!("{}{}", ran.stdout, ran.stderr).contains(CANARY));
+}
+
+#[test]
+fn load_shows_what_each_flow_got() {
+    let folder = Folder::new("load");
+    let simulator = Simulator::start(&folder, &[]);
+    let mut load = bellwether(&folder);
+    load.args(["load", "--base-url", &simulator.base_url, "--model", "sim-small", "--requests", "60", "--json"]);
+    let ran = said(load.args(["--flows", "greedy:weight=1,loops=8;light:weight=1,loops=2", "--duration", "1m"]));
+    let summary = ran.json();
+    assert_eq!((summary["ok"].as_u64(), summary["failed"].as_u64()), (Some(60), Some(0)), "{}", ran.stderr);
+    assert!(summary["flows"]["light"]["ok"].as_u64() > Some(0));
+    assert_eq!(simulator.stats()["requests"], 60);
+}
