@@ -12,6 +12,10 @@ pub struct RateLimits {
     pub requests: Level,
     /// Tokens in the current window.
     pub tokens: Level,
+    /// Input tokens in the current window, where they are limited by themselves.
+    pub input_tokens: Level,
+    /// Output tokens in the current window, where they are limited by themselves.
+    pub output_tokens: Level,
     /// How long it asks us to stay away.
     pub retry_after: Option<Duration>,
 }
@@ -25,6 +29,8 @@ pub struct Level {
     pub remaining: Option<u64>,
     /// How long until it is full again.
     pub reset: Option<Duration>,
+    /// How long a window is, if the provider says so; most providers do not, and mean a minute.
+    pub window: Option<Duration>,
 }
 
 /// What became of a reservation.
@@ -47,6 +53,11 @@ pub enum Outcome {
         /// What the provider said about its limits.
         limits: RateLimits,
     },
+    /// The provider has no capacity at the moment, or refused for the number of calls under way.
+    Overloaded {
+        /// What it said about its limits.
+        limits: RateLimits,
+    },
     /// The provider asked us to slow down.
     Throttled {
         /// What it said about its limits.
@@ -60,6 +71,9 @@ pub enum Outcome {
 pub trait Settle: fmt::Debug + Send {
     /// Called exactly once for each permit. Must not block.
     fn settle(self: Box<Self>, outcome: Outcome);
+
+    /// Hears what the provider said about its limits before the call is over. Must not block.
+    fn hint(&mut self, _limits: &RateLimits) {}
 }
 
 /// A reservation taken from every budget, or from none.
@@ -82,6 +96,13 @@ impl Permit {
     #[must_use]
     pub const fn demand(&self) -> Demand {
         self.demand
+    }
+
+    /// Says what the head of the answer tells about the limits, as soon as it is there.
+    pub fn hint(&mut self, limits: &RateLimits) {
+        if let Some(settle) = &mut self.settle {
+            settle.hint(limits);
+        }
     }
 
     /// Says what became of the call.

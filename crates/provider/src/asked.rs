@@ -24,8 +24,14 @@ impl Asked {
 
     /// The beginning of a body, without the key.
     pub(crate) fn excerpt(&self, body: &[u8]) -> String {
-        // The key goes first: cutting first could leave half of it.
-        clip(&self.scrub.apply(&String::from_utf8_lossy(body)), KEPT_BODY).to_owned()
+        // A body may be large, and only its beginning is kept. The key goes before the final cut, and where the first
+        // cut may have left half of one, the end goes too.
+        let (beginning, cut) = body.split_at(body.len().min(LOOKED_AT));
+        let mut text = self.scrub.apply(&String::from_utf8_lossy(beginning));
+        if !cut.is_empty() {
+            text.truncate(text.floor_char_boundary(text.len().saturating_sub(self.scrub.longest())));
+        }
+        clip(&text, KEPT_BODY).to_owned()
     }
 }
 
@@ -34,4 +40,8 @@ pub(crate) fn clip(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
 }
 
-const KEPT_BODY: usize = 4 * 1_024;
+/// How much of a body an error keeps.
+const KEPT_BODY: usize = 4 << 10;
+
+/// How much of a body is searched for the key.
+const LOOKED_AT: usize = 64 << 10;

@@ -2,6 +2,8 @@
 
 mod envelope;
 
+use std::time::SystemTime;
+
 use bellwether_core::permit::RateLimits;
 use bellwether_core::{ErrorKind, ProviderError, Retry};
 
@@ -18,6 +20,10 @@ pub(crate) struct Head {
     pub(crate) limits: RateLimits,
     /// What `x-should-retry` says.
     pub(crate) should_retry: Option<bool>,
+    /// Where a redirect points: a host, never a whole address.
+    pub(crate) redirect: Option<String>,
+    /// The provider's date and time.
+    pub(crate) date: Option<SystemTime>,
 }
 
 /// A refusal: the head says failure, and the body may say why.
@@ -44,11 +50,15 @@ pub(crate) fn in_band(asked: &Asked, head: &Head, envelope: &Envelope, body: &[u
 fn worded(asked: &Asked, head: &Head, status: Option<u16>, kind: ErrorKind, envelope: &Envelope) -> ProviderError {
     let mut limits = head.limits;
     if kind == ErrorKind::RateLimited {
+        limits = limits::learnt(limits, &envelope.message);
         limits.retry_after = limits.retry_after.or(envelope.wait).or_else(|| limits::reset_of_the_exhausted(&limits));
     } else {
         limits.retry_after = limits.retry_after.or(envelope.wait);
     }
     let mut message = asked.says(verb(kind, status));
+    if let Some(host) = &head.redirect {
+        message.push_str(&format!(", pointing to {host}"));
+    }
     if let Some(status) = status.filter(|status| *status != 200) {
         message.push_str(&format!(" ({status})"));
     }

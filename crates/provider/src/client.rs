@@ -1,22 +1,27 @@
 //! The client: one call is one HTTP request.
 
+use std::time::SystemTime;
+
 use async_trait::async_trait;
 use bellwether_core::chat::Started;
 use bellwether_core::{
-    CallContext, ChatProvider, ChatRequest, ChatResponse, ChatStream, ErrorKind, ProviderError, Retry,
+    CallContext, ChatProvider, ChatRequest, ChatResponse, ChatStream, ErrorKind, Price, ProviderError, Retry, Usage,
 };
 use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
 
-use crate::answer::{Answer, BODY};
+use crate::answer::Answer;
 use crate::asked::Asked;
-use crate::classify::{self, Envelope};
+use crate::catalogue::Cost;
+use crate::classify::{self, Envelope, Head};
+use crate::clock;
 use crate::config::{ConfigError, ProviderConfig};
 use crate::dialect::Dialect;
 use crate::endpoint::Endpoint;
 use crate::patience::{Patience, Stage};
-use crate::request::{self, Mode};
+use crate::reading::{Reading, WHOLE};
+use crate::request::{self, Mode, Wishes};
 use crate::scrub::Scrub;
 use crate::transport;
 
@@ -81,20 +86,72 @@ impl OpenAiCompatible {
         let asked = self.asked(Some(&request.model));
         let patience = Patience::new(self.config.timeouts, matches!(mode, Mode::Stream(_)), Some(&context));
         patience.check(&asked)?;
-        let mut post = self.client.post(self.endpoint.join("chat/completions")).body(request::body(
-            &request,
-            mode,
-            self.config.max_tokens,
-        ));
-        if let Some(key) = context.idempotency_key.and_then(|key| HeaderValue::from_str(&key).ok()) {
+        let profile = self.config.models.find(&request.model);
+        let wishes = Wishes {
+            max_tokens: profile.and_then(|profile| profile.max_tokens_field).unwrap_or(self.config.max_tokens),
+            reasoning: profile.and_then(|profile| profile.reasoning).unwrap_or_default(),
+        };
+        let body = request::body(&request, mode, wishes);
+        let mut post = self.client.post(self.endpoint.join("chat/completions")).body(body);
+        if let Some(key) = &context.idempotency_key {
+            let key = HeaderValue::from_str(key).map_err(|_| {
+                ProviderError::new(ErrorKind::InvalidRequest, "the idempotency key has a character no header can carry")
+            })?;
             post = post.header(HeaderName::from_static("idempotency-key"), key);
         }
         let response = self.send(post, &asked, &patience).await?;
-        let head = transport::head(&response, &self.scrub);
+        let head = self.head(&response);
         let started = Started { request_id: head.request_id.clone(), limits: head.limits, ..Started::default() };
         let price = self.config.prices.get(&*request.model).copied();
+        let price = price.or_else(|| profile?.price.map(Price::from));
         let dialect = Dialect::new(started, price, request.messages.len());
-        Ok(Answer::new(response, asked, head, patience, dialect).into_stream())
+        let reading = Reading::new(asked.clone(), head, dialect);
+        Ok(Answer::new(response, asked, patience, reading).into_stream())
+    }
+
+    /// The models on offer, and the provider's date.
+    pub(crate) async fn listed(&self) -> Result<(Vec<String>, Option<SystemTime>), ProviderError> {
+        let asked = self.asked(None);
+        let patience = Patience::new(self.config.timeouts, false, None);
+        let mut response = self.send(self.client.get(self.endpoint.join("models")), &asked, &patience).await?;
+        let head = self.head(&response);
+        let mut body = Vec::new();
+        while let Some(bytes) = patience
+            .wait(Stage::Flowing, &asked, response.chunk())
+            .await?
+            .map_err(|error| transport::broken(&asked, error))?
+        {
+            body.extend_from_slice(&bytes);
+            if body.len() > WHOLE {
+                let message = asked.says("sent a list of models larger than 16 MiB");
+                return Err(ProviderError::new(ErrorKind::Decode, message).with_retry(Retry::Never));
+            }
+        }
+        let value: Value = serde_json::from_slice(&body).unwrap_or_default();
+        if let Some(envelope) = Envelope::in_band(&value) {
+            return Err(classify::in_band(&asked, &head, &envelope, &body));
+        }
+        let models = models(&value).ok_or_else(|| {
+            let mut error = ProviderError::new(ErrorKind::Decode, asked.says("sent no list of models"));
+            error.details.status = Some(head.status);
+            error.details.body = asked.excerpt(&body);
+            error
+        });
+        Ok((models?, head.date))
+    }
+
+    /// What a call to `model` cost, and who says so. See [`Catalogue::cost`](crate::Catalogue::cost).
+    #[must_use]
+    pub fn cost(&self, model: &str, usage: &Usage) -> Cost {
+        match (usage.cost, self.config.prices.get(model)) {
+            (Some(amount), Some(price)) if price.of(usage) == Some(amount) => Cost::Listed(amount),
+            _ => self.config.models.cost(model, usage),
+        }
+    }
+
+    /// Where it asks: host and port.
+    pub(crate) fn address(&self) -> String {
+        self.endpoint.address()
     }
 
     /// Sends a request. What comes back is a success by its status.
@@ -111,8 +168,12 @@ impl OpenAiCompatible {
         if response.status().is_success() {
             return Ok(response);
         }
-        let head = transport::head(&response, &self.scrub);
+        let head = self.head(&response);
         Err(classify::refused(asked, &head, &excuse(response, asked, patience).await))
+    }
+
+    fn head(&self, response: &Response) -> Head {
+        transport::head(response.status().as_u16(), response.headers(), &self.scrub, clock::wall())
     }
 
     fn asked(&self, model: Option<&str>) -> Asked {
@@ -139,32 +200,7 @@ impl ChatProvider for OpenAiCompatible {
     }
 
     async fn models(&self) -> Result<Vec<String>, ProviderError> {
-        let asked = self.asked(None);
-        let patience = Patience::new(self.config.timeouts, false, None);
-        let mut response = self.send(self.client.get(self.endpoint.join("models")), &asked, &patience).await?;
-        let head = transport::head(&response, &self.scrub);
-        let mut body = Vec::new();
-        while let Some(bytes) = patience
-            .wait(Stage::Flowing, &asked, response.chunk())
-            .await?
-            .map_err(|error| transport::broken(&asked, error))?
-        {
-            body.extend_from_slice(&bytes);
-            if body.len() > BODY {
-                let message = asked.says("sent a list of models larger than 32 MiB");
-                return Err(ProviderError::new(ErrorKind::Decode, message).with_retry(Retry::Never));
-            }
-        }
-        let value: Value = serde_json::from_slice(&body).unwrap_or_default();
-        if let Some(envelope) = Envelope::in_band(&value) {
-            return Err(classify::in_band(&asked, &head, &envelope, &body));
-        }
-        models(&value).ok_or_else(|| {
-            let mut error = ProviderError::new(ErrorKind::Decode, asked.says("sent no list of models"));
-            error.details.status = Some(head.status);
-            error.details.body = asked.excerpt(&body);
-            error
-        })
+        Ok(self.listed().await?.0)
     }
 }
 

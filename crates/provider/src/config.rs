@@ -5,9 +5,13 @@ use std::fmt;
 use std::time::Duration;
 
 use bellwether_core::Price;
+use serde::{Deserialize, Serialize};
 
+use crate::catalogue::Catalogue;
+use crate::endpoint::Endpoint;
 use crate::key::ApiKey;
 use crate::preset::Preset;
+use crate::root::RootCertificate;
 
 /// Everything [`OpenAiCompatible`](crate::OpenAiCompatible) has to know. Plain data with finite defaults.
 ///
@@ -30,7 +34,7 @@ pub struct ProviderConfig {
     pub key: Option<ApiKey>,
     /// How long to wait for what.
     pub timeouts: Timeouts,
-    /// The field that carries the cap on output tokens.
+    /// The field that carries the cap on output tokens, for models whose profile does not say.
     pub max_tokens: MaxTokensField,
     /// Whether a stream is asked to say its usage.
     pub stream_usage: StreamUsage,
@@ -38,8 +42,12 @@ pub struct ProviderConfig {
     pub organisation: Option<String>,
     /// Further headers for every request. Their values are treated as secrets.
     pub headers: BTreeMap<String, String>,
-    /// What each model costs; used where the provider does not say a call's cost itself.
+    /// What each model costs; used where the provider does not say a call's cost itself. Goes before `models`.
     pub prices: BTreeMap<String, Price>,
+    /// What is known of each model: its window, its output cap, its price, its odd wishes.
+    pub models: Catalogue,
+    /// Certificates that are trusted beside the system's.
+    pub root_certificates: Vec<RootCertificate>,
     /// How connections leave the machine. Loopback addresses are never proxied.
     pub proxy: ProxyChoice,
     /// How many idle connections are kept for the next calls.
@@ -62,16 +70,18 @@ impl ProviderConfig {
             organisation: None,
             headers: BTreeMap::new(),
             prices: BTreeMap::new(),
+            models: Catalogue::default(),
+            root_certificates: Vec::new(),
             proxy: ProxyChoice::default(),
             pool_size: 64,
             allow_insecure: false,
         }
     }
 
-    /// A known endpoint, without a key.
+    /// A known endpoint, without a key, with the catalogue of its models.
     #[must_use]
     pub fn preset(preset: Preset) -> Self {
-        Self::new(preset.as_str(), preset.base_url())
+        Self { models: Catalogue::of(preset), ..Self::new(preset.as_str(), preset.base_url()) }
     }
 
     /// A known endpoint, with the key from its environment variable.
@@ -86,6 +96,19 @@ impl ProviderConfig {
             key => key?,
         };
         Ok(Self { key, ..Self::preset(preset) })
+    }
+
+    /// Whether the endpoint is on this machine. A base URL that cannot be used is not.
+    ///
+    /// ```
+    /// use bellwether_provider::{Preset, ProviderConfig};
+    ///
+    /// assert!(ProviderConfig::preset(Preset::Ollama).is_loopback());
+    /// assert!(!ProviderConfig::preset(Preset::HolySheep).is_loopback());
+    /// ```
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        Endpoint::parse(&self.base_url, self.allow_insecure).is_ok_and(|endpoint| endpoint.is_loopback())
     }
 }
 
@@ -109,6 +132,8 @@ impl fmt::Debug for ProviderConfig {
             .field("organisation", &self.organisation)
             .field("headers", &self.headers.keys())
             .field("prices", &self.prices)
+            .field("models", &self.models)
+            .field("root_certificates", &self.root_certificates)
             .field("proxy", &self.proxy)
             .field("pool_size", &self.pool_size)
             .field("allow_insecure", &self.allow_insecure)
@@ -144,7 +169,8 @@ impl Default for Timeouts {
 }
 
 /// The field that carries the cap on output tokens. Exactly one is sent.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum MaxTokensField {
     /// `max_completion_tokens`, which OpenAI's reasoning models demand.
     MaxCompletionTokens,
@@ -183,6 +209,9 @@ pub enum ConfigError {
         /// What is wrong with it.
         why: String,
     },
+    /// What should be a certificate cannot be read.
+    #[error("root_certificates: not a certificate in PEM; give the authority's own, between its BEGIN and END lines")]
+    BadCertificate,
     /// A header cannot be sent.
     #[error("headers: `{name}` {why}")]
     BadHeader {
@@ -204,6 +233,14 @@ pub enum ConfigError {
     BadTimeout {
         /// Which timeout.
         name: &'static str,
+    },
+    /// A model's profile makes no sense.
+    #[error("models.{model}: {why}")]
+    BadProfile {
+        /// The model.
+        model: String,
+        /// What is wrong, and what to write instead.
+        why: String,
     },
     /// The HTTP client could not be built.
     #[error("http client: {why}; check the proxy variables and the system's root certificates")]

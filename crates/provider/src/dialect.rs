@@ -5,6 +5,7 @@ mod tools;
 mod usage;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bellwether_core::chat::{ChatEvent, FinishReason, Started};
 use bellwether_core::{Price, Usage};
@@ -48,6 +49,8 @@ pub(crate) struct Dialect {
     said: Option<FinishReason>,
     /// At least one chunk was the model's.
     valid: bool,
+    /// At least one of them said something.
+    spoke: bool,
     done: bool,
 }
 
@@ -64,6 +67,7 @@ impl Dialect {
             reason: None,
             said: None,
             valid: false,
+            spoke: false,
             done: false,
         }
     }
@@ -106,7 +110,8 @@ impl Dialect {
 
     /// The stream is over: says why the model stopped. `false` if it broke off.
     pub(crate) fn end(&mut self, out: &mut VecDeque<ChatEvent>) -> bool {
-        if self.reason.is_none() && !(self.done && self.valid) {
+        // Without a reason, an answer that says nothing is one that got lost on its way.
+        if self.reason.is_none() && !(self.done && self.valid && self.spoke) {
             return false;
         }
         let reason = self.reason.clone().unwrap_or(FinishReason::Stop);
@@ -144,14 +149,13 @@ impl Dialect {
                 if let Some(kind) = responses::kind(name, value) {
                     return self.response(kind, value, out);
                 }
-                self.chunk(value, out);
-                Ok(())
+                self.chunk(value, out)
             }
             _ => Err(Fault::Garbage("sent an event that is not an object")),
         }
     }
 
-    fn chunk(&mut self, chunk: &Value, out: &mut VecDeque<ChatEvent>) {
+    fn chunk(&mut self, chunk: &Value, out: &mut VecDeque<ChatEvent>) -> Result<(), Fault> {
         let choices = chunk.get("choices").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         self.start(chunk, !choices.is_empty(), out);
         // Nobody asks for more than one choice here; a second one would be mixed into the first.
@@ -160,13 +164,14 @@ impl Dialect {
             None => *at == 0,
         };
         for (_, choice) in choices.iter().enumerate().filter(ours) {
-            self.choice(choice, out);
+            self.choice(choice, out)?;
         }
         let groq = chunk.get("x_groq").and_then(|groq| groq.get("usage"));
         let inline = choices.first().and_then(|choice| choice.get("usage"));
         for sent in [inline, groq, chunk.get("usage")] {
             self.account(sent, out);
         }
+        Ok(())
     }
 
     /// Reports what was used so far. Snapshots replace each other and are never summed.
@@ -188,12 +193,15 @@ impl Dialect {
             if let Some(id) = &id {
                 self.calls.belong_to(id);
             }
-            out.push_back(ChatEvent::Started(Started { id, model, ..head }));
+            let latency = chunk.get("latency_ms").and_then(Value::as_f64).map(|millis| millis / 1_000.0);
+            let latency = latency.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+            out.push_back(ChatEvent::Started(Started { id, model, latency, ..head }));
         }
     }
 
-    fn choice(&mut self, choice: &Value, out: &mut VecDeque<ChatEvent>) {
+    fn choice(&mut self, choice: &Value, out: &mut VecDeque<ChatEvent>) -> Result<(), Fault> {
         self.valid = true;
+        let before = out.len();
         let said = ["delta", "message"].into_iter().find_map(|name| choice.get(name).filter(|said| said.is_object()));
         let said = said.unwrap_or(choice);
         self.reasoning(said, out);
@@ -208,10 +216,20 @@ impl Dialect {
         if let Some(call) = said.get("function_call").filter(|call| call.is_object()) {
             self.calls.add_legacy(call, out);
         }
-        if let Some(reason) = text(choice.get("finish_reason")).filter(|reason| *reason != "null") {
-            let reason = finish_reason(reason);
-            self.reason = Some(reason.clone());
-            self.finish(reason, out);
+        self.spoke |= out.len() > before || !self.calls.is_empty();
+        let reason = text(choice.get("finish_reason"));
+        match reason.filter(|reason| *reason != "null") {
+            None => Ok(()),
+            Some("error") => Err(Fault::Envelope(Box::new(Envelope::in_words("the model stopped with an error")))),
+            Some("function_call" | "tool_calls" | "tool_use") if !self.spoke => {
+                Err(Fault::Garbage("says that the model calls a tool, and sent no call"))
+            }
+            Some(reason) => {
+                let reason = finish_reason(reason);
+                self.reason = Some(reason.clone());
+                self.finish(reason, out);
+                Ok(())
+            }
         }
     }
 

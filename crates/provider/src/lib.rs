@@ -23,21 +23,26 @@
 
 mod answer;
 mod asked;
+mod catalogue;
 mod classify;
 mod client;
 mod clock;
 mod config;
+pub mod decode;
 mod dialect;
+mod doctor;
 mod endpoint;
 mod key;
 mod limits;
 mod patience;
 mod preset;
+mod reading;
 mod request;
+mod root;
 #[cfg(feature = "test-util")]
 mod scripted;
 mod scrub;
-mod sse;
+pub mod sse;
 mod transport;
 
 pub use bellwether_core::chat::{
@@ -46,11 +51,14 @@ pub use bellwether_core::chat::{
 };
 pub use bellwether_core::error::{Details, ErrorKind, Phase, ProviderError, Retry};
 pub use bellwether_core::permit::{Level, RateLimits};
-pub use bellwether_core::{CallContext, ChatProvider, Class, Flow, Price, Usage, Usd};
+pub use bellwether_core::{CallContext, ChatProvider, Class, Demand, Flow, Price, Usage, Usd};
 
+pub use catalogue::{Catalogue, ChargeRule, Cost, ModelPrice, ModelProfile, ReasoningBack};
 pub use client::OpenAiCompatible;
 pub use config::{ConfigError, MaxTokensField, ProviderConfig, ProxyChoice, StreamUsage, Timeouts};
+pub use doctor::{Check, Diagnosis, Finding, Health, doctor};
 pub use key::ApiKey;
 pub use preset::Preset;
+pub use root::RootCertificate;
 #[cfg(feature = "test-util")]
 pub use scripted::{Reply, Scripted, ScriptedCall};

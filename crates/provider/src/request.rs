@@ -3,6 +3,7 @@
 use bellwether_core::chat::{ChatRequest, Message, MessageRole, Part, ResponseFormat, Tool, ToolCall, ToolChoice};
 use serde_json::{Map, Value, json};
 
+use crate::catalogue::ReasoningBack;
 use crate::config::{MaxTokensField, StreamUsage};
 
 /// How the answer is to come.
@@ -12,8 +13,15 @@ pub(crate) enum Mode {
     Whole,
 }
 
+/// What a model wants to be asked differently.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Wishes {
+    pub(crate) max_tokens: MaxTokensField,
+    pub(crate) reasoning: ReasoningBack,
+}
+
 /// The request's body. It has no nulls, and its fields have a stable order, so that prompt caches hit.
-pub(crate) fn body(request: &ChatRequest, mode: Mode, max_tokens: MaxTokensField) -> Vec<u8> {
+pub(crate) fn body(request: &ChatRequest, mode: Mode, wishes: Wishes) -> Vec<u8> {
     let mut body = Map::new();
     let mut set = |name: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -21,11 +29,11 @@ pub(crate) fn body(request: &ChatRequest, mode: Mode, max_tokens: MaxTokensField
         }
     };
     set("model", Some(Value::from(&*request.model)));
-    set("messages", Some(request.messages.iter().map(message).collect()));
+    set("messages", Some(request.messages.iter().map(|said| message(said, wishes.reasoning)).collect()));
     set("tools", some(request.tools.iter().map(tool)));
     set("tool_choice", request.tool_choice.as_ref().map(tool_choice));
     set("response_format", request.response_format.as_ref().map(response_format));
-    let max_tokens = match max_tokens {
+    let max_tokens = match wishes.max_tokens {
         MaxTokensField::MaxCompletionTokens => "max_completion_tokens",
         MaxTokensField::MaxTokens => "max_tokens",
     };
@@ -51,7 +59,7 @@ pub(crate) fn body(request: &ChatRequest, mode: Mode, max_tokens: MaxTokensField
     serde_json::to_vec(&body).expect("a map with string keys is always JSON")
 }
 
-fn message(message: &Message) -> Value {
+fn message(message: &Message, reasoning: ReasoningBack) -> Value {
     let role = match message.role {
         MessageRole::Assistant => "assistant",
         MessageRole::System => "system",
@@ -59,9 +67,14 @@ fn message(message: &Message) -> Value {
         MessageRole::User => "user",
     };
     let mut out = Map::from_iter([("role".to_owned(), Value::from(role))]);
+    let said: Vec<_> = message.content.iter().filter(|part| thought(part).is_none()).collect();
     // Next to tool calls an empty text is left out: some endpoints reject it there.
-    if !message.content.is_empty() || message.tool_calls.is_empty() {
-        out.insert("content".to_owned(), content(&message.content));
+    if !said.is_empty() || message.tool_calls.is_empty() {
+        out.insert("content".to_owned(), content(&said));
+    }
+    let thoughts: String = message.content.iter().filter_map(thought).collect();
+    if reasoning == ReasoningBack::Send && !thoughts.is_empty() {
+        out.insert("reasoning_content".to_owned(), Value::from(thoughts));
     }
     if let Some(calls) = some(message.tool_calls.iter().map(tool_call)) {
         out.insert("tool_calls".to_owned(), calls);
@@ -72,12 +85,16 @@ fn message(message: &Message) -> Value {
     Value::Object(out)
 }
 
+fn thought(part: &Part) -> Option<&str> {
+    if let Part::Reasoning(text) = part { Some(text) } else { None }
+}
+
 /// A single text goes as a string, which every endpoint knows.
-fn content(parts: &[Part]) -> Value {
-    let part = |part: &Part| match part {
+fn content(parts: &[&Part]) -> Value {
+    let part = |part: &&Part| match part {
         Part::Opaque(value) => value.clone(),
         Part::Text(text) => json!({ "type": "text", "text": text }),
-        _ => unreachable!("core and this crate are built together, and there are two kinds of part"),
+        _ => unreachable!("core and this crate are built together, and reasoning was taken out before"),
     };
     match parts {
         [] => Value::from(""),
@@ -132,7 +149,7 @@ mod tests {
     use super::*;
 
     fn encode(request: &ChatRequest, mode: Mode) -> Value {
-        serde_json::from_slice(&body(request, mode, MaxTokensField::MaxTokens)).unwrap()
+        serde_json::from_slice(&body(request, mode, Wishes::default())).unwrap()
     }
 
     #[test]
@@ -158,6 +175,20 @@ mod tests {
         let expected =
             json!({ "model": "m", "messages": [], "max_tokens": 7, "temperature": 0.7, "thinking": { "type": "on" } });
         assert_eq!(encode(&request, Mode::Whole), expected);
+    }
+
+    #[test]
+    fn reasoning_goes_back_only_to_a_model_that_wants_it() {
+        let said = Message {
+            content: vec![Part::Reasoning("hm".to_owned()), Part::Text("bell".to_owned())],
+            ..Message::assistant("")
+        };
+        let request = ChatRequest::new("m", vec![said]);
+        assert_eq!(encode(&request, Mode::Whole)["messages"], json!([{ "role": "assistant", "content": "bell" }]));
+        let wishes = Wishes { reasoning: ReasoningBack::Send, ..Wishes::default() };
+        let sent: Value = serde_json::from_slice(&body(&request, Mode::Whole, wishes)).unwrap();
+        let expected = json!([{ "role": "assistant", "content": "bell", "reasoning_content": "hm" }]);
+        assert_eq!(sent["messages"], expected);
     }
 
     #[test]

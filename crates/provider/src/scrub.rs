@@ -24,6 +24,11 @@ impl Scrub {
             false => text,
         })
     }
+
+    /// The length of the longest form of a secret.
+    pub(crate) fn longest(&self) -> usize {
+        self.0.first().map_or(0, String::len)
+    }
 }
 
 impl fmt::Debug for Scrub {

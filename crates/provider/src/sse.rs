@@ -1,23 +1,47 @@
 //! Server-sent events out of bytes, however the bytes are cut.
+//!
+//! The decoder does no I/O, reads no clock and is bounded: a line or an event that is too long is refused, so a
+//! hostile server cannot make it hold more than the cap.
+//!
+//! ```
+//! use std::collections::VecDeque;
+//!
+//! use bellwether_provider::sse::SseDecoder;
+//!
+//! let (mut decoder, mut events) = (SseDecoder::new(1 << 20), VecDeque::new());
+//! decoder.feed(b"data: bell", &mut events)?;
+//! decoder.feed(b"wether\r\n\r\ndata: [DONE]", &mut events)?;
+//! decoder.finish(&mut events)?;
+//! let data: Vec<_> = events.iter().map(|event| event.data.as_str()).collect();
+//! assert_eq!(data, ["bellwether", "[DONE]"]);
+//! # Ok::<(), bellwether_provider::sse::TooLong>(())
+//! ```
 
 use std::collections::VecDeque;
 
 /// One event: its name, if it has one, and its data lines joined by line feeds.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct SseEvent {
-    pub(crate) name: String,
-    pub(crate) data: String,
+pub struct SseEvent {
+    /// What the `event` field says; empty if there was none.
+    pub name: String,
+    /// The data. Never blank: an event without data is no event.
+    pub data: String,
 }
 
-/// A line is longer than the decoder allows.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct LineTooLong;
+/// A line or an event is longer than the decoder allows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("a line or an event is longer than allowed")]
+pub struct TooLong;
 
 /// Decodes a byte stream piece by piece. The result does not depend on where the pieces end.
 ///
-/// Invariant: `line` holds no line end, and at most `cap` bytes.
-#[derive(Debug)]
-pub(crate) struct SseDecoder {
+/// It accepts LF, CRLF and CR as line ends, one byte order mark at the beginning, `data:` with or without a space, and
+/// a last event without its blank line. Comments, `id`, `retry` and unknown fields are passed over. `[DONE]` is an
+/// event as soon as its line is complete. Bytes that are no UTF-8 become replacement characters.
+///
+/// Invariant: `line` holds no line end, and at most `cap` bytes; so does the event's data.
+#[derive(Clone, Debug)]
+pub struct SseDecoder {
     line: Vec<u8>,
     cap: usize,
     /// The last byte was a carriage return, so a line feed that follows belongs to it.
@@ -29,59 +53,84 @@ pub(crate) struct SseDecoder {
 }
 
 impl SseDecoder {
-    /// A decoder that refuses lines of more than `cap` bytes.
-    pub(crate) fn new(cap: usize) -> Self {
+    /// A decoder that refuses lines and events of more than `cap` bytes.
+    #[must_use]
+    pub fn new(cap: usize) -> Self {
         Self { line: Vec::new(), cap, after_cr: false, at_start: true, event: SseEvent::default(), has_data: false }
     }
 
     /// Takes the next bytes and adds the events they complete to `out`.
-    pub(crate) fn feed(&mut self, mut bytes: &[u8], out: &mut VecDeque<SseEvent>) -> Result<(), LineTooLong> {
+    ///
+    /// # Errors
+    ///
+    /// [`TooLong`]; the decoder is of no use after it.
+    pub fn feed(&mut self, mut bytes: &[u8], out: &mut VecDeque<SseEvent>) -> Result<(), TooLong> {
         while let Some(first) = bytes.first() {
             if std::mem::take(&mut self.after_cr) && *first == b'\n' {
                 bytes = &bytes[1..];
                 continue;
             }
-            let end = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+            let end = line_end(bytes);
             let piece = &bytes[..end.unwrap_or(bytes.len())];
             if self.line.len() + piece.len() > self.cap {
-                return Err(LineTooLong);
+                return Err(TooLong);
             }
-            self.line.extend_from_slice(piece);
-            let Some(end) = end else { break };
+            let Some(end) = end else {
+                self.line.extend_from_slice(piece);
+                break;
+            };
             self.after_cr = bytes[end] == b'\r';
-            self.end_line(out);
+            if self.line.is_empty() {
+                self.end_line(piece, out)?;
+            } else {
+                self.line.extend_from_slice(piece);
+                self.end_open_line(out)?;
+            }
             bytes = &bytes[end + 1..];
         }
         Ok(())
     }
 
-    /// The event that the end of the stream cut off, if it has data: some servers leave out the last blank line.
-    pub(crate) fn finish(&mut self, out: &mut VecDeque<SseEvent>) {
-        self.end_line(out);
+    /// Adds the event that the end of the stream cut off, if it has data: some servers leave out the last blank line.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLong`], if the last line makes the event too long.
+    pub fn finish(&mut self, out: &mut VecDeque<SseEvent>) -> Result<(), TooLong> {
+        self.end_open_line(out)?;
         self.dispatch(out);
+        Ok(())
     }
 
-    fn end_line(&mut self, out: &mut VecDeque<SseEvent>) {
-        let line = std::mem::take(&mut self.line);
-        let mut rest = line.as_slice();
+    /// Ends the line that came in pieces. Its buffer is kept, so that a stream of short pieces allocates once.
+    fn end_open_line(&mut self, out: &mut VecDeque<SseEvent>) -> Result<(), TooLong> {
+        let mut line = std::mem::take(&mut self.line);
+        let ended = self.end_line(&line, out);
+        line.clear();
+        self.line = line;
+        ended
+    }
+
+    fn end_line(&mut self, line: &[u8], out: &mut VecDeque<SseEvent>) -> Result<(), TooLong> {
+        let mut rest = line;
         if std::mem::take(&mut self.at_start) {
             rest = rest.strip_prefix(b"\xef\xbb\xbf").unwrap_or(rest);
         }
         if rest.is_empty() {
             self.dispatch(out);
-        } else {
-            self.field(&String::from_utf8_lossy(rest), out);
+            return Ok(());
         }
-        // The buffer is kept, so that a stream of short lines allocates once.
-        self.line = line;
-        self.line.clear();
+        self.field(&String::from_utf8_lossy(rest), out)
     }
 
-    fn field(&mut self, line: &str, out: &mut VecDeque<SseEvent>) {
+    fn field(&mut self, line: &str, out: &mut VecDeque<SseEvent>) -> Result<(), TooLong> {
         let (name, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match name {
             "data" => {
+                if self.event.data.len() + value.len() > self.cap {
+                    return Err(TooLong);
+                }
                 if self.has_data {
                     self.event.data.push('\n');
                 }
@@ -96,6 +145,7 @@ impl SseDecoder {
             // A comment has an empty name; `id` and `retry` are of no use to a call that is never resumed.
             _ => {}
         }
+        Ok(())
     }
 
     fn dispatch(&mut self, out: &mut VecDeque<SseEvent>) {
@@ -104,6 +154,11 @@ impl SseDecoder {
             out.push_back(event);
         }
     }
+}
+
+/// Where the first line end is.
+fn line_end(bytes: &[u8]) -> Option<usize> {
+    memchr::memchr2(b'\n', b'\r', bytes)
 }
 
 /// The data that ends a stream.
@@ -121,7 +176,7 @@ mod tests {
         for piece in pieces {
             decoder.feed(piece, &mut out).expect("no test line is that long");
         }
-        decoder.finish(&mut out);
+        decoder.finish(&mut out).expect("no test line is that long");
         out.into()
     }
 
@@ -163,7 +218,15 @@ mod tests {
         let mut out = VecDeque::new();
         assert_eq!(decoder.feed(b"data: ab\n", &mut out), Ok(()));
         assert_eq!(decoder.feed(b"data: a", &mut out), Ok(()));
-        assert_eq!(decoder.feed(b"bc", &mut out), Err(LineTooLong));
+        assert_eq!(decoder.feed(b"bc", &mut out), Err(TooLong));
+    }
+
+    #[test]
+    fn an_event_longer_than_the_cap_is_refused_although_its_lines_are_short() {
+        let mut decoder = SseDecoder::new(16);
+        let mut out = VecDeque::new();
+        assert_eq!(decoder.feed(b"data: 0123456789\n", &mut out), Ok(()));
+        assert_eq!(decoder.feed(b"data: 0123456789\n", &mut out), Err(TooLong));
     }
 
     proptest! {

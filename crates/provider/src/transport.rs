@@ -2,32 +2,35 @@
 
 use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bellwether_core::error::Phase;
 use bellwether_core::{ErrorKind, ProviderError};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Response, redirect, retry};
+use reqwest::{Client, Url, redirect, retry};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
 
 use crate::asked::{Asked, clip};
 use crate::classify::Head;
-use crate::clock;
 use crate::config::{ConfigError, ProviderConfig, ProxyChoice};
 use crate::endpoint::Endpoint;
 use crate::limits;
+use crate::root::RootCertificate;
 use crate::scrub::Scrub;
 
 /// A connection pool for one endpoint.
 pub(crate) fn client(config: &ProviderConfig, endpoint: &Endpoint) -> Result<Client, ConfigError> {
     let mut builder = Client::builder()
-        .tls_backend_preconfigured(tls(endpoint)?)
+        .tls_backend_preconfigured(tls(config, endpoint)?)
         .default_headers(headers(config)?)
         .user_agent(concat!("bellwether/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(config.timeouts.connect)
         .pool_max_idle_per_host(config.pool_size)
+        // A connection that died without a word is noticed before the next call is sent over it for nothing.
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .http2_keep_alive_timeout(KEEP_ALIVE)
         // A redirect would carry the conversation, and perhaps the key, to another host.
         .redirect(redirect::Policy::none())
         .referer(false)
@@ -46,7 +49,7 @@ pub(crate) fn scrub(config: &ProviderConfig) -> Scrub {
     Scrub::new(config.key.iter().map(|key| key.expose()).chain(headers))
 }
 
-fn tls(endpoint: &Endpoint) -> Result<ClientConfig, ConfigError> {
+fn tls(config: &ProviderConfig, endpoint: &Endpoint) -> Result<ClientConfig, ConfigError> {
     let failed = |source: rustls::Error| ConfigError::Client { why: "has no usable encryption", source: source.into() };
     // The provider is passed in, not installed for the process: that choice is the application's.
     let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
@@ -55,11 +58,15 @@ fn tls(endpoint: &Endpoint) -> Result<ClientConfig, ConfigError> {
         .map_err(failed)?;
     // A plain endpoint must work on machines without any root certificate.
     let builder = if endpoint.is_https() {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(Verifier::new(provider).map_err(failed)?))
+        let roots = config.root_certificates.iter().map(RootCertificate::der);
+        let verifier = Verifier::new_with_extra_roots(roots, provider).map_err(failed)?;
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
     } else {
         builder.with_root_certificates(RootCertStore::empty())
     };
-    Ok(builder.with_no_client_auth())
+    let mut tls = builder.with_no_client_auth();
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(tls)
 }
 
 /// The headers of every request.
@@ -96,15 +103,25 @@ fn sensitive(value: &str) -> Option<HeaderValue> {
 }
 
 /// What the head of an answer says.
-pub(crate) fn head(response: &Response, scrub: &Scrub) -> Head {
-    let headers = response.headers();
+pub(crate) fn head(status: u16, headers: &HeaderMap, scrub: &Scrub, now: SystemTime) -> Head {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let id = ["x-request-id", "request-id"].into_iter().find_map(text);
+    let redirected = (300..400).contains(&status);
     Head {
-        status: response.status().as_u16(),
+        status,
         request_id: id.map(|id| clip(&scrub.apply(id), 120).to_owned()),
-        limits: limits::from_headers(headers, clock::wall()),
+        limits: limits::from_headers(headers, now),
         should_retry: text("x-should-retry").and_then(|answer| answer.parse().ok()),
+        redirect: text("location").filter(|_| redirected).map(|to| scrub.apply(&target(to))),
+        date: text("date").and_then(|date| httpdate::parse_http_date(date).ok()),
+    }
+}
+
+/// Where a redirect points, without the path and the query, which may hold anything.
+fn target(location: &str) -> String {
+    match Url::parse(location) {
+        Ok(url) => clip(url.host_str().unwrap_or(url.scheme()), 120).to_owned(),
+        Err(_) => "another path of its own".to_owned(),
     }
 }
 
@@ -122,7 +139,7 @@ pub(crate) fn unsent(asked: &Asked, endpoint: &Endpoint, connect: Duration, erro
     } else {
         let message = format!("{address} broke the connection before it answered: {}", why(asked, &error));
         let mut failure = ProviderError::new(ErrorKind::Connect, message);
-        failure.details.may_have_executed = true;
+        failure.details.may_have_executed = !was_refused(&error);
         failure
     };
     failure.caused_by(error)
@@ -137,6 +154,18 @@ pub(crate) fn broken(asked: &Asked, error: reqwest::Error) -> ProviderError {
     failure.caused_by(error)
 }
 
+/// Whether an HTTP/2 server said that it did not look at the request at all.
+fn was_refused(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&dyn Error> = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            return error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// The innermost cause, which is the one that says something.
 fn why(asked: &Asked, error: &reqwest::Error) -> String {
     let mut cause: &dyn Error = error;
@@ -145,6 +174,8 @@ fn why(asked: &Asked, error: &reqwest::Error) -> String {
     }
     clip(&asked.scrub.apply(&cause.to_string()), 200).to_owned()
 }
+
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// Headers that the client sets itself.
 const OURS: [&str; 7] =

@@ -88,7 +88,7 @@ impl Message {
     pub fn chars(&self) -> usize {
         let of = |part: &Part| match part {
             Part::Text(text) => text.chars().count(),
-            Part::Opaque(_) => 0,
+            Part::Opaque(_) | Part::Reasoning(_) => 0,
         };
         self.content.iter().map(of).sum()
     }
@@ -113,6 +113,8 @@ pub enum MessageRole {
 pub enum Part {
     /// A content part in the provider's own JSON, passed on untouched.
     Opaque(Value),
+    /// What the model thought before it said this. Sent back only to providers that ask for it.
+    Reasoning(String),
     /// Text.
     Text(String),
 }

@@ -95,7 +95,7 @@ fn json_in(body: &[u8]) -> Option<Value> {
     serde_json::from_slice(body).ok().or_else(|| {
         let (mut decoder, mut events) = (SseDecoder::new(body.len()), VecDeque::new());
         decoder.feed(body, &mut events).ok()?;
-        decoder.finish(&mut events);
+        decoder.finish(&mut events).ok()?;
         events.iter().find_map(|event| serde_json::from_str(&event.data).ok())
     })
 }

@@ -32,6 +32,7 @@ impl Dialect {
         }
         self.valid = true;
         self.start(response, true, out);
+        let before = out.len();
         let delta = text(value.get("delta")).map(str::to_owned);
         match kind.strip_prefix("response.").unwrap_or_default() {
             "output_text.delta" => {
@@ -52,6 +53,7 @@ impl Dialect {
             "" | "completed" | "incomplete" => self.complete(response, out),
             _ => {}
         }
+        self.spoke |= out.len() > before || !self.calls.is_empty();
         Ok(())
     }
 

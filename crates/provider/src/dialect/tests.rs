@@ -266,7 +266,7 @@ proptest! {
         let (mut decoder, mut found) = (SseDecoder::new(1_024), VecDeque::new());
         let mut dialect = Dialect::new(Started::default(), None, 1);
         prop_assert!(decoder.feed(text.as_bytes(), &mut found).is_ok());
-        decoder.finish(&mut found);
+        prop_assert!(decoder.finish(&mut found).is_ok());
         for event in found {
             let _ = dialect.event(&event, &mut VecDeque::new());
         }
