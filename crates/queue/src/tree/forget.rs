@@ -1,0 +1,110 @@
+//! Which idle flows may be forgotten without anybody noticing.
+
+use super::{Body, Tree};
+use crate::ranking::{Lowest, Ranking};
+use crate::settings::Policy;
+use crate::slab::NONE;
+
+impl<R: Ranking> Tree<R> {
+    /// Forgets a node that has become idle, and every group above it that has no child left.
+    ///
+    /// A flow that has taken no more than its share would begin at the virtual time of its parent, as a new one does:
+    /// forgetting it changes nothing. One that has taken more is kept until virtual time has come to where it stands,
+    /// or there are too many of them: then virtual time is moved on to the one nearest to even, which costs only
+    /// newcomers, and them no more than the spread bound allows anyway.
+    pub(crate) fn rest(&mut self, from: u32) {
+        let mut at = from;
+        while self.forgetful && self.node(at).parent != NONE && self.is_idle(at) {
+            let parent = self.node(at).parent;
+            if self.is_even(parent, at) {
+                self.forget(at);
+                at = parent;
+                continue;
+            }
+            let owes = Lowest(self.rank(at));
+            let most = self.max_idle;
+            let inner = self.inner_mut(parent);
+            let debtors = inner.debtors.get_or_insert_default();
+            debtors.push(at, owes);
+            if debtors.len() <= most {
+                return;
+            }
+            let (nearest, owes) = debtors.pop().expect("there is at least the one just put in");
+            if inner.policy == Policy::Fair {
+                inner.now = inner.now.max(owes.0.tag);
+            }
+            self.forget(nearest);
+            at = parent;
+        }
+    }
+
+    /// Forgets the idle children of a group that virtual time has come to.
+    pub(super) fn forget_even(&mut self, parent: u32) {
+        loop {
+            let inner = self.inner_mut(parent);
+            let (now, fair) = (inner.now, inner.policy == Policy::Fair);
+            let Some(debtors) = &mut inner.debtors else { return };
+            match debtors.peek() {
+                Some((_, owes)) if fair && !owes.0.tag.is_after(now) => {}
+                Some(_) => return,
+                None => {
+                    inner.debtors = None;
+                    return;
+                }
+            }
+            let (at, _) = debtors.pop().expect("it was just looked at");
+            self.forget(at);
+        }
+    }
+
+    /// Keeps a node from being forgotten.
+    pub(crate) fn pin(&mut self, at: u32) {
+        self.leave_debtors(self.node(at).parent, at);
+        self.node_mut(at).pins += 1;
+    }
+
+    /// Lets a node be forgotten again.
+    pub(crate) fn unpin(&mut self, at: u32) {
+        self.node_mut(at).pins -= 1;
+        self.rest(at);
+    }
+
+    /// A debtor is about to have work again, even if its cap does not let it take part yet.
+    pub(super) fn leave_debtors(&mut self, parent: u32, at: u32) {
+        if let Some(debtors) = &mut self.inner_mut(parent).debtors {
+            debtors.remove(&at);
+        }
+    }
+
+    fn is_idle(&self, at: u32) -> bool {
+        let node = self.node(at);
+        node.pins == 0
+            && node.in_flight == 0
+            && match &node.body {
+                Body::Inner(inner) => inner.names.is_empty(),
+                Body::Leaf(line) => line.len() == 0,
+            }
+    }
+
+    fn is_even(&self, parent: u32, at: u32) -> bool {
+        let inner = self.inner(parent).expect("parents are groups");
+        match inner.policy {
+            Policy::Fair => !self.node(at).start.is_after(inner.now),
+            Policy::FinishFirst | Policy::LeastAttained { .. } => self.node(at).attained == 0,
+            Policy::Keyed => true,
+        }
+    }
+
+    fn forget(&mut self, at: u32) {
+        let parent = self.node(at).parent;
+        let name = std::mem::replace(&mut self.names[at as usize], "".into());
+        let finish = self.node(at).start;
+        let inner = self.inner_mut(parent);
+        inner.names.remove(&name);
+        inner.leave_ideal(finish, at);
+        let generation = self.node(at).generation;
+        self.nodes[at as usize] = super::Node::new(NONE, u8::MAX, Body::leaf());
+        self.node_mut(at).generation = generation;
+        self.free.push(at);
+    }
+}

@@ -1,0 +1,113 @@
+//! A flow, or a group of flows.
+
+use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use priority_queue::PriorityQueue;
+
+use crate::line::Line;
+use crate::ranking::Lowest;
+use crate::settings::Policy;
+use crate::tag::{Tag, Unit};
+
+/// A flow, or a group of flows.
+#[derive(Debug)]
+pub(crate) struct Node<R> {
+    pub(crate) parent: u32,
+    pub(crate) generation: u32,
+    /// The start tag: where it stands among its siblings.
+    pub(crate) start: Tag,
+    pub(crate) unit: Unit,
+    /// When it began to wait, for ties.
+    pub(crate) arrival: u32,
+    pub(crate) in_flight: u32,
+    pub(crate) cap: u32,
+    pub(crate) weight: NonZeroU32,
+    /// How many hold on to it, so that it must not be forgotten.
+    pub(crate) pins: u32,
+    pub(crate) band: u8,
+    /// Whether its siblings are ordered by their first tasks' keys.
+    pub(crate) keyed: bool,
+    /// Whether it was given a finish tag.
+    pub(crate) issued: bool,
+    /// The work it was charged.
+    pub(crate) attained: u64,
+    /// The work it said it will take in all; 0 if it said nothing.
+    pub(crate) promised: u64,
+    /// The work after which it is given another finish tag.
+    pub(crate) due: u64,
+    /// The work that waits in its line.
+    pub(crate) backlog: u64,
+    pub(crate) body: Body<R>,
+}
+
+/// What makes a node a flow or a group.
+#[derive(Debug)]
+pub(crate) enum Body<R> {
+    Inner(Box<Inner<R>>),
+    Leaf(Line),
+}
+
+/// A group of flows.
+#[derive(Debug)]
+pub(crate) struct Inner<R> {
+    /// Virtual time; never goes back.
+    pub(crate) now: Tag,
+    pub(crate) policy: Policy,
+    /// The children that have work and may take it.
+    pub(crate) kids: R,
+    /// All children.
+    pub(crate) names: HashMap<Arc<str>, u32>,
+    /// Idle children that have taken more than their share, the nearest to even first.
+    pub(crate) debtors: Option<Box<Debtors>>,
+    /// The children that would not be done yet if all shared fairly: when each would be, and its weight.
+    pub(crate) ideal: BTreeMap<(u64, u32), u32>,
+    /// The sum of their weights.
+    pub(crate) ideal_weight: u64,
+}
+
+/// Idle children that have taken more than their share.
+pub(crate) type Debtors = PriorityQueue<u32, Lowest>;
+
+impl<R> Node<R> {
+    pub(crate) const fn new(parent: u32, band: u8, body: Body<R>) -> Self {
+        Self {
+            parent,
+            generation: 0,
+            start: Tag(0),
+            unit: Unit::of(NonZeroU32::MIN),
+            arrival: 0,
+            in_flight: 0,
+            cap: u32::MAX,
+            weight: NonZeroU32::MIN,
+            pins: 0,
+            band,
+            keyed: false,
+            issued: false,
+            attained: 0,
+            promised: 0,
+            due: 0,
+            backlog: 0,
+            body,
+        }
+    }
+}
+
+impl<R: Default> Body<R> {
+    pub(crate) const fn leaf() -> Self {
+        Self::Leaf(Line::new())
+    }
+
+    pub(crate) fn inner(policy: Policy) -> Self {
+        Self::Inner(Box::new(Inner {
+            now: Tag(0),
+            policy,
+            kids: R::default(),
+            names: HashMap::new(),
+            debtors: None,
+            ideal: BTreeMap::new(),
+            ideal_weight: 0,
+        }))
+    }
+}
