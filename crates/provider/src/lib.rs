@@ -23,15 +23,22 @@
 
 mod answer;
 mod asked;
+#[cfg(feature = "cache")]
+mod cached;
+mod canonical;
+mod cassette;
 mod catalogue;
 mod classify;
 mod client;
 mod clock;
 mod config;
+#[cfg(feature = "test-util")]
+pub mod conformance;
 pub mod decode;
 mod dialect;
 mod doctor;
 mod endpoint;
+mod fallback;
 mod key;
 mod limits;
 mod patience;
@@ -43,6 +50,8 @@ mod root;
 mod scripted;
 mod scrub;
 pub mod sse;
+#[cfg(feature = "schema")]
+mod structured;
 mod transport;
 
 pub use bellwether_core::chat::{
@@ -53,12 +62,20 @@ pub use bellwether_core::error::{Details, ErrorKind, Phase, ProviderError, Retry
 pub use bellwether_core::permit::{Level, RateLimits};
 pub use bellwether_core::{CallContext, ChatProvider, Class, Demand, Flow, Price, Usage, Usd};
 
+#[cfg(feature = "cache")]
+pub use cached::Cached;
+pub use cassette::{Cassette, Recorded, Replayed};
 pub use catalogue::{Catalogue, ChargeRule, Cost, ModelPrice, ModelProfile, ReasoningBack};
 pub use client::OpenAiCompatible;
 pub use config::{ConfigError, MaxTokensField, ProviderConfig, ProxyChoice, StreamUsage, Timeouts};
 pub use doctor::{Check, Diagnosis, Finding, Health, doctor};
+pub use fallback::Fallback;
 pub use key::ApiKey;
 pub use preset::Preset;
 pub use root::RootCertificate;
+#[cfg(feature = "schema")]
+pub use schemars;
 #[cfg(feature = "test-util")]
 pub use scripted::{Reply, Scripted, ScriptedCall};
+#[cfg(feature = "schema")]
+pub use structured::{Validated, ask, check, format_of};
