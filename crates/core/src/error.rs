@@ -4,6 +4,8 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::permit::RateLimits;
 
 /// What went wrong with a call, classified once, where the bytes were read.
@@ -76,8 +78,9 @@ impl ProviderError {
 }
 
 /// What kind of failure it is.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[non_exhaustive]
+#[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
     /// The key is missing, wrong or expired.
     Auth,
@@ -160,7 +163,8 @@ impl ErrorKind {
 }
 
 /// Which of the four timeouts ran out.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Making the connection.
     Connect,

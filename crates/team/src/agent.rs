@@ -5,16 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bellwether_core::{
-    CallContext, ChatRequest, ChatResponse, Class, Fact, FinishReason, Flow, Message, Observer, RunId,
+    CallContext, ChatRequest, ChatResponse, Class, Fact, FinishReason, Flow, Observer, ProviderError, RunId,
 };
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::history::History;
 use crate::mailbox::Mailbox;
 use crate::message::{Address, Assignment, Body, Envelope, Finished, Job, JobError, Product, Spent};
 use crate::plan::{Plan, PlanRules};
-use crate::prompt;
 use crate::role::Role;
 use crate::verdict::Verdict;
 
@@ -25,7 +23,6 @@ pub(crate) struct Shared {
     pub(crate) team: Arc<str>,
     pub(crate) class: Class,
     pub(crate) deadline: Option<Instant>,
-    pub(crate) max_attempts: u32,
     pub(crate) plan_rules: PlanRules,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) runtime: Mailbox,
@@ -86,71 +83,44 @@ impl Agent {
         }
     }
 
-    /// Asks until the answer can be used, at most as often as allowed.
+    /// Asks once and makes something of the answer.
     async fn perform(&self, assignment: Assignment) -> Finished {
         let began = Instant::now();
-        let Assignment { job, tier, conversation } = assignment;
-        let mut history = History::new(conversation, self.role.history_tokens);
         let mut spent = Spent::ZERO;
-        let mut result = Err(JobError::Unusable("it was never asked".to_owned()));
-        for attempt in 0..self.shared.max_attempts {
-            let answer = match self.ask(&job, tier, attempt, history.messages(), &mut spent).await {
-                Ok(answer) => answer,
-                Err(error) => {
-                    result = Err(error);
-                    break;
-                }
-            };
-            match self.make(&job, &answer) {
-                Ok(product) => {
-                    result = Ok(product);
-                    break;
-                }
-                Err(problems) => {
-                    if job == Job::Plan {
-                        let reason = problems.join("; ");
-                        self.shared.observer.observe(&Fact::PlanRejected { run: self.shared.run.clone(), reason });
-                    }
-                    result = Err(JobError::Unusable(problems.join("; ")));
-                    history.push(Message::assistant(answer.text), prompt::unusable(&problems));
-                }
-            }
-        }
+        let result = match self.ask(&assignment, &mut spent).await {
+            Ok(answer) => self
+                .make(&assignment.job, &answer)
+                .map_err(|problems| JobError::Unusable { answer: answer.text, problems }),
+            Err(error) => Err(error.into()),
+        };
         spent.busy = began.elapsed();
-        Finished { job, result, spent }
+        Finished { job: assignment.job, result, spent }
     }
 
-    async fn ask(
-        &self,
-        job: &Job,
-        tier: usize,
-        attempt: u32,
-        messages: Vec<Message>,
-        spent: &mut Spent,
-    ) -> Result<ChatResponse, JobError> {
-        let tier = &self.role.tiers[tier];
+    async fn ask(&self, assignment: &Assignment, spent: &mut Spent) -> Result<ChatResponse, ProviderError> {
+        let tier = &self.role.tiers[assignment.tier];
         let request = ChatRequest {
             model: Arc::clone(&tier.model),
-            messages,
+            messages: assignment.conversation.clone(),
             max_output_tokens: self.role.max_output_tokens,
             temperature: self.role.temperature,
             ..ChatRequest::default()
         };
         spent.calls += 1;
-        match tier.provider.chat(request, self.context(job, attempt)).await {
+        let answer = tier.provider.chat(request, self.context(&assignment.job, assignment.attempt)).await;
+        match &answer {
             Ok(response) => {
                 spent.retries += response.head.retries;
                 spent.usage += response.usage;
                 spent.unpriced += u32::from(response.usage.cost.is_none());
-                Ok(response)
             }
             Err(error) => {
                 spent.retries += error.details.retries;
                 // It may be billed, and nobody knows how much.
                 spent.unpriced += u32::from(error.details.may_have_executed);
-                Err(error.into())
             }
         }
+        answer
     }
 
     fn context(&self, job: &Job, attempt: u32) -> CallContext {

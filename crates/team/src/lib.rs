@@ -1,5 +1,6 @@
 //! Runs teams of LLM agents: a planner breaks a request down, workers do the parts side by side, a reviewer judges
-//! each, what is not good enough goes back once, and everything that was paid for is reported.
+//! each, what is not good enough goes back once, and everything that was paid for is reported. With a journal, a run
+//! that was stopped or crashed goes on where it was.
 //!
 //! - [`team`]: a team and its rules, put together by [`Team::builder`].
 //! - [`role`]: who is in it, and which models they may use.
@@ -39,6 +40,7 @@
 mod agent;
 mod extract;
 mod history;
+mod log;
 mod mailbox;
 pub mod message;
 pub mod plan;
@@ -50,8 +52,8 @@ mod state;
 pub mod team;
 pub mod verdict;
 
-pub use bellwether_core::{ChatProvider, Class, Fact, Observer, Router, RunId, RunOutcome, TaskState};
+pub use bellwether_core::{ChatProvider, Class, Fact, Journal, Observer, Router, RunId, RunOutcome, TaskState};
 pub use report::{RunReport, TaskResult};
 pub use role::{Role, RoleKind, Tier};
-pub use runtime::{Control, new_run_id};
+pub use runtime::{ChangedTerms, Control, ResumeError, new_run_id};
 pub use team::{OnInvalidPlan, Settings, Team, TeamBuilder, TeamError};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_core::{Message, ProviderError, RunId, TaskId, Usage};
+use serde::{Deserialize, Serialize};
 
 use crate::plan::Plan;
 use crate::verdict::Verdict;
@@ -90,12 +91,15 @@ pub struct Assignment {
     pub job: Job,
     /// The tier of the role's ladder to use.
     pub tier: usize,
+    /// How often the job was asked for before, counted from 0.
+    pub attempt: u32,
     /// The conversation to continue.
     pub conversation: Vec<Message>,
 }
 
 /// One step of a run that needs an agent.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Job {
     /// Break the request down.
     Plan,
@@ -177,13 +181,18 @@ pub enum JobError {
     /// The agent fell over; that is a defect of its provider.
     #[error("the agent panicked")]
     Panicked,
-    /// The model's answers could not be used.
-    #[error("no usable answer: {0}")]
-    Unusable(String),
+    /// The model's answer could not be used.
+    #[error("no usable answer: {}", problems.join("; "))]
+    Unusable {
+        /// The answer.
+        answer: String,
+        /// What is wrong with it.
+        problems: Vec<String>,
+    },
 }
 
 /// What a job, a task or a run took.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Spent {
     /// Answers asked for; retries are not counted.
     pub calls: u32,

@@ -6,12 +6,13 @@
 use std::sync::Arc;
 
 use bellwether_core::TaskId;
+use serde::{Deserialize, Serialize};
 
 mod list;
 mod structured;
 
 /// Subtasks, in the order in which the planner named them.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Plan {
     /// The planner's view of the whole, in a sentence or two.
     pub summary: String,
@@ -22,7 +23,7 @@ pub struct Plan {
 }
 
 /// One subtask.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct PlannedTask {
     /// Its id in the run: `t1`, `t2`, ...
     pub id: TaskId,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_core::{ErrorKind, RunId, RunOutcome, TaskId, TaskState, Timestamp, Usage, Usd};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::message::{JobError, Spent};
 use crate::state::{Record, State, Stop};
@@ -39,7 +39,9 @@ pub struct RunReport {
     pub cost_usd: Option<Usd>,
     /// Calls whose cost is not known, and not in `cost_usd`.
     pub unpriced_calls: u32,
-    /// From begin to end.
+    /// Calls that were under way when a process ended and were made again: they may have been billed twice.
+    pub possible_duplicates: u32,
+    /// From begin to end, without the time in which no process worked on it.
     #[serde(rename = "wall_ms", serialize_with = "millis")]
     pub wall: Duration,
     /// What all agents together spent on it.
@@ -90,14 +92,14 @@ pub struct TaskResult {
 }
 
 /// A failure, for people and for machines.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Failure {
     /// Its kind, in snake case.
-    pub kind: &'static str,
+    pub kind: String,
     /// What happened.
     pub message: String,
     /// The provider's kind of failure, if it was one.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<ErrorKind>,
 }
 
@@ -106,9 +108,9 @@ impl From<&JobError> for Failure {
         let (kind, provider) = match error {
             JobError::Panicked => ("panicked", None),
             JobError::Provider(error) => (error.kind.as_str(), Some(error.kind)),
-            JobError::Unusable(_) => ("unusable_answer", None),
+            JobError::Unusable { .. } => ("unusable_answer", None),
         };
-        Self { kind, message: error.to_string(), provider }
+        Self { kind: kind.to_owned(), message: error.to_string(), provider }
     }
 }
 
@@ -138,10 +140,11 @@ impl RunReport {
             usage,
             cost_usd: usage.cost,
             unpriced_calls: unpriced,
+            possible_duplicates: state.doubtful(),
             wall: frame.wall,
             busy,
             error: match state.stop() {
-                Some(Stop::Hopeless(error)) => Some(error.into()),
+                Some(Stop::Hopeless(failure)) => Some(failure.clone()),
                 _ => None,
             },
         }
@@ -167,7 +170,7 @@ impl TaskResult {
             state: record.state,
             success: record.state == TaskState::Accepted,
             result: best.map(|draft| draft.text.clone()),
-            error: record.error.as_ref().map(Failure::from),
+            error: record.failure.clone(),
             execution_time: record.began.map_or(Duration::ZERO, |began| at(record.ended).since(began)),
             retry_count: retries,
             calls,
@@ -187,7 +190,7 @@ fn reason(state: &State) -> String {
         (RunOutcome::Succeeded, _) => "every task was accepted".to_owned(),
         (_, Some(Stop::Asked)) => "it was stopped; what was done until then is kept".to_owned(),
         (_, Some(Stop::Deadline)) => "its deadline came; what was done until then is kept".to_owned(),
-        (_, Some(Stop::Hopeless(error))) => format!("it could not go on: {error}"),
+        (_, Some(Stop::Hopeless(failure))) => format!("it could not go on: {}", failure.message),
         _ => {
             let parts = TaskState::ALL.iter().filter(|state| count(**state) > 0);
             let parts: Vec<String> =

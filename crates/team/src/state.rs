@@ -6,21 +6,27 @@
 //! 2. Begin each job it names and say so with [`Event::Began`]; then tell what became of it.
 //! 3. Ask again, until [`State::is_over`].
 
+pub(crate) mod event;
 mod record;
 
-use bellwether_core::{ErrorKind, RunOutcome, TaskId, TaskState, Timestamp};
+use bellwether_core::{RunOutcome, TaskId, TaskState, Timestamp};
 
-use crate::message::{Job, JobError, Spent};
+use crate::message::{Job, Spent};
 use crate::plan::Plan;
+use crate::report::Failure;
+use crate::state::event::is_hopeless;
 use crate::verdict::Verdict;
 
+pub(crate) use event::{Attempt, Event, Stop};
 pub(crate) use record::{Draft, Record};
 
 /// What a run keeps to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Rules {
     /// The most jobs at once.
     pub(crate) max_parallel: usize,
+    /// How often a job may be asked for until an answer can be used: at least once.
+    pub(crate) max_attempts: u32,
     /// How often work may go back.
     pub(crate) max_rounds: u32,
     /// The least score of accepted work.
@@ -31,38 +37,8 @@ pub(crate) struct Rules {
     pub(crate) reviewed: bool,
 }
 
-/// Something that happened to a run.
-#[derive(Clone, Debug)]
-pub(crate) enum Event {
-    /// An agent began a job, on this tier of its role's ladder.
-    Began(Job, usize),
-    /// A job's agent was stopped before it was done.
-    Dropped(Job),
-    /// A job came to nothing.
-    Failed(Job, JobError, Spent),
-    /// A reviewer came to a verdict.
-    Judged(TaskId, Verdict, Spent),
-    /// There is a plan.
-    Planned(Plan, Spent),
-    /// A worker handed in work.
-    Produced(TaskId, String, Spent),
-    /// No new job may begin.
-    Stopped(Stop),
-}
-
-/// Why a run begins no new jobs.
-#[derive(Clone, Debug)]
-pub(crate) enum Stop {
-    /// Somebody asked for it.
-    Asked,
-    /// The run's deadline came.
-    Deadline,
-    /// Every further call would fail in the same way.
-    Hopeless(JobError),
-}
-
 /// Where a run is.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct State {
     rules: Rules,
     plan: Option<Plan>,
@@ -70,6 +46,10 @@ pub(crate) struct State {
     in_flight: Vec<Job>,
     stop: Option<Stop>,
     planning: Spent,
+    /// Planners' answers that could not be used.
+    unusable: Vec<Attempt>,
+    /// Calls that were under way when a process ended, and are made again.
+    doubtful: u32,
 }
 
 /// A task went from one state to another.
@@ -87,34 +67,47 @@ pub(crate) struct Move {
 
 impl State {
     pub(crate) const fn new(rules: Rules) -> Self {
-        Self { rules, plan: None, tasks: Vec::new(), in_flight: Vec::new(), stop: None, planning: Spent::ZERO }
+        Self {
+            rules,
+            plan: None,
+            tasks: Vec::new(),
+            in_flight: Vec::new(),
+            stop: None,
+            planning: Spent::ZERO,
+            unusable: Vec::new(),
+            doubtful: 0,
+        }
     }
 
     /// Takes in what happened at `at`, and says which tasks moved.
     pub(crate) fn apply(&mut self, event: Event, at: Timestamp) -> Vec<Move> {
         let mut moves = Moves { at, made: Vec::new() };
         match event {
-            Event::Began(job, tier) => self.begin(job, tier, &mut moves),
-            Event::Dropped(job) => {
+            Event::Began { job, tier } => self.begin(job, tier, &mut moves),
+            Event::Dropped { job } => {
                 self.land(&job);
+                self.charge_doubtful(&job);
                 if let Some(n) = job.task().and_then(|task| self.find(task)) {
                     self.give_up(n, &mut moves);
                 }
             }
-            Event::Failed(job, error, spent) => self.fail(&job, error, spent, &mut moves),
-            Event::Judged(task, verdict, spent) => self.judge(&task, verdict, spent, &mut moves),
-            Event::Planned(plan, spent) => {
+            Event::Failed { job, failure, spent } => self.fail(&job, failure, spent, &mut moves),
+            Event::Judged { task, verdict, spent } => self.judge(&task, verdict, spent, &mut moves),
+            Event::Planned { plan, spent } => {
                 self.land(&Job::Plan);
                 self.planning += spent;
                 self.take_plan(plan, &mut moves);
             }
-            Event::Produced(task, text, spent) => self.produce(&task, text, spent, &mut moves),
-            Event::Stopped(stop) => self.halt(stop, &mut moves),
+            Event::Produced { task, text, spent } => self.produce(&task, text, spent, &mut moves),
+            Event::Resumed => self.resume(),
+            Event::Stopped { stop } => self.halt(stop, &mut moves),
+            Event::Unusable { job, attempt, spent } => self.ask_again(&job, attempt, spent),
         }
         moves.made
     }
 
-    /// What to begin now: as many jobs as there is room for. What is furthest along goes first.
+    /// What to begin now: as many jobs as there is room for. What has begun goes before what has not, and what is
+    /// furthest along goes first.
     pub(crate) fn jobs(&self) -> Vec<Job> {
         let room = self.rules.max_parallel.saturating_sub(self.in_flight.len());
         if self.stop.is_some() || room == 0 {
@@ -126,16 +119,32 @@ impl State {
         }
         let job = |record: &Record| {
             let (task, round) = (record.planned.id.clone(), record.round);
-            match record.state {
-                TaskState::Produced => Some(Job::Review { task, round }),
-                TaskState::Revising => Some(Job::Work { task, round }),
-                TaskState::Pending if self.is_ready(record) => Some(Job::Work { task, round }),
-                _ => None,
-            }
+            let job = match record.state {
+                TaskState::Produced | TaskState::InReview => Job::Review { task, round },
+                TaskState::Running | TaskState::Revising => Job::Work { task, round },
+                TaskState::Pending if self.is_ready(record) => Job::Work { task, round },
+                _ => return None,
+            };
+            (!self.in_flight.contains(&job)).then_some(job)
         };
-        let progress = [TaskState::Produced, TaskState::Revising, TaskState::Pending];
+        let progress =
+            [TaskState::InReview, TaskState::Running, TaskState::Produced, TaskState::Revising, TaskState::Pending];
         let in_order = progress.iter().flat_map(|state| self.tasks.iter().filter(|record| record.state == *state));
         in_order.filter_map(job).take(room).collect()
+    }
+
+    /// Whether a job may be asked for once more after an answer that could not be used.
+    pub(crate) fn may_ask_again(&self, job: &Job) -> bool {
+        let asked = u32::try_from(self.unusable(job).len()).unwrap_or(u32::MAX).saturating_add(1);
+        self.stop.is_none() && asked < self.rules.max_attempts
+    }
+
+    /// The answers to a job that could not be used.
+    pub(crate) fn unusable(&self, job: &Job) -> &[Attempt] {
+        match job.task() {
+            Some(task) => self.task(task).map_or(&[], |record| &record.unusable),
+            None => &self.unusable,
+        }
     }
 
     /// Whether nothing is under way and nothing will begin.
@@ -186,6 +195,11 @@ impl State {
         self.stop.as_ref()
     }
 
+    /// Calls that were under way when a process ended, and may have been answered twice.
+    pub(crate) const fn doubtful(&self) -> u32 {
+        self.doubtful
+    }
+
     /// What the run took: planning and all tasks.
     pub(crate) fn spent(&self) -> Spent {
         let mut sum = self.planning;
@@ -228,11 +242,35 @@ impl State {
         self.in_flight.push(job);
     }
 
+    /// Counts a call of which nobody knows whether it was answered: it may be billed.
+    fn charge_doubtful(&mut self, job: &Job) {
+        let spent = Spent { calls: 1, unpriced: 1, ..Spent::ZERO };
+        match job.task().and_then(|task| self.find(task)) {
+            Some(n) => self.tasks[n].spent += spent,
+            None => self.planning += spent,
+        }
+    }
+
+    fn ask_again(&mut self, job: &Job, attempt: Attempt, spent: Spent) {
+        self.land(job);
+        match job.task().and_then(|task| self.find(task)) {
+            Some(n) => {
+                self.tasks[n].spent += spent;
+                self.tasks[n].unusable.push(attempt);
+            }
+            None => {
+                self.planning += spent;
+                self.unusable.push(attempt);
+            }
+        }
+    }
+
     fn produce(&mut self, task: &TaskId, text: String, spent: Spent, moves: &mut Moves) {
         let Some(n) = self.find(task) else { return };
         let record = &mut self.tasks[n];
         let job = Job::Work { task: task.clone(), round: record.round };
         record.spent += spent;
+        record.unusable.clear();
         record.drafts.push(Draft { text, verdict: None });
         moves.make(n, record, TaskState::Produced);
         if !self.rules.reviewed {
@@ -250,6 +288,7 @@ impl State {
         let job = Job::Review { task: task.clone(), round: record.round };
         let accepted = verdict.accepts(self.rules.threshold);
         record.spent += spent;
+        record.unusable.clear();
         if let Some(draft) = record.drafts.last_mut() {
             draft.verdict = Some(verdict);
         }
@@ -264,14 +303,14 @@ impl State {
         self.land(&job);
     }
 
-    fn fail(&mut self, job: &Job, error: JobError, spent: Spent, moves: &mut Moves) {
+    fn fail(&mut self, job: &Job, failure: Failure, spent: Spent, moves: &mut Moves) {
         self.land(job);
-        let hopeless = is_hopeless(&error);
+        let hopeless = is_hopeless(&failure);
         match job.task().and_then(|task| self.find(task)) {
             Some(n) => {
                 let record = &mut self.tasks[n];
                 record.spent += spent;
-                record.error = Some(error.clone());
+                record.failure = Some(failure.clone());
                 let to = match job {
                     Job::Review { .. } => TaskState::Unreviewed,
                     _ if record.drafts.is_empty() => TaskState::Failed,
@@ -285,8 +324,26 @@ impl State {
             None => self.planning += spent,
         }
         if hopeless || *job == Job::Plan {
-            self.halt(Stop::Hopeless(error), moves);
+            self.halt(Stop::Hopeless(failure), moves);
         }
+    }
+
+    /// Takes up again what a stop or a crash left lying. What came to rest for a reason of its own stays.
+    fn resume(&mut self) {
+        for job in std::mem::take(&mut self.in_flight) {
+            self.doubtful += 1;
+            self.charge_doubtful(&job);
+        }
+        if self.stop.as_ref().is_some_and(Stop::is_resumable) {
+            self.stop = None;
+        }
+        if self.stop.is_some() {
+            return;
+        }
+        let max_rounds = self.rules.max_rounds;
+        self.tasks.iter_mut().for_each(|record| record.resume(max_rounds));
+        // What is skipped anew after this was skipped before; nobody has to be told.
+        self.skip_dependents(&mut Moves { at: Timestamp::ZERO, made: Vec::new() });
     }
 
     /// Skips what needs work that will never be there, and what needs that in turn.
@@ -311,7 +368,8 @@ impl State {
     /// Brings every task that no agent holds to rest.
     fn give_up_waiting(&mut self, moves: &mut Moves) {
         for n in 0..self.tasks.len() {
-            let held = matches!(self.tasks[n].state, TaskState::Running | TaskState::InReview);
+            let id = &self.tasks[n].planned.id;
+            let held = self.in_flight.iter().any(|job| job.task() == Some(id));
             if !held && !self.tasks[n].state.is_final() {
                 self.give_up(n, moves);
             }
@@ -330,12 +388,6 @@ impl State {
     }
 }
 
-/// Whether every further call would fail in the same way.
-fn is_hopeless(error: &JobError) -> bool {
-    let JobError::Provider(error) = error else { return false };
-    matches!(error.kind, ErrorKind::Auth | ErrorKind::PermissionDenied | ErrorKind::QuotaExhausted)
-}
-
 // === impl Moves ===
 
 struct Moves {
@@ -345,6 +397,9 @@ struct Moves {
 
 impl Moves {
     fn make(&mut self, task: usize, record: &mut Record, to: TaskState) {
+        if record.state == to {
+            return;
+        }
         self.made.push(Move { task, from: Some(record.state), to });
         record.state = to;
         if to == TaskState::Running {

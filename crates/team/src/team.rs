@@ -1,11 +1,12 @@
 //! A team: its roles, its rules, and how to put one together.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_core::router::FirstTier;
-use bellwether_core::{Class, Observer, Router};
+use bellwether_core::{Class, Journal, Observer, Router};
 
 use crate::role::{Role, RoleKind};
 
@@ -17,6 +18,7 @@ pub struct Team {
     pub(crate) settings: Settings,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) router: Arc<dyn Router>,
+    pub(crate) journal: Option<Arc<dyn Journal>>,
 }
 
 /// What a team keeps to. Every limit is finite.
@@ -77,6 +79,7 @@ impl Team {
             settings: Settings::default(),
             observer: Arc::new(()),
             router: Arc::new(FirstTier),
+            journal: None,
         }
     }
 
@@ -95,6 +98,20 @@ impl Team {
     #[must_use]
     pub const fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// What the results of its runs depend on, by name. What only says how fast or how far they go is not among it.
+    pub(crate) fn terms(&self) -> BTreeMap<String, String> {
+        let Settings { max_rounds, threshold, .. } = self.settings;
+        let mut terms = BTreeMap::from([("review".to_owned(), format!("threshold {threshold}, rounds {max_rounds}"))]);
+        for role in self.roles() {
+            let models: Vec<&str> = role.tiers.iter().map(|tier| &*tier.model).collect();
+            let name = format!("role {}", role.name);
+            terms.insert(format!("{name}: kind"), role.kind.as_str().to_owned());
+            terms.insert(format!("{name}: models"), models.join(", "));
+            terms.insert(format!("{name}: prompt"), role.prompt.to_string());
+        }
+        terms
     }
 
     pub(crate) fn workers(&self) -> Vec<&Role> {
@@ -118,6 +135,7 @@ pub struct TeamBuilder {
     settings: Settings,
     observer: Arc<dyn Observer>,
     router: Arc<dyn Router>,
+    journal: Option<Arc<dyn Journal>>,
 }
 
 impl TeamBuilder {
@@ -149,13 +167,20 @@ impl TeamBuilder {
         self
     }
 
+    /// Sets where runs are remembered, so that they can be resumed; without it a run is forgotten when it ends.
+    #[must_use]
+    pub fn journal(mut self, journal: Arc<dyn Journal>) -> Self {
+        self.journal = Some(journal);
+        self
+    }
+
     /// The team.
     ///
     /// # Errors
     ///
     /// [`TeamError`] if a role or a rule makes no sense.
     pub fn build(self) -> Result<Team, TeamError> {
-        let Self { name, roles, settings, observer, router } = self;
+        let Self { name, roles, settings, observer, router, journal } = self;
         if settings.max_attempts == 0 {
             return Err(TeamError::NoAttempts);
         }
@@ -183,7 +208,7 @@ impl TeamBuilder {
         if !roles.iter().any(|role| role.kind == RoleKind::Worker) {
             return Err(TeamError::NoWorker);
         }
-        Ok(Team { name, roles: roles.into_iter().map(Arc::new).collect(), settings, observer, router })
+        Ok(Team { name, roles: roles.into_iter().map(Arc::new).collect(), settings, observer, router, journal })
     }
 }
 

@@ -1,12 +1,12 @@
 //! What a reviewer says of a piece of work.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::extract;
 
 /// A reviewer's judgement.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Verdict {
     /// What to do with the work.
     pub decision: Decision,
@@ -19,7 +19,7 @@ pub struct Verdict {
 }
 
 /// What to do with a piece of work.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
     /// It is good enough.
@@ -31,7 +31,7 @@ pub enum Decision {
 }
 
 /// Something to be mended.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Issue {
     /// How bad it is, in the reviewer's word.
     pub severity: String,

@@ -2,12 +2,14 @@
 
 use bellwether_core::{TaskState, Timestamp};
 
-use crate::message::{JobError, Spent};
+use super::event::{Attempt, is_hopeless};
+use crate::message::Spent;
 use crate::plan::PlannedTask;
+use crate::report::Failure;
 use crate::verdict::{Issue, Verdict};
 
 /// What is known of a task.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Record {
     /// What was planned.
     pub(crate) planned: PlannedTask,
@@ -21,8 +23,10 @@ pub(crate) struct Record {
     pub(crate) tier: usize,
     /// What it took.
     pub(crate) spent: Spent,
+    /// Answers to its current job that could not be used.
+    pub(crate) unusable: Vec<Attempt>,
     /// Why it, or its review, came to nothing.
-    pub(crate) error: Option<JobError>,
+    pub(crate) failure: Option<Failure>,
     /// When the first agent began.
     pub(crate) began: Option<Timestamp>,
     /// When it came to rest.
@@ -30,7 +34,7 @@ pub(crate) struct Record {
 }
 
 /// The work of one round.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Draft {
     /// The work.
     pub(crate) text: String,
@@ -47,9 +51,35 @@ impl Record {
             drafts: Vec::new(),
             tier: 0,
             spent: Spent::ZERO,
-            error: None,
+            unusable: Vec::new(),
+            failure: None,
             began: None,
             ended: None,
+        }
+    }
+
+    /// Goes back to where it was before the run was stopped, if that is why it came to rest.
+    pub(super) fn resume(&mut self, max_rounds: u32) {
+        if self.failure.as_ref().is_some_and(is_hopeless) {
+            self.failure = None;
+        } else if self.failure.is_some() {
+            return;
+        }
+        let judged = self.drafts.last().map(|draft| draft.verdict.is_some());
+        let behind = u32::try_from(self.drafts.len()).unwrap_or(u32::MAX) <= self.round;
+        let state = match (self.state, judged) {
+            (TaskState::Cancelled | TaskState::Failed | TaskState::Skipped, _) => TaskState::Pending,
+            (TaskState::Unreviewed, Some(false)) => TaskState::Produced,
+            (TaskState::Rejected, Some(true)) if behind => TaskState::Revising,
+            (TaskState::Rejected, Some(true)) if self.round < max_rounds => {
+                self.round += 1;
+                TaskState::Revising
+            }
+            (state, _) => state,
+        };
+        if state != self.state {
+            self.state = state;
+            self.ended = None;
         }
     }
 

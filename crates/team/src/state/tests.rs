@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 
-use bellwether_core::ProviderError;
+use bellwether_core::{ErrorKind, ProviderError};
 use proptest::prelude::*;
 
 use super::*;
+use crate::message::JobError;
 use crate::plan::PlannedTask;
 use crate::verdict::Decision;
 
 fn rules(max_parallel: usize) -> Rules {
-    Rules { max_parallel, max_rounds: 1, threshold: 0.8, planned: true, reviewed: true }
+    Rules { max_parallel, max_attempts: 2, max_rounds: 1, threshold: 0.8, planned: true, reviewed: true }
 }
 
 fn task(n: usize, depends_on: &[usize]) -> PlannedTask {
@@ -34,21 +35,29 @@ fn verdict(decision: Decision, score: f64) -> Verdict {
     Verdict { decision, score, summary: String::new(), issues: Vec::new() }
 }
 
-fn failed(kind: ErrorKind) -> JobError {
-    ProviderError::new(kind, "it failed").into()
+fn failed(kind: ErrorKind) -> Failure {
+    Failure::from(&JobError::from(ProviderError::new(kind, "it failed")))
+}
+
+fn failure(job: &Job, kind: ErrorKind) -> Event {
+    Event::Failed { job: job.clone(), failure: failed(kind), spent: Spent::ZERO }
+}
+
+fn produced(task: &str, text: &str) -> Event {
+    Event::Produced { task: task.into(), text: text.to_owned(), spent: Spent::ZERO }
 }
 
 /// A state with these tasks, every one of them pending.
 fn planned(rules: Rules, tasks: Vec<PlannedTask>) -> State {
     let mut state = State::new(rules);
-    state.apply(Event::Planned(plan(tasks), Spent::ZERO), Timestamp::ZERO);
+    state.apply(Event::Planned { plan: plan(tasks), spent: Spent::ZERO }, Timestamp::ZERO);
     state
 }
 
 fn begin_all(state: &mut State) -> Vec<Job> {
     let jobs = state.jobs();
     for job in &jobs {
-        state.apply(Event::Began(job.clone(), 0), Timestamp::ZERO);
+        state.apply(Event::Began { job: job.clone(), tier: 0 }, Timestamp::ZERO);
     }
     jobs
 }
@@ -70,17 +79,29 @@ fn fate() -> impl Strategy<Value = Fate> {
     ]
 }
 
-fn landed(job: &Job, fate: Fate) -> Event {
+fn landed(state: &State, job: &Job, fate: Fate) -> Event {
     let spent = Spent { calls: 1, ..Spent::ZERO };
+    let failed = |kind| Event::Failed { job: job.clone(), failure: failed(kind), spent };
+    let judged =
+        |task: &TaskId, decision, score| Event::Judged { task: task.clone(), verdict: verdict(decision, score), spent };
     match (job, fate) {
-        (_, Fate::Broken) => Event::Failed(job.clone(), failed(ErrorKind::Upstream), spent),
-        (_, Fate::Hopeless) => Event::Failed(job.clone(), failed(ErrorKind::QuotaExhausted), spent),
-        (_, Fate::Unusable) => Event::Failed(job.clone(), JobError::Unusable("no".to_owned()), spent),
-        (Job::Work { task, .. }, _) => Event::Produced(task.clone(), "work".to_owned(), spent),
-        (Job::Review { task, .. }, Fate::Good) => Event::Judged(task.clone(), verdict(Decision::Accept, 0.9), spent),
-        (Job::Review { task, .. }, _) => Event::Judged(task.clone(), verdict(Decision::Revise, 0.5), spent),
-        (Job::Plan, _) => Event::Planned(plan(Vec::new()), spent),
+        (_, Fate::Broken) => failed(ErrorKind::Upstream),
+        (_, Fate::Hopeless) => failed(ErrorKind::QuotaExhausted),
+        (_, Fate::Unusable) if state.may_ask_again(job) => {
+            let attempt = Attempt { answer: "no".to_owned(), problems: vec!["it says no".to_owned()] };
+            Event::Unusable { job: job.clone(), attempt, spent }
+        }
+        (_, Fate::Unusable) => failed(ErrorKind::Decode),
+        (Job::Work { task, .. }, _) => Event::Produced { task: task.clone(), text: "work".to_owned(), spent },
+        (Job::Review { task, .. }, Fate::Good) => judged(task, Decision::Accept, 0.9),
+        (Job::Review { task, .. }, _) => judged(task, Decision::Revise, 0.5),
+        (Job::Plan, _) => Event::Planned { plan: plan(Vec::new()), spent },
     }
+}
+
+/// Whether a state could not be told from another, apart from what is under way.
+fn same(a: &State, b: &State) -> bool {
+    a.tasks == b.tasks && a.stop == b.stop && a.planning == b.planning && a.plan == b.plan
 }
 
 prop_compose! {
@@ -109,12 +130,12 @@ proptest! {
         stop_after in prop::option::of(0usize..40),
     ) {
         let mut state = planned(rules(max_parallel), tasks.clone());
-        let mut begun: HashMap<Job, usize> = HashMap::new();
+        let mut begun: HashMap<(Job, usize), usize> = HashMap::new();
         let mut rests: HashMap<usize, usize> = HashMap::new();
         let mut step = 0;
         while !state.is_over() {
             for job in begin_all(&mut state) {
-                *begun.entry(job.clone()).or_default() += 1;
+                *begun.entry((job.clone(), state.unusable(&job).len())).or_default() += 1;
                 if let Job::Work { task, round: 0 } = &job {
                     let needs = &state.task(task).unwrap().planned.depends_on;
                     prop_assert!(needs.iter().all(|id| state.task(id).unwrap().best().is_some()));
@@ -124,10 +145,11 @@ proptest! {
             prop_assert!(!state.in_flight().is_empty(), "a run that is not over has something under way");
             let (which, fate) = fates[step % fates.len()];
             let job = state.in_flight()[which.index(state.in_flight().len())].clone();
-            let mut moves = state.apply(landed(&job, fate), Timestamp::from_millis(step as u64));
+            let event = landed(&state, &job, fate);
+            let mut moves = state.apply(event, Timestamp::from_millis(step as u64));
             step += 1;
             if stop_after == Some(step) {
-                moves.extend(state.apply(Event::Stopped(Stop::Asked), Timestamp::ZERO));
+                moves.extend(state.apply(Event::Stopped { stop: Stop::Asked }, Timestamp::ZERO));
             }
             for moved in moves.iter().filter(|moved| moved.to.is_final()) {
                 *rests.entry(moved.task).or_default() += 1;
@@ -140,6 +162,102 @@ proptest! {
         }
         prop_assert_eq!(state.spent().calls as usize, step);
     }
+
+    /// A run that is cut off after any event and folded again from what is remembered goes on as if nothing had
+    /// happened: the same fold, nothing done twice that was finished, and every task at rest in the end.
+    #[test]
+    fn a_fold_of_what_is_remembered_is_the_run_itself(
+        tasks in tasks(),
+        max_parallel in 1usize..5,
+        fates in prop::collection::vec((any::<prop::sample::Index>(), fate()), 1..200),
+        cuts in prop::collection::vec(1usize..30, 0..6),
+    ) {
+        let rules = rules(max_parallel);
+        let mut log = vec![Event::Planned { plan: plan(tasks.clone()), spent: Spent::ZERO }];
+        let mut state = planned(rules, tasks.clone());
+        let mut finished: HashMap<(Job, usize), usize> = HashMap::new();
+        let (mut step, mut cuts) = (0, cuts.into_iter());
+        let mut next_cut = cuts.next();
+        while !state.is_over() {
+            for job in state.jobs() {
+                let event = Event::Began { job, tier: 0 };
+                state.apply(event.clone(), Timestamp::ZERO);
+                log.push(event);
+            }
+            let (which, fate) = fates[step % fates.len()];
+            let job = state.in_flight()[which.index(state.in_flight().len())].clone();
+            let event = landed(&state, &job, fate);
+            *finished.entry((job.clone(), state.unusable(&job).len())).or_default() += 1;
+            state.apply(event.clone(), Timestamp::ZERO);
+            log.push(event);
+            step += 1;
+            if next_cut.is_some_and(|cut| step % cut == 0) {
+                next_cut = cuts.next();
+                // Remembered as text, as a journal does.
+                let text = serde_json::to_string(&log).unwrap();
+                let mut again = State::new(rules);
+                for event in serde_json::from_str::<Vec<Event>>(&text).unwrap() {
+                    again.apply(event, Timestamp::ZERO);
+                }
+                prop_assert!(same(&again, &state), "{again:?}\n{state:?}");
+                again.apply(Event::Resumed, Timestamp::ZERO);
+                log.push(Event::Resumed);
+                state = again;
+            }
+        }
+        prop_assert!(state.tasks().iter().all(|task| task.state.is_final()));
+        let hopeless = |log: &[Event]| log.iter().any(|event| matches!(event, Event::Stopped { .. } | Event::Failed { .. }));
+        prop_assert!(hopeless(&log) || finished.values().all(|times| *times == 1), "{finished:?}");
+    }
+}
+
+/// What a stop left lying is taken up again where it was: nothing that was accepted is done again.
+#[test]
+fn a_stopped_run_goes_on_where_it_was() {
+    let mut state = planned(rules(2), vec![task(0, &[]), task(1, &[]), task(2, &[]), task(3, &[2])]);
+    begin_all(&mut state);
+    state.apply(produced("t1", "one"), Timestamp::ZERO);
+    begin_all(&mut state);
+    state.apply(
+        Event::Judged { task: "t1".into(), verdict: verdict(Decision::Accept, 0.9), spent: Spent::ZERO },
+        Timestamp::ZERO,
+    );
+    state.apply(produced("t2", "two"), Timestamp::ZERO);
+    state.apply(Event::Stopped { stop: Stop::Asked }, Timestamp::ZERO);
+    let states = |state: &State| state.tasks().iter().map(|task| task.state).collect::<Vec<_>>();
+    use TaskState::{Accepted, Cancelled, Pending, Produced, Unreviewed};
+    assert_eq!(states(&state), [Accepted, Unreviewed, Cancelled, Cancelled]);
+    assert_eq!(state.outcome(), RunOutcome::Cancelled);
+    state.apply(Event::Resumed, Timestamp::ZERO);
+    assert_eq!(states(&state), [Accepted, Produced, Pending, Pending]);
+    assert_eq!(state.jobs(), [Job::Review { task: "t2".into(), round: 0 }, Job::Work { task: "t3".into(), round: 0 }]);
+}
+
+/// With a key that works now, what only the key had failed is tried again, and what depends on it is no longer skipped.
+#[test]
+fn a_run_that_was_stopped_by_its_key_goes_on_with_another_one() {
+    let mut state = planned(rules(1), vec![task(0, &[]), task(1, &[0])]);
+    let jobs = begin_all(&mut state);
+    state.apply(failure(&jobs[0], ErrorKind::Auth), Timestamp::ZERO);
+    assert!(state.is_over());
+    state.apply(Event::Resumed, Timestamp::ZERO);
+    assert_eq!(state.jobs(), [Job::Work { task: "t1".into(), round: 0 }]);
+    assert_eq!(state.tasks()[1].state, TaskState::Pending);
+}
+
+/// A work that was sent back when the run stopped is revised, not judged again.
+#[test]
+fn a_revision_that_was_due_is_still_due() {
+    let mut state = planned(rules(1), vec![task(0, &[])]);
+    begin_all(&mut state);
+    state.apply(produced("t1", "draft"), Timestamp::ZERO);
+    begin_all(&mut state);
+    state.apply(Event::Stopped { stop: Stop::Asked }, Timestamp::ZERO);
+    let wanting = Event::Judged { task: "t1".into(), verdict: verdict(Decision::Revise, 0.5), spent: Spent::ZERO };
+    state.apply(wanting, Timestamp::ZERO);
+    assert_eq!(state.tasks()[0].state, TaskState::Rejected);
+    state.apply(Event::Resumed, Timestamp::ZERO);
+    assert_eq!(state.jobs(), [Job::Work { task: "t1".into(), round: 1 }]);
 }
 
 #[test]
@@ -147,7 +265,8 @@ fn a_plan_comes_first_and_is_asked_for_once() {
     let mut state = State::new(rules(4));
     assert_eq!(begin_all(&mut state), [Job::Plan]);
     assert_eq!(state.jobs(), []);
-    state.apply(Event::Planned(plan(vec![task(0, &[]), task(1, &[0])]), Spent::ZERO), Timestamp::ZERO);
+    let plan = plan(vec![task(0, &[]), task(1, &[0])]);
+    state.apply(Event::Planned { plan, spent: Spent::ZERO }, Timestamp::ZERO);
     assert_eq!(state.jobs(), [Job::Work { task: "t1".into(), round: 0 }]);
 }
 
@@ -155,7 +274,7 @@ fn a_plan_comes_first_and_is_asked_for_once() {
 fn a_key_that_is_refused_stops_everything_else() {
     let mut state = planned(rules(1), vec![task(0, &[]), task(1, &[])]);
     let jobs = begin_all(&mut state);
-    state.apply(Event::Failed(jobs[0].clone(), failed(ErrorKind::Auth), Spent::ZERO), Timestamp::ZERO);
+    state.apply(failure(&jobs[0], ErrorKind::Auth), Timestamp::ZERO);
     assert!(state.is_over());
     assert_eq!(state.outcome(), RunOutcome::Failed);
     let states: Vec<TaskState> = state.tasks().iter().map(|task| task.state).collect();
@@ -168,9 +287,11 @@ fn the_better_draft_is_kept_if_a_revision_makes_it_worse() {
     for (round, (text, score)) in [("first", 0.7), ("second", 0.4)].into_iter().enumerate() {
         let round = u32::try_from(round).unwrap();
         assert_eq!(begin_all(&mut state), [Job::Work { task: "t1".into(), round }]);
-        state.apply(Event::Produced("t1".into(), text.to_owned(), Spent::ZERO), Timestamp::ZERO);
+        state.apply(produced("t1", text), Timestamp::ZERO);
         assert_eq!(begin_all(&mut state), [Job::Review { task: "t1".into(), round }]);
-        state.apply(Event::Judged("t1".into(), verdict(Decision::Revise, score), Spent::ZERO), Timestamp::ZERO);
+        let wanting =
+            Event::Judged { task: "t1".into(), verdict: verdict(Decision::Revise, score), spent: Spent::ZERO };
+        state.apply(wanting, Timestamp::ZERO);
     }
     assert!(state.is_over());
     assert_eq!(state.tasks()[0].state, TaskState::Rejected);
@@ -182,9 +303,9 @@ fn the_better_draft_is_kept_if_a_revision_makes_it_worse() {
 fn a_reviewer_that_fails_is_no_verdict() {
     let mut state = planned(rules(1), vec![task(0, &[])]);
     begin_all(&mut state);
-    state.apply(Event::Produced("t1".into(), "work".to_owned(), Spent::ZERO), Timestamp::ZERO);
+    state.apply(produced("t1", "work"), Timestamp::ZERO);
     let review = begin_all(&mut state);
-    state.apply(Event::Failed(review[0].clone(), failed(ErrorKind::Upstream), Spent::ZERO), Timestamp::ZERO);
+    state.apply(failure(&review[0], ErrorKind::Upstream), Timestamp::ZERO);
     assert_eq!(state.tasks()[0].state, TaskState::Unreviewed);
     assert_eq!(state.tasks()[0].best().unwrap().text, "work");
 }
@@ -193,7 +314,7 @@ fn a_reviewer_that_fails_is_no_verdict() {
 fn what_needs_a_failed_task_is_skipped_and_the_rest_goes_on() {
     let mut state = planned(rules(1), vec![task(0, &[]), task(1, &[0]), task(2, &[1]), task(3, &[])]);
     let jobs = begin_all(&mut state);
-    state.apply(Event::Failed(jobs[0].clone(), failed(ErrorKind::Upstream), Spent::ZERO), Timestamp::ZERO);
+    state.apply(failure(&jobs[0], ErrorKind::Upstream), Timestamp::ZERO);
     assert_eq!(state.jobs(), [Job::Work { task: "t4".into(), round: 0 }]);
     assert_eq!([1, 2].map(|n| state.tasks()[n].state), [TaskState::Skipped; 2]);
 }

@@ -1,0 +1,156 @@
+//! A run's memory: what happened becomes journal entries, and entries become what happened.
+//!
+//! The first entry says what was asked for and of whom; each further one is an event with its moment; the last one of
+//! a run that ended says how. An event is durable before anything depends on it: a call is sent after its beginning is
+//! written, and the next step is taken after its result is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bellwether_core::journal::{Entry, JournalError, Lease};
+use bellwether_core::{Journal, RunId, RunOutcome, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::state::Event;
+
+const STARTED: &str = "run_started";
+const FINISHED: &str = "run_finished";
+/// The version of the entries' form.
+const SCHEMA: u32 = 1;
+
+/// What was asked for, and of whom.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(crate) struct Opening {
+    schema: u32,
+    /// The team's name.
+    pub(crate) team: String,
+    /// The request.
+    pub(crate) request: String,
+    /// What the results depend on, by name: prompts, models, the measure of the review.
+    pub(crate) terms: BTreeMap<String, String>,
+}
+
+impl Opening {
+    pub(crate) fn new(team: &str, request: &str, terms: BTreeMap<String, String>) -> Self {
+        Self { schema: SCHEMA, team: team.to_owned(), request: request.to_owned(), terms }
+    }
+
+    /// The names of the terms that are not what they were.
+    pub(crate) fn changed(&self, terms: &BTreeMap<String, String>) -> Vec<String> {
+        let names = self.terms.keys().chain(terms.keys());
+        let mut changed: Vec<String> =
+            names.filter(|name| self.terms.get(*name) != terms.get(*name)).cloned().collect();
+        changed.sort();
+        changed.dedup();
+        changed
+    }
+}
+
+/// A run as it is remembered.
+#[derive(Debug)]
+pub(crate) struct Remembered {
+    pub(crate) opening: Opening,
+    /// What happened, and when.
+    pub(crate) events: Vec<(Timestamp, Event)>,
+}
+
+/// Writes a run.
+#[derive(Debug)]
+pub(crate) struct Log {
+    journal: Arc<dyn Journal>,
+    lease: Lease,
+}
+
+impl Log {
+    /// Begins a new run.
+    pub(crate) async fn begin(journal: Arc<dyn Journal>, run: &RunId, opening: &Opening) -> Result<Self, JournalError> {
+        let lease = journal.lease(run).await?;
+        journal.append(&lease, vec![Entry { kind: STARTED.to_owned(), body: json!(opening) }]).await?;
+        Ok(Self { journal, lease })
+    }
+
+    /// Goes on with a run; `None` if there is no such run.
+    pub(crate) async fn reopen(journal: Arc<dyn Journal>, run: &RunId) -> Result<Option<(Self, Remembered)>, LogError> {
+        // An unknown run is asked for without a lease, which would make it known.
+        if journal.read(run, 0, 1).await?.is_empty() {
+            return Ok(None);
+        }
+        let lease = journal.lease(run).await?;
+        let remembered = remember(journal.load(run).await?)?;
+        Ok(Some((Self { journal, lease }, remembered)))
+    }
+
+    /// Writes events, all or none.
+    pub(crate) async fn write(&self, at: Timestamp, events: &[Event]) -> Result<(), JournalError> {
+        let entries = events.iter().map(|event| entry(at, event)).collect();
+        self.journal.append(&self.lease, entries).await.map(drop)
+    }
+
+    /// Writes how the run ended and lets go of it.
+    pub(crate) async fn finish(self, at: Timestamp, outcome: RunOutcome) -> Result<(), JournalError> {
+        let body = json!({ "at": at.as_nanos(), "outcome": outcome });
+        self.journal.append(&self.lease, vec![Entry { kind: FINISHED.to_owned(), body }]).await?;
+        self.journal.release(&self.lease).await
+    }
+}
+
+fn entry(at: Timestamp, event: &Event) -> Entry {
+    // An event with content is an object with its name as the only key, one without is its name.
+    let (kind, content) = match json!(event) {
+        Value::Object(fields) => fields.into_iter().next().unwrap_or_default(),
+        Value::String(name) => (name, Value::Null),
+        _ => (String::new(), Value::Null),
+    };
+    Entry { kind, body: json!({ "at": at.as_nanos(), "event": content }) }
+}
+
+/// Understands a run's entries.
+pub(crate) fn remember(entries: Vec<Entry>) -> Result<Remembered, LogError> {
+    let mut entries = entries.into_iter();
+    let first = entries.next().filter(|entry| entry.kind == STARTED).ok_or(LogError::NoBeginning)?;
+    let opening: Opening =
+        serde_json::from_value(first.body).map_err(|source| LogError::Entry { number: 1, source })?;
+    if opening.schema != SCHEMA {
+        return Err(LogError::Schema { schema: opening.schema });
+    }
+    let mut events = Vec::new();
+    for (n, Entry { kind, mut body }) in entries.enumerate() {
+        if kind == FINISHED {
+            continue;
+        }
+        let at = Timestamp::from_nanos(body["at"].as_u64().unwrap_or_default());
+        let event = match body["event"].take() {
+            Value::Null => Value::String(kind),
+            content => json!({ kind: content }),
+        };
+        let event = serde_json::from_value(event).map_err(|source| LogError::Entry { number: n + 2, source })?;
+        events.push((at, event));
+    }
+    Ok(Remembered { opening, events })
+}
+
+/// Why a run cannot be remembered.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LogError {
+    /// An entry is not understood.
+    #[error("entry {number} is not understood")]
+    Entry {
+        /// Which one, counted from 1.
+        number: usize,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The journal failed.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// It does not begin as a run does.
+    #[error("its first entry is not the beginning of a run")]
+    NoBeginning,
+    /// It was written in another form.
+    #[error("it was written by another version (schema {schema}; this one understands {SCHEMA})")]
+    Schema {
+        /// That form.
+        schema: u32,
+    },
+}

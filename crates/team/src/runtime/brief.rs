@@ -1,0 +1,72 @@
+//! Who does a job, on which tier, and what is said to them: all of it derived from the state.
+
+use std::sync::Arc;
+
+use bellwether_core::Message;
+use bellwether_core::router::TaskProfile;
+
+use crate::history::History;
+use crate::message::Job;
+use crate::prompt::{self, Input};
+use crate::role::{Role, RoleKind};
+use crate::state::{Attempt, Record, State};
+use crate::team::Team;
+
+/// A job's role, the tier it is done on, and the conversation.
+pub(super) type Brief<'a> = (&'a Arc<Role>, usize, Vec<Message>);
+
+/// The brief of a job, and after it each answer that could not be used. `None` if nobody can do it.
+pub(super) fn of<'a>(team: &'a Team, request: &str, state: &State, job: &Job) -> Option<Brief<'a>> {
+    let (role, tier, brief) = first(team, request, state, job)?;
+    let mut history = History::new(brief, role.history_tokens);
+    for Attempt { answer, problems } in state.unusable(job) {
+        history.push(Message::assistant(answer.as_str()), prompt::unusable(problems));
+    }
+    Some((role, tier, history.messages()))
+}
+
+/// What is known of a task before its tier is chosen.
+pub(super) fn profile(role: &Role, record: &Record) -> TaskProfile {
+    TaskProfile { role: Arc::clone(&role.name), complexity: record.planned.complexity, tiers: role.tiers.len() }
+}
+
+fn first<'a>(team: &'a Team, request: &str, state: &State, job: &Job) -> Option<Brief<'a>> {
+    match job {
+        Job::Plan => {
+            let role = team.role(RoleKind::Planner)?;
+            let max_tasks = team.settings.max_tasks.get();
+            Some((role, 0, prompt::plan(role, request, &team.workers(), max_tasks)))
+        }
+        Job::Review { task, .. } => {
+            let role = team.role(RoleKind::Reviewer)?;
+            let record = state.task(task)?;
+            let work = &record.drafts.last()?.text;
+            Some((role, 0, prompt::review(role, request, &record.planned, work, record.open_issues())))
+        }
+        Job::Work { task, .. } => {
+            let record = state.task(task)?;
+            let role = team.named(&record.planned.role)?;
+            let fresh = record.began.is_none();
+            let tier = if fresh { team.router.route(&profile(role, record)).tier } else { record.tier };
+            Some((role, tier.min(role.tiers.len() - 1), work_so_far(role, request, state, record)))
+        }
+    }
+}
+
+/// The conversation of a task: its brief, then each draft with what the reviewer said of it.
+fn work_so_far(role: &Role, request: &str, state: &State, record: &Record) -> Vec<Message> {
+    let Some(plan) = state.plan() else { return Vec::new() };
+    let needed = record.planned.depends_on.iter().filter_map(|id| state.task(id));
+    let inputs: Vec<Input<'_>> = needed
+        .map(|needed| Input { task: &needed.planned, work: needed.best().map(|draft| draft.text.as_str()) })
+        .collect();
+    let brief = prompt::work(role, request, plan, &record.planned, &inputs);
+    let mut history = History::new(brief, role.history_tokens);
+    for draft in &record.drafts {
+        if let Some(verdict) = &draft.verdict {
+            let said = Message::assistant(draft.text.as_str());
+            history.push(said, prompt::revise(&verdict.issues, &verdict.summary));
+        }
+    }
+    history.messages()
+}

@@ -1,0 +1,372 @@
+//! Living through a run: hands jobs to agents, hears what became of them, and tells everybody who watches.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use bellwether_core::journal::JournalError;
+use bellwether_core::router::Lesson;
+use bellwether_core::{Fact, RunId, TaskId, Timestamp};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use super::{Control, brief};
+use crate::agent::{Agent, Shared};
+use crate::log::Log;
+use crate::mailbox::Mailbox;
+use crate::message::{Address, Assignment, Body, Envelope, Finished, Job, JobError, Product, Spent};
+use crate::plan::{Plan, PlanRules};
+use crate::report::{Failure, Frame, RunReport};
+use crate::role::RoleKind;
+use crate::state::{Attempt, Event, Move, Rules, State, Stop};
+use crate::team::{OnInvalidPlan, Team};
+use crate::verdict::Verdict;
+
+pub(super) struct Runtime<'a> {
+    team: &'a Team,
+    request: &'a str,
+    log: Option<Log>,
+    /// When this process began to work on it.
+    began: Instant,
+    /// How long others had worked on it before.
+    before: Timestamp,
+    state: State,
+    shared: Arc<Shared>,
+    inboxes: HashMap<Arc<str>, Arc<Mailbox>>,
+    agents: JoinSet<()>,
+}
+
+impl<'a> Runtime<'a> {
+    pub(super) fn new(team: &'a Team, request: &'a str, run: RunId, log: Result<Option<Log>, JournalError>) -> Self {
+        let settings = team.settings;
+        let began = Instant::now();
+        let parallel = settings.max_parallel.get();
+        let rules = Rules {
+            max_parallel: parallel,
+            max_attempts: settings.max_attempts,
+            max_rounds: settings.max_rounds,
+            threshold: settings.threshold,
+            planned: team.role(RoleKind::Planner).is_some(),
+            reviewed: team.role(RoleKind::Reviewer).is_some(),
+        };
+        let shared = Arc::new(Shared {
+            run,
+            team: Arc::clone(&team.name),
+            class: settings.class,
+            deadline: settings.deadline.map(|deadline| began + deadline),
+            plan_rules: PlanRules {
+                roles: team.workers().iter().map(|role| Arc::clone(&role.name)).collect(),
+                max_tasks: settings.max_tasks.get(),
+            },
+            observer: Arc::clone(&team.observer),
+            // No more jobs than this are ever under way, so no sender ever waits.
+            runtime: Mailbox::new(parallel),
+            sent: AtomicU64::new(0),
+        });
+        let mut agents = JoinSet::new();
+        let mut inboxes = HashMap::new();
+        for role in &team.roles {
+            let inbox = Arc::new(Mailbox::new(parallel));
+            for n in 1..=role.instances.get().min(parallel) {
+                let agent = Agent {
+                    address: Address::Agent(Arc::clone(&role.name), n),
+                    role: Arc::clone(role),
+                    inbox: Arc::clone(&inbox),
+                    shared: Arc::clone(&shared),
+                };
+                agents.spawn(agent.live());
+            }
+            inboxes.insert(Arc::clone(&role.name), inbox);
+        }
+        let (log, broken) = match log {
+            Ok(log) => (log, None),
+            Err(error) => (None, Some(journal_failure(&error))),
+        };
+        let mut state = State::new(rules);
+        if let Some(failure) = broken {
+            // A run that cannot be remembered does not begin: nothing may be paid for that a crash would lose.
+            state.apply(Event::Stopped { stop: Stop::Hopeless(failure) }, Timestamp::ZERO);
+        }
+        Self { team, request, log, began, before: Timestamp::ZERO, state, shared, inboxes, agents }
+    }
+
+    /// Lives through a new run.
+    pub(super) async fn begin(mut self, control: &Control) -> RunReport {
+        self.tell(&Fact::RunStarted { run: self.shared.run.clone(), team: Arc::clone(&self.team.name) });
+        if self.team.role(RoleKind::Planner).is_none() && self.state.stop().is_none() {
+            let plan = Plan::single(self.request, &self.shared.plan_rules, false);
+            self.accept_plan(plan, Spent::ZERO).await;
+        }
+        self.live(control).await
+    }
+
+    /// Folds what is remembered of a run and lives through the rest of it.
+    pub(super) async fn resume(mut self, events: Vec<(Timestamp, Event)>, control: &Control) -> RunReport {
+        for (at, event) in events {
+            self.before = at;
+            self.state.apply(event, at);
+        }
+        self.tell(&Fact::RunStarted { run: self.shared.run.clone(), team: Arc::clone(&self.team.name) });
+        self.record(vec![Event::Resumed]).await;
+        // Whoever watches this process has seen nothing of the run yet.
+        if let Some(plan) = self.state.plan() {
+            self.tell_plan(plan);
+        }
+        for task in 0..self.state.tasks().len() {
+            let to = self.state.tasks()[task].state;
+            self.tell_move(&Move { task, from: None, to });
+        }
+        self.live(control).await
+    }
+
+    async fn live(mut self, control: &Control) -> RunReport {
+        let mut halt_at = self.shared.deadline;
+        loop {
+            self.assign_all().await;
+            if self.state.is_over() {
+                break;
+            }
+            let shared = Arc::clone(&self.shared);
+            let stopped = self.state.stop().is_some();
+            tokio::select! {
+                biased;
+                () = control.halt.cancelled() => self.halt(Stop::Asked).await,
+                () = at(halt_at) => self.halt(Stop::Deadline).await,
+                () = control.drain.cancelled(), if !stopped => {
+                    let grace = Instant::now() + self.team.settings.grace;
+                    halt_at = Some(halt_at.map_or(grace, |deadline| deadline.min(grace)));
+                    self.record(vec![Event::Stopped { stop: Stop::Asked }]).await;
+                }
+                envelope = shared.runtime.receive() => {
+                    if let Some(Envelope { body: Body::Finished(finished), .. }) = envelope {
+                        self.hear(*finished).await;
+                    }
+                }
+            }
+        }
+        self.finish().await
+    }
+
+    /// Hands every job that may begin to an agent of the role it is for. All of them are remembered before any is sent.
+    async fn assign_all(&mut self) {
+        let mut begun = Vec::new();
+        let mut sent = Vec::new();
+        for job in self.state.jobs() {
+            let Some((role, tier, conversation)) = brief::of(self.team, self.request, &self.state, &job) else {
+                continue;
+            };
+            let attempt = u32::try_from(self.state.unusable(&job).len()).unwrap_or(u32::MAX);
+            let assignment = Assignment { job: job.clone(), tier, attempt, conversation };
+            let body = match &job {
+                Job::Review { .. } => Body::ReviewRequest(assignment),
+                Job::Work { round, .. } if *round > 0 => Body::Revise(assignment),
+                Job::Plan | Job::Work { .. } => Body::Assign(assignment),
+            };
+            begun.push(Event::Began { job, tier });
+            sent.push((Arc::clone(&role.name), body));
+        }
+        if begun.is_empty() || !self.record(begun).await {
+            return;
+        }
+        for (role, body) in sent {
+            self.send(&role, body).await;
+        }
+    }
+
+    async fn send(&self, role: &Arc<str>, body: Body) {
+        let to = Address::Role(Arc::clone(role));
+        let envelope = self.shared.envelope(None, Address::Runtime, to, body);
+        if let Some(inbox) = self.inboxes.get(role)
+            && let Err(envelope) = inbox.send(envelope).await
+        {
+            self.shared.bury(&envelope);
+        }
+    }
+
+    /// Takes in what an agent reports.
+    async fn hear(&mut self, finished: Finished) {
+        let Finished { job, result, spent } = finished;
+        let event = match (job, result) {
+            (Job::Plan, Ok(Product::Plan(plan))) => return self.accept_plan(plan, spent).await,
+            (Job::Review { task, round }, Ok(Product::Verdict(verdict))) => {
+                self.reviewed(&task, round, &verdict);
+                Event::Judged { task, verdict, spent }
+            }
+            (Job::Work { task, .. }, Ok(Product::Work(text))) => Event::Produced { task, text, spent },
+            (job, Ok(_)) => {
+                let problems = vec!["it is not what was asked for".to_owned()];
+                return self.unusable(job, JobError::Unusable { answer: String::new(), problems }, spent).await;
+            }
+            (job, Err(error @ JobError::Unusable { .. })) => return self.unusable(job, error, spent).await,
+            (job, Err(error)) => Event::Failed { job, failure: Failure::from(&error), spent },
+        };
+        self.record(vec![event]).await;
+    }
+
+    /// Asks again, if that is allowed; else the job came to nothing, or the request is worked on as a whole.
+    async fn unusable(&mut self, job: Job, error: JobError, spent: Spent) {
+        let failure = Failure::from(&error);
+        if job == Job::Plan {
+            self.tell(&Fact::PlanRejected { run: self.shared.run.clone(), reason: failure.message.clone() });
+        }
+        let event = match error {
+            JobError::Unusable { answer, problems } if self.state.may_ask_again(&job) => {
+                Event::Unusable { job, attempt: Attempt { answer, problems }, spent }
+            }
+            _ if job == Job::Plan && self.team.settings.on_invalid_plan == OnInvalidPlan::Fallback => {
+                let plan = Plan::single(self.request, &self.shared.plan_rules, true);
+                return self.accept_plan(plan, spent).await;
+            }
+            _ => Event::Failed { job, failure, spent },
+        };
+        self.record(vec![event]).await;
+    }
+
+    async fn accept_plan(&mut self, plan: Plan, spent: Spent) {
+        self.tell_plan(&plan);
+        self.record(vec![Event::Planned { plan, spent }]).await;
+    }
+
+    fn reviewed(&self, task: &TaskId, round: u32, verdict: &Verdict) {
+        let accepted = verdict.accepts(self.team.settings.threshold);
+        let run = self.shared.run.clone();
+        self.tell(&Fact::TaskReviewed { run: run.clone(), task: task.clone(), round, score: verdict.score, accepted });
+        if let Some(record) = self.state.task(task)
+            && let Some(role) = self.team.named(&record.planned.role)
+        {
+            self.team.router.learn(&Lesson {
+                run,
+                task: task.clone(),
+                round,
+                profile: brief::profile(role, record),
+                tier: record.tier,
+                accepted,
+                cost: record.spent.usage.cost,
+            });
+        }
+    }
+
+    /// Remembers events, folds them into the state and tells which tasks they moved. If they cannot be remembered, the
+    /// run begins nothing further; whether they could.
+    async fn record(&mut self, events: Vec<Event>) -> bool {
+        let now = self.now();
+        let written = match &self.log {
+            Some(log) => log.write(now, &events).await,
+            None => Ok(()),
+        };
+        let Err(error) = written else {
+            events.into_iter().for_each(|event| self.fold(event, now));
+            return true;
+        };
+        self.log = None;
+        // What was about to begin did not; what came in is kept for the report.
+        for event in events.into_iter().filter(|event| !matches!(event, Event::Began { .. })) {
+            self.fold(event, now);
+        }
+        self.fold(Event::Stopped { stop: Stop::Hopeless(journal_failure(&error)) }, now);
+        if matches!(error, JournalError::Fenced { .. }) {
+            // Another process does it now: every further token would be paid for twice.
+            self.drop_all(now);
+        }
+        false
+    }
+
+    fn fold(&mut self, event: Event, now: Timestamp) {
+        for moved in self.state.apply(event, now) {
+            self.tell_move(&moved);
+        }
+    }
+
+    /// Stops the agents in the middle of what they do.
+    async fn halt(&mut self, stop: Stop) {
+        self.agents.abort_all();
+        let dropped = self.state.in_flight().iter().cloned().map(|job| Event::Dropped { job });
+        let events = std::iter::once(Event::Stopped { stop }).chain(dropped).collect();
+        if !self.record(events).await {
+            self.drop_all(self.now());
+        }
+    }
+
+    fn drop_all(&mut self, now: Timestamp) {
+        self.agents.abort_all();
+        for job in self.state.in_flight().to_vec() {
+            self.fold(Event::Dropped { job }, now);
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.before + self.began.elapsed()
+    }
+
+    async fn finish(mut self) -> RunReport {
+        for inbox in self.inboxes.values() {
+            inbox.close();
+        }
+        while self.agents.join_next().await.is_some() {}
+        for inbox in self.inboxes.values() {
+            for envelope in inbox.drain() {
+                self.shared.bury(&envelope);
+            }
+        }
+        let now = self.now();
+        let report = self.report(now);
+        if let Some(log) = self.log.take() {
+            // Everything that counts is remembered already; without this entry the run only looks unfinished.
+            let _ = log.finish(now, report.outcome).await;
+        }
+        self.tell(&Fact::RunFinished {
+            run: self.shared.run.clone(),
+            team: Arc::clone(&self.team.name),
+            outcome: report.outcome,
+            took: report.wall,
+        });
+        report
+    }
+
+    fn report(&self, now: Timestamp) -> RunReport {
+        let model = |role: &str, tier: usize| {
+            let tier = self.team.named(role).and_then(|role| role.tiers.get(tier));
+            tier.map_or_else(|| "".into(), |tier| Arc::clone(&tier.model))
+        };
+        let wall = now.since(Timestamp::ZERO);
+        let frame = Frame { run: &self.shared.run, team: &self.team.name, request: self.request, wall, model: &model };
+        RunReport::new(&self.state, &frame)
+    }
+
+    fn tell_plan(&self, plan: &Plan) {
+        self.tell(&Fact::PlanAccepted {
+            run: self.shared.run.clone(),
+            tasks: plan.tasks.iter().map(|task| (task.id.clone(), Arc::clone(&task.title))).collect(),
+            degraded: plan.degraded,
+        });
+    }
+
+    fn tell_move(&self, moved: &Move) {
+        let record = &self.state.tasks()[moved.task];
+        self.tell(&Fact::TaskMoved {
+            run: self.shared.run.clone(),
+            task: record.planned.id.clone(),
+            role: Arc::clone(&record.planned.role),
+            from: moved.from,
+            to: moved.to,
+            round: record.round,
+        });
+    }
+
+    fn tell(&self, fact: &Fact) {
+        self.shared.observer.observe(fact);
+    }
+}
+
+fn journal_failure(error: &JournalError) -> Failure {
+    let source = std::error::Error::source(error).map_or_else(String::new, |source| format!(": {source}"));
+    Failure { kind: "journal".to_owned(), message: format!("{error}{source}"), provider: None }
+}
+
+/// Waits until `moment`, or for ever if there is none.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}

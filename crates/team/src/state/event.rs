@@ -1,0 +1,114 @@
+//! What can happen to a run, as it is folded and as it is remembered.
+
+use bellwether_core::{ErrorKind, TaskId};
+use serde::{Deserialize, Serialize};
+
+use crate::message::{Job, Spent};
+use crate::plan::Plan;
+use crate::report::Failure;
+use crate::verdict::Verdict;
+
+/// Something that happened to a run.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Event {
+    /// An agent is about to ask for a job, on this tier of its role's ladder.
+    Began {
+        /// The job.
+        job: Job,
+        /// The tier.
+        tier: usize,
+    },
+    /// A job's agent was stopped before it was done.
+    Dropped {
+        /// The job.
+        job: Job,
+    },
+    /// A job came to nothing.
+    Failed {
+        /// The job.
+        job: Job,
+        /// Why.
+        failure: Failure,
+        /// What its last call took.
+        spent: Spent,
+    },
+    /// A reviewer came to a verdict.
+    Judged {
+        /// The task.
+        task: TaskId,
+        /// The verdict.
+        verdict: Verdict,
+        /// What its last call took.
+        spent: Spent,
+    },
+    /// There is a plan.
+    Planned {
+        /// The plan.
+        plan: Plan,
+        /// What its last call took.
+        spent: Spent,
+    },
+    /// A worker handed in work.
+    Produced {
+        /// The task.
+        task: TaskId,
+        /// The work.
+        text: String,
+        /// What its last call took.
+        spent: Spent,
+    },
+    /// The run goes on in another process; what was under way is begun anew.
+    Resumed,
+    /// No new job may begin.
+    Stopped {
+        /// Why.
+        stop: Stop,
+    },
+    /// An answer could not be used; the job is asked for again, with what is wrong with it.
+    Unusable {
+        /// The job.
+        job: Job,
+        /// The answer, and what is wrong with it.
+        attempt: Attempt,
+        /// What its call took.
+        spent: Spent,
+    },
+}
+
+/// An answer that could not be used.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(crate) struct Attempt {
+    /// The answer.
+    pub(crate) answer: String,
+    /// What is wrong with it, for the model.
+    pub(crate) problems: Vec<String>,
+}
+
+/// Why a run begins no new jobs.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Stop {
+    /// Somebody asked for it.
+    Asked,
+    /// The run's deadline came.
+    Deadline,
+    /// Every further call would fail in the same way.
+    Hopeless(Failure),
+}
+
+impl Stop {
+    /// Whether a run that was stopped so may go on once something outside has changed. A run without a plan may not:
+    /// it failed.
+    pub(crate) const fn is_resumable(&self) -> bool {
+        match self {
+            Self::Asked | Self::Deadline => true,
+            Self::Hopeless(failure) => failure.provider.is_some(),
+        }
+    }
+}
+
+/// Whether every further call would fail in the same way.
+pub(crate) const fn is_hopeless(failure: &Failure) -> bool {
+    matches!(failure.provider, Some(ErrorKind::Auth | ErrorKind::PermissionDenied | ErrorKind::QuotaExhausted))
+}
