@@ -43,8 +43,9 @@ use crate::writer::{self, Books, Claim, Writer};
 /// ```
 #[derive(Debug)]
 pub struct SqliteJournal {
-    writer: Writer,
+    // Dropped first, so that the writer is the last to close the file and can fold the log into it.
     reader: Reader,
+    writer: Writer,
     settings: Settings,
 }
 
@@ -76,7 +77,7 @@ impl SqliteJournal {
         let reader = Reader::at(&place, Arc::clone(&settings.clock))?;
         let books = Books::new(place.clone(), presence, &settings);
         let writer = Writer::start(place, connection, books, &settings)?;
-        Ok(Self { writer, reader, settings })
+        Ok(Self { reader, writer, settings })
     }
 
     /// Reads what is written here.
