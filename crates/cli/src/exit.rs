@@ -18,6 +18,8 @@ pub(crate) enum Exit {
     Partial = 3,
     /// Nothing usable came of it.
     Failed = 4,
+    /// The budget does not cover the rest.
+    Budget = 5,
     /// The deadline came.
     Deadline = 6,
     /// The provider cannot be reached.
@@ -37,6 +39,7 @@ Exit codes:
     2  the command line, the team file or the environment is wrong
     3  some tasks came to nothing
     4  nothing usable came of the run
+    5  the budget does not cover the rest
     6  the deadline came
    69  the provider cannot be reached
    74  a file or a socket failed
@@ -48,6 +51,7 @@ impl Exit {
     pub(crate) fn of(report: &RunReport) -> Self {
         match report.outcome {
             RunOutcome::Succeeded | RunOutcome::SucceededWithDefects => Self::Done,
+            RunOutcome::BudgetExhausted => Self::Budget,
             RunOutcome::Cancelled => Self::Cancelled,
             RunOutcome::DeadlineExceeded => Self::Deadline,
             RunOutcome::Partial => Self::Partial,
@@ -73,7 +77,10 @@ pub(crate) const fn of_kind(kind: ErrorKind) -> Exit {
 
 /// Whether every further call would fail in the same way.
 pub(crate) const fn is_hopeless(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::Auth | ErrorKind::PermissionDenied | ErrorKind::QuotaExhausted)
+    matches!(
+        kind,
+        ErrorKind::Auth | ErrorKind::BudgetExceeded | ErrorKind::PermissionDenied | ErrorKind::QuotaExhausted
+    )
 }
 
 /// The provider's failure that decided a run: the one that ended it, or else the first task's.
@@ -86,6 +93,7 @@ pub(crate) fn decisive(report: &RunReport) -> Option<ErrorKind> {
 pub(crate) const fn remedy(kind: ErrorKind) -> Option<&'static str> {
     match kind {
         ErrorKind::Auth => Some("check the key: it is missing, mistyped, expired, or belongs to another provider"),
+        ErrorKind::BudgetExceeded => Some("raise the budget"),
         ErrorKind::Connect => Some("check the base URL, the network, and whether the server is running"),
         ErrorKind::ContentFiltered => Some("reword the request: the provider's filter rejects it"),
         ErrorKind::ContextLength => Some("use a model with a larger window, or shorten the prompts"),

@@ -84,6 +84,8 @@ impl ProviderError {
 pub enum ErrorKind {
     /// The key is missing, wrong or expired.
     Auth,
+    /// A budget of ours does not cover the call.
+    BudgetExceeded,
     /// The caller went away.
     Cancelled,
     /// No connection could be made, or it broke before an answer began.
@@ -124,6 +126,7 @@ impl ErrorKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Auth => "auth",
+            Self::BudgetExceeded => "budget_exceeded",
             Self::Cancelled => "cancelled",
             Self::Connect => "connect",
             Self::ContentFiltered => "content_filtered",

@@ -117,6 +117,25 @@ impl Team {
         Runtime::new(self, request, run, log).begin(control).await
     }
 
+    /// What is remembered of a run, as a report; nothing is asked of any model.
+    ///
+    /// # Errors
+    ///
+    /// [`ResumeError`] if it is unknown or not understood.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is changed.
+    pub async fn recall(&self, run: RunId) -> Result<RunReport, ResumeError> {
+        let journal = self.journal.as_ref().ok_or(ResumeError::NoJournal)?;
+        let entries = journal.load(&run).await.map_err(ResumeError::Journal)?;
+        if entries.is_empty() {
+            return Err(ResumeError::Unknown);
+        }
+        let Remembered { opening, events } = remember(entries)?;
+        Ok(live::recall(self, &opening.request, &run, events))
+    }
+
     /// Goes on with a run that was stopped, or whose process ended, and reports what came of the whole.
     ///
     /// What was finished is not done again. Calls that were under way when the process ended are made again under the

@@ -9,7 +9,7 @@
 pub(crate) mod event;
 mod record;
 
-use bellwether_core::{RunOutcome, TaskId, TaskState, Timestamp};
+use bellwether_core::{ErrorKind, RunOutcome, TaskId, TaskState, Timestamp};
 
 use crate::message::{Job, Spent};
 use crate::plan::Plan;
@@ -161,9 +161,12 @@ impl State {
         if all > 0 && accepted == all {
             return RunOutcome::Succeeded;
         }
-        match self.stop {
+        match &self.stop {
             Some(Stop::Asked) => RunOutcome::Cancelled,
             Some(Stop::Deadline) => RunOutcome::DeadlineExceeded,
+            Some(Stop::Hopeless(failure)) if failure.provider == Some(ErrorKind::BudgetExceeded) => {
+                RunOutcome::BudgetExhausted
+            }
             _ if usable == 0 => RunOutcome::Failed,
             _ if usable == all => RunOutcome::SucceededWithDefects,
             _ => RunOutcome::Partial,

@@ -130,6 +130,11 @@ async fn a_stopped_run_goes_on_and_a_finished_one_is_only_reported() {
     assert_eq!(resumed.outcome, RunOutcome::Succeeded);
     assert_eq!(resumed.possible_duplicates, 0, "a drained run has nothing under way");
     let calls = provider.calls().len();
+    let recalled = team.recall(run()).await.unwrap();
+    assert_eq!(
+        (recalled.outcome, end(&recalled), recalled.calls),
+        (RunOutcome::Succeeded, end(&resumed), resumed.calls)
+    );
     let again = team.resume(run(), ChangedTerms::Refuse, &Control::default()).await.unwrap();
     assert_eq!((again.outcome, provider.calls().len()), (RunOutcome::Succeeded, calls));
     assert_eq!(end(&again), end(&resumed));

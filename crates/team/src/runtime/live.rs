@@ -41,14 +41,6 @@ impl<'a> Runtime<'a> {
         let settings = team.settings;
         let began = Instant::now();
         let parallel = settings.max_parallel.get();
-        let rules = Rules {
-            max_parallel: parallel,
-            max_attempts: settings.max_attempts,
-            max_rounds: settings.max_rounds,
-            threshold: settings.threshold,
-            planned: team.role(RoleKind::Planner).is_some(),
-            reviewed: team.role(RoleKind::Reviewer).is_some(),
-        };
         let shared = Arc::new(Shared {
             run,
             team: Arc::clone(&team.name),
@@ -82,7 +74,7 @@ impl<'a> Runtime<'a> {
             Ok(log) => (log, None),
             Err(error) => (None, Some(journal_failure(&error))),
         };
-        let mut state = State::new(rules);
+        let mut state = State::new(rules(team));
         if let Some(failure) = broken {
             // A run that cannot be remembered does not begin: nothing may be paid for that a crash would lose.
             state.apply(Event::Stopped { stop: Stop::Hopeless(failure) }, Timestamp::ZERO);
@@ -324,13 +316,7 @@ impl<'a> Runtime<'a> {
     }
 
     fn report(&self, now: Timestamp) -> RunReport {
-        let model = |role: &str, tier: usize| {
-            let tier = self.team.named(role).and_then(|role| role.tiers.get(tier));
-            tier.map_or_else(|| "".into(), |tier| Arc::clone(&tier.model))
-        };
-        let wall = now.since(Timestamp::ZERO);
-        let frame = Frame { run: &self.shared.run, team: &self.team.name, request: self.request, wall, model: &model };
-        RunReport::new(&self.state, &frame)
+        report(self.team, self.request, &self.shared.run, &self.state, now)
     }
 
     fn tell_plan(&self, plan: &Plan) {
@@ -355,6 +341,38 @@ impl<'a> Runtime<'a> {
 
     fn tell(&self, fact: &Fact) {
         self.shared.observer.observe(fact);
+    }
+}
+
+/// What is remembered of a run, as a report.
+pub(super) fn recall(team: &Team, request: &str, run: &RunId, events: Vec<(Timestamp, Event)>) -> RunReport {
+    let mut state = State::new(rules(team));
+    let mut last = Timestamp::ZERO;
+    for (at, event) in events {
+        last = at;
+        state.apply(event, at);
+    }
+    report(team, request, run, &state, last)
+}
+
+fn report(team: &Team, request: &str, run: &RunId, state: &State, now: Timestamp) -> RunReport {
+    let model = |role: &str, tier: usize| {
+        let tier = team.named(role).and_then(|role| role.tiers.get(tier));
+        tier.map_or_else(|| "".into(), |tier| Arc::clone(&tier.model))
+    };
+    let wall = now.since(Timestamp::ZERO);
+    RunReport::new(state, &Frame { run, team: &team.name, request, wall, model: &model })
+}
+
+fn rules(team: &Team) -> Rules {
+    let settings = team.settings;
+    Rules {
+        max_parallel: settings.max_parallel.get(),
+        max_attempts: settings.max_attempts,
+        max_rounds: settings.max_rounds,
+        threshold: settings.threshold,
+        planned: team.role(RoleKind::Planner).is_some(),
+        reviewed: team.role(RoleKind::Reviewer).is_some(),
     }
 }
 

@@ -110,5 +110,8 @@ impl Stop {
 
 /// Whether every further call would fail in the same way.
 pub(crate) const fn is_hopeless(failure: &Failure) -> bool {
-    matches!(failure.provider, Some(ErrorKind::Auth | ErrorKind::PermissionDenied | ErrorKind::QuotaExhausted))
+    matches!(
+        failure.provider,
+        Some(ErrorKind::Auth | ErrorKind::BudgetExceeded | ErrorKind::PermissionDenied | ErrorKind::QuotaExhausted)
+    )
 }

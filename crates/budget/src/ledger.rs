@@ -1,0 +1,260 @@
+//! What is spent and what is reserved, for each scope that has a cap.
+//!
+//! The law: as long as no call takes more than was reserved for it, spent and reserved together never exceed a cap.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use bellwether_core::{CallContext, Usd};
+
+/// Whom a cap is for.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Scope {
+    /// All calls together.
+    Everything,
+    /// The calls of each role by themselves.
+    EachRole,
+    /// The calls of each run by themselves.
+    EachRun,
+    /// The calls of each task by themselves.
+    EachTask,
+    /// The calls of each tenant by themselves.
+    EachTenant,
+    /// The calls of one role.
+    Role(Arc<str>),
+}
+
+impl Scope {
+    /// Whose account a call belongs to under this scope; `None` if the scope does not concern it.
+    fn account(&self, context: &CallContext) -> Option<Key> {
+        let of = |name: &str| Some(Key(self.clone(), name.into()));
+        match self {
+            Self::Everything => of(""),
+            Self::EachRole => of(&context.flow.role),
+            Self::EachRun => of(context.run.as_ref()?.as_str()),
+            Self::EachTask => {
+                let (run, task) = (context.run.as_ref()?, context.task.as_ref()?);
+                of(&format!("{run}/{task}"))
+            }
+            Self::EachTenant => of(&context.flow.tenant),
+            Self::Role(role) => (*role == context.flow.role).then(|| Key(self.clone(), Arc::clone(role))),
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Everything => f.write_str("everything"),
+            Self::EachRole => f.write_str("a role"),
+            Self::EachRun => f.write_str("a run"),
+            Self::EachTask => f.write_str("a task"),
+            Self::EachTenant => f.write_str("a tenant"),
+            Self::Role(role) => write!(f, "role {role}"),
+        }
+    }
+}
+
+/// The most that may be spent; no cap where absent.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Caps {
+    /// Money.
+    pub usd: Option<Usd>,
+    /// Tokens, input and output together.
+    pub tokens: Option<u64>,
+    /// Calls, each attempt by itself.
+    pub calls: Option<u64>,
+}
+
+/// What a call takes, or what many took.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Amount {
+    /// Money.
+    pub usd: Usd,
+    /// Tokens, input and output together.
+    pub tokens: u64,
+    /// Calls.
+    pub calls: u64,
+}
+
+impl Amount {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            usd: Usd::from_nanos(self.usd.as_nanos().saturating_add(other.usd.as_nanos())),
+            tokens: self.tokens.saturating_add(other.tokens),
+            calls: self.calls.saturating_add(other.calls),
+        }
+    }
+
+    fn minus(self, other: Self) -> Self {
+        Self {
+            usd: Usd::from_nanos(self.usd.as_nanos().saturating_sub(other.usd.as_nanos())),
+            tokens: self.tokens.saturating_sub(other.tokens),
+            calls: self.calls.saturating_sub(other.calls),
+        }
+    }
+
+    /// The first cap that this amount is above.
+    fn above(&self, caps: &Caps) -> Option<Limit> {
+        if caps.usd.is_some_and(|cap| self.usd > cap) {
+            Some(Limit::Usd)
+        } else if caps.tokens.is_some_and(|cap| self.tokens > cap) {
+            Some(Limit::Tokens)
+        } else {
+            caps.calls.is_some_and(|cap| self.calls > cap).then_some(Limit::Calls)
+        }
+    }
+}
+
+/// What a cap is in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Limit {
+    /// Calls.
+    Calls,
+    /// Tokens.
+    Tokens,
+    /// Money.
+    Usd,
+}
+
+/// The state of one account.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Account {
+    /// What calls took that have ended.
+    pub spent: Amount,
+    /// The worst case of the calls under way.
+    pub reserved: Amount,
+}
+
+/// A reservation in every account it concerns; has to be settled.
+#[derive(Debug)]
+#[must_use = "what is reserved stays reserved until it is settled"]
+pub struct Reservation {
+    keys: Vec<Key>,
+    worst: Amount,
+}
+
+/// The answer to a call whose worst case does not fit.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Exceeded {
+    /// The scope whose cap it is.
+    pub scope: Scope,
+    /// What the cap is in.
+    pub limit: Limit,
+    /// The caps of the scope.
+    pub caps: Caps,
+    /// The state of the account.
+    pub account: Account,
+    /// What the call may take.
+    pub worst: Amount,
+}
+
+impl fmt::Display for Exceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { scope, limit, caps, account: Account { spent, reserved }, worst } = self;
+        write!(f, "the budget for {scope} does not cover the call: ")?;
+        match limit {
+            Limit::Usd => {
+                let cap = caps.usd.unwrap_or_default();
+                write!(f, "of {cap}, {} are spent and {} reserved; it may cost {}", spent.usd, reserved.usd, worst.usd)
+            }
+            Limit::Tokens => {
+                let cap = caps.tokens.unwrap_or_default();
+                write!(
+                    f,
+                    "of {cap} tokens, {} are spent and {} reserved; it may take {}",
+                    spent.tokens, reserved.tokens, worst.tokens
+                )
+            }
+            Limit::Calls => {
+                let cap = caps.calls.unwrap_or_default();
+                write!(f, "of {cap} calls, {} are made and {} under way", spent.calls, reserved.calls)
+            }
+        }
+    }
+}
+
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct Key(Scope, Arc<str>);
+
+/// What is spent and what is reserved.
+///
+/// Invariant: an account's `reserved` is the sum of the worst cases of the reservations that are not settled yet.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    caps: Vec<(Scope, Caps)>,
+    accounts: HashMap<Key, Account>,
+}
+
+impl Ledger {
+    /// An empty ledger with these caps. A call has to fit under all of them that concern it.
+    #[must_use]
+    pub fn new(caps: impl IntoIterator<Item = (Scope, Caps)>) -> Self {
+        Self { caps: caps.into_iter().collect(), accounts: HashMap::new() }
+    }
+
+    /// Reserves a call's worst case in every account it concerns, or in none.
+    ///
+    /// # Errors
+    ///
+    /// [`Exceeded`] names the first cap that does not cover it. Nothing was reserved then.
+    pub fn reserve(&mut self, context: &CallContext, worst: Amount) -> Result<Reservation, Box<Exceeded>> {
+        let mut keys = Vec::with_capacity(self.caps.len());
+        for (scope, caps) in &self.caps {
+            let Some(key) = scope.account(context) else { continue };
+            let account = self.accounts.get(&key).copied().unwrap_or_default();
+            if let Some(limit) = account.spent.plus(account.reserved).plus(worst).above(caps) {
+                return Err(Box::new(Exceeded { scope: scope.clone(), limit, caps: *caps, account, worst }));
+            }
+            keys.push(key);
+        }
+        for key in &keys {
+            let account = self.accounts.entry(key.clone()).or_default();
+            account.reserved = account.reserved.plus(worst);
+        }
+        Ok(Reservation { keys, worst })
+    }
+
+    /// Takes a reservation back and books what the call took.
+    pub fn settle(&mut self, reservation: Reservation, took: Amount) {
+        for key in reservation.keys {
+            let account = self.accounts.entry(key).or_default();
+            account.reserved = account.reserved.minus(reservation.worst);
+            account.spent = account.spent.plus(took);
+        }
+    }
+
+    /// Books what was spent before this ledger was made, such as by the same run in another process.
+    pub fn book(&mut self, context: &CallContext, took: Amount) {
+        for (scope, _) in &self.caps {
+            if let Some(key) = scope.account(context) {
+                let account = self.accounts.entry(key).or_default();
+                account.spent = account.spent.plus(took);
+            }
+        }
+    }
+
+    /// The account of a scope that a call belongs to; empty if nothing was booked.
+    #[must_use]
+    pub fn account(&self, scope: &Scope, context: &CallContext) -> Account {
+        scope.account(context).and_then(|key| self.accounts.get(&key)).copied().unwrap_or_default()
+    }
+
+    /// The caps it keeps to.
+    #[must_use]
+    pub fn caps(&self) -> &[(Scope, Caps)] {
+        &self.caps
+    }
+
+    /// Forgets the accounts of a run and its tasks, once it has ended.
+    pub fn forget_run(&mut self, run: &bellwether_core::RunId) {
+        let of_task = format!("{run}/");
+        self.accounts.retain(|Key(scope, name), _| match scope {
+            Scope::EachRun => **name != *run.as_str(),
+            Scope::EachTask => !name.starts_with(&of_task),
+            _ => true,
+        });
+    }
+}

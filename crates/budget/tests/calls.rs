@@ -1,0 +1,132 @@
+//! Calls under a cap: what is sent, what is refused, what is booked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_budget::{Amount, Budgeted, Caps, Ledger, Scope};
+use bellwether_core::{
+    CallContext, ChatProvider, ChatRequest, ChatResponse, ErrorKind, Message, Price, ProviderError, Usage, Usd,
+    test_util,
+};
+use bellwether_provider::Scripted;
+
+fn dollars(amount: f64) -> Usd {
+    Usd::from_dollars(amount).expect("not negative")
+}
+
+/// A dollar for a million tokens of any kind: a token costs 1,000 billionths.
+fn price() -> Price {
+    Price { input_per_mtok: dollars(1.0), cached_per_mtok: dollars(1.0), output_per_mtok: dollars(1.0) }
+}
+
+fn ask(cap: u32) -> ChatRequest {
+    ChatRequest { max_output_tokens: Some(cap), ..ChatRequest::new("model", vec![Message::user("0123456789")]) }
+}
+
+fn answering(usage: Usage) -> Arc<Scripted> {
+    Arc::new(Scripted::answering(move |_, _| Ok(ChatResponse { usage, ..ChatResponse::text("done") })))
+}
+
+fn took(input: u64, output: u64) -> Usage {
+    Usage { input_tokens: Some(input), output_tokens: Some(output), ..Usage::default() }
+}
+
+fn budgeted(inner: Arc<Scripted>, caps: Caps) -> Budgeted {
+    Budgeted::new(inner, Ledger::new([(Scope::Everything, caps)])).price("model", price())
+}
+
+fn spent(budgeted: &Budgeted) -> (Amount, Amount) {
+    let account = budgeted.account(&Scope::Everything, &CallContext::default());
+    (account.spent, account.reserved)
+}
+
+/// Every framework that was looked at noticed its cap after it was broken, by as many calls as ran side by side.
+#[tokio::test(start_paused = true)]
+async fn sixty_four_calls_at_once_do_not_overshoot_the_cap() {
+    let inner = Arc::new(
+        Scripted::answering(|_, _| Ok(ChatResponse { usage: took(4, 90), ..ChatResponse::text("done") }))
+            .with_delay(Duration::from_secs(1)),
+    );
+    // The worst case of a call is 126 tokens; 10 of them fit at once.
+    let caps = Caps { usd: Some(Usd::from_nanos(1_260_000)), ..Caps::default() };
+    let budgeted = Arc::new(budgeted(Arc::clone(&inner), caps));
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..64 {
+        let budgeted = Arc::clone(&budgeted);
+        calls.spawn(async move { budgeted.chat(ask(100), CallContext::default()).await });
+    }
+    let results = calls.join_all().await;
+    let refused = results.iter().filter(|r| matches!(r, Err(error) if error.kind == ErrorKind::BudgetExceeded)).count();
+    assert_eq!((results.iter().filter(|r| r.is_ok()).count(), refused), (10, 54));
+    assert_eq!(inner.calls().len(), 10, "what is refused is not sent");
+    let (spent, reserved) = spent(&budgeted);
+    assert_eq!((spent.usd, reserved), (Usd::from_nanos(940_000), Amount::default()));
+}
+
+#[tokio::test]
+async fn what_a_call_did_not_take_is_there_for_the_next() {
+    let budgeted = budgeted(answering(took(4, 6)), Caps { tokens: Some(140), ..Caps::default() });
+    assert!(budgeted.chat(ask(100), CallContext::default()).await.is_ok());
+    assert!(budgeted.stream(ask(100), CallContext::default()).await.unwrap().fold().await.is_ok());
+    assert!(
+        budgeted.chat(ask(100), CallContext::default()).await.is_err(),
+        "20 are spent, and 126 do not fit any more"
+    );
+    assert!(budgeted.chat(ask(90), CallContext::default()).await.is_ok());
+    assert_eq!(spent(&budgeted).0, Amount { usd: Usd::from_nanos(30_000), tokens: 30, calls: 3 });
+}
+
+#[tokio::test]
+async fn what_nobody_says_is_booked_in_full() {
+    let caps = Caps { tokens: Some(10_000), ..Caps::default() };
+    let silent = budgeted(answering(Usage::default()), caps);
+    silent.chat(ask(100), CallContext::default()).await.unwrap();
+    assert_eq!(spent(&silent).0.tokens, 126);
+    // A stream that nobody reads to its end.
+    drop(silent.stream(ask(100), CallContext::default()).await.unwrap());
+    assert_eq!(spent(&silent).0.tokens, 252);
+
+    let failing = |may_have_executed: bool| {
+        Arc::new(Scripted::answering(move |_, _| {
+            let mut error = ProviderError::new(ErrorKind::Upstream, "it failed");
+            error.details.may_have_executed = may_have_executed;
+            Err(error)
+        }))
+    };
+    for (may_have_executed, tokens) in [(true, 126), (false, 0)] {
+        let budgeted = budgeted(failing(may_have_executed), caps);
+        budgeted.chat(ask(100), CallContext::default()).await.unwrap_err();
+        assert_eq!((spent(&budgeted).0.tokens, spent(&budgeted).0.calls), (tokens, 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_goes_away_leaves_nothing_reserved() {
+    let inner =
+        Arc::new(Scripted::answering(|_, _| Ok(ChatResponse::text("late"))).with_delay(Duration::from_secs(60)));
+    let budgeted = budgeted(inner, Caps { tokens: Some(10_000), ..Caps::default() });
+    let gone = tokio::time::timeout(Duration::from_secs(1), budgeted.chat(ask(100), CallContext::default())).await;
+    assert!(gone.is_err());
+    let (spent, reserved) = spent(&budgeted);
+    assert_eq!((spent.tokens, reserved), (126, Amount::default()), "it may be billed in full");
+}
+
+#[tokio::test]
+async fn a_call_without_a_worst_case_is_refused_with_the_remedy() {
+    let budgeted = budgeted(answering(took(1, 1)), Caps { usd: Some(dollars(1.0)), ..Caps::default() });
+    let endless = ChatRequest { max_output_tokens: None, ..ask(1) };
+    let error = budgeted.chat(endless, CallContext::default()).await.unwrap_err();
+    assert!(error.message.contains("set max_output_tokens"), "{error}");
+    let unknown = ChatRequest { model: "other".into(), ..ask(1) };
+    let error = budgeted.chat(unknown, CallContext::default()).await.unwrap_err();
+    assert!(error.message.contains("give it a price"), "{error}");
+    assert_eq!(error.kind.retry(), bellwether_core::Retry::Never);
+}
+
+#[tokio::test]
+async fn within_its_caps_it_is_a_provider_like_any_other() {
+    // Only a cap on calls needs no cap on the output.
+    let inner = Arc::new(Scripted::answering(|_, _| Ok(ChatResponse::text("something"))));
+    let caps = Caps { calls: Some(10), ..Caps::default() };
+    test_util::provider(&budgeted(inner, caps), "model").await;
+}

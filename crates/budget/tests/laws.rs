@@ -1,0 +1,127 @@
+//! A cap holds at every moment, whatever calls do.
+
+use bellwether_budget::{Account, Amount, Caps, Ledger, Limit, Scope};
+use bellwether_core::{CallContext, Flow, Usd};
+use proptest::prelude::*;
+
+const SCOPES: [Scope; 5] = [Scope::Everything, Scope::EachRun, Scope::EachTask, Scope::EachRole, Scope::EachTenant];
+
+#[derive(Clone, Debug)]
+enum Step {
+    Reserve { run: u8, task: u8, role: u8, worst: u64 },
+    Settle { which: usize, share: u64 },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let reserve = (0u8..2, 0u8..3, 0u8..2, 0u64..400).prop_map(|(run, task, role, worst)| Step::Reserve {
+        run,
+        task,
+        role,
+        worst,
+    });
+    let settle = (any::<usize>(), 0u64..=100).prop_map(|(which, share)| Step::Settle { which, share });
+    prop::collection::vec(prop_oneof![3 => reserve, 2 => settle], 0..200)
+}
+
+fn context(run: u8, task: u8, role: u8) -> CallContext {
+    CallContext {
+        run: Some(format!("r{run}").into()),
+        task: Some(format!("t{task}").into()),
+        ..CallContext::new(Flow::new("team", format!("r{run}"), format!("role{role}")))
+    }
+}
+
+fn amount(size: u64) -> Amount {
+    Amount { usd: Usd::from_nanos(size * 3), tokens: size, calls: 1 }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1024))]
+
+    /// Spent and reserved together never exceed a cap, at any event; what is refused would have; a refusal changes
+    /// nothing; and at the end nothing is reserved any more.
+    #[test]
+    fn spent_and_reserved_stay_below_every_cap(
+        caps in prop::collection::vec((0u64..3_000, 0u64..1_000, 0u64..30), 5),
+        steps in steps(),
+    ) {
+        let caps: Vec<(Scope, Caps)> = SCOPES.into_iter().zip(caps).map(|(scope, (usd, tokens, calls))| {
+            (scope, Caps { usd: Some(Usd::from_nanos(usd)), tokens: Some(tokens), calls: Some(calls) })
+        }).collect();
+        let mut ledger = Ledger::new(caps.clone());
+        let mut open = Vec::new();
+        let everybody: Vec<CallContext> =
+            (0..12).map(|n: u8| context(n % 2, n / 2 % 3, n / 6)).collect();
+        for step in steps {
+            match step {
+                Step::Reserve { run, task, role, worst } => {
+                    let (context, worst) = (context(run, task, role), amount(worst));
+                    let before: Vec<Account> = caps.iter().map(|(scope, _)| ledger.account(scope, &context)).collect();
+                    match ledger.reserve(&context, worst) {
+                        Ok(reservation) => open.push((reservation, worst)),
+                        Err(exceeded) => {
+                            let after: Vec<Account> = caps.iter().map(|(scope, _)| ledger.account(scope, &context)).collect();
+                            prop_assert_eq!(before, after);
+                            let Account { spent, reserved } = exceeded.account;
+                            let above = match exceeded.limit {
+                                Limit::Usd => spent.usd.as_nanos() + reserved.usd.as_nanos() + worst.usd.as_nanos()
+                                    > exceeded.caps.usd.unwrap().as_nanos(),
+                                Limit::Tokens => spent.tokens + reserved.tokens + worst.tokens > exceeded.caps.tokens.unwrap(),
+                                Limit::Calls => spent.calls + reserved.calls + 1 > exceeded.caps.calls.unwrap(),
+                            };
+                            prop_assert!(above);
+                        }
+                    }
+                }
+                Step::Settle { which, share } => if !open.is_empty() {
+                    let (reservation, worst) = open.swap_remove(which % open.len());
+                    ledger.settle(reservation, amount(worst.tokens * share / 100));
+                },
+            }
+            for context in &everybody {
+                for (scope, caps) in &caps {
+                    let Account { spent, reserved } = ledger.account(scope, context);
+                    prop_assert!(spent.usd.as_nanos() + reserved.usd.as_nanos() <= caps.usd.unwrap().as_nanos());
+                    prop_assert!(spent.tokens + reserved.tokens <= caps.tokens.unwrap());
+                    prop_assert!(spent.calls + reserved.calls <= caps.calls.unwrap());
+                }
+            }
+        }
+        for (reservation, _) in open {
+            ledger.settle(reservation, Amount::default());
+        }
+        for context in &everybody {
+            for (scope, _) in &caps {
+                prop_assert_eq!(ledger.account(scope, context).reserved, Amount::default());
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_spent_before_counts_and_a_run_that_ended_is_forgotten() {
+    let (run, other) = (context(0, 0, 0), context(1, 0, 0));
+    let mut ledger = Ledger::new([
+        (Scope::EachRun, Caps { calls: Some(3), ..Caps::default() }),
+        (Scope::EachTask, Caps { tokens: Some(100), ..Caps::default() }),
+    ]);
+    ledger.book(&run, Amount { calls: 3, ..Amount::default() });
+    let exceeded = ledger.reserve(&run, amount(1)).unwrap_err();
+    assert_eq!(
+        exceeded.to_string(),
+        "the budget for a run does not cover the call: of 3 calls, 3 are made and 0 under way"
+    );
+    let reservation = ledger.reserve(&other, amount(1)).unwrap();
+    ledger.settle(reservation, amount(1));
+    ledger.forget_run(run.run.as_ref().unwrap());
+    assert_eq!(ledger.account(&Scope::EachRun, &run), Account::default());
+    assert_eq!(ledger.account(&Scope::EachRun, &other).spent.calls, 1);
+}
+
+#[test]
+fn a_cap_for_one_role_does_not_concern_the_others() {
+    let mut ledger = Ledger::new([(Scope::Role("role0".into()), Caps { calls: Some(0), ..Caps::default() })]);
+    assert!(ledger.reserve(&context(0, 0, 0), amount(1)).is_err());
+    let reservation = ledger.reserve(&context(0, 0, 1), amount(1)).unwrap();
+    ledger.settle(reservation, amount(1));
+}
