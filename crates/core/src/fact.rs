@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::{Call, RunId, TaskId};
 use crate::error::ErrorKind;
+use crate::limiter::WaitReason;
 use crate::usage::Usage;
 
 /// Something that happened.
@@ -77,6 +78,15 @@ pub enum Fact {
         /// How long to stay away, if it said so.
         retry_after: Option<Duration>,
     },
+    /// A limiter learnt, or was told, that a limit is another than it thought.
+    LimitChanged {
+        /// The quota, by its key.
+        quota: Arc<str>,
+        /// Which limit.
+        what: WaitReason,
+        /// The limit now: per minute, or at once for [`WaitReason::Concurrency`].
+        limit: u64,
+    },
     /// A message could not be delivered.
     MessageDied {
         /// The run.
@@ -112,6 +122,13 @@ pub enum Fact {
         run: RunId,
         /// What is wrong with it.
         reason: String,
+    },
+    /// Everybody on a quota stays away for a while.
+    QuotaPaused {
+        /// The quota, by its key.
+        quota: Arc<str>,
+        /// How long.
+        wait: Duration,
     },
     /// A run ended.
     RunFinished {
@@ -235,6 +252,8 @@ impl TaskState {
 #[non_exhaustive]
 #[serde(rename_all = "snake_case")]
 pub enum RunOutcome {
+    /// Its budget does not cover the rest; what was done until then is kept.
+    BudgetExhausted,
     /// Somebody stopped it; what was done until then is kept.
     Cancelled,
     /// Its deadline came; what was done until then is kept.
@@ -254,6 +273,7 @@ impl RunOutcome {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::BudgetExhausted => "budget_exhausted",
             Self::Cancelled => "cancelled",
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::Failed => "failed",
