@@ -91,21 +91,22 @@ impl Reading {
         if self.received > most {
             return self.too_much(name);
         }
+        if self.form == Form::Unknown {
+            // What leads an answer says nothing, and keeping it would mean to look at it again and again.
+            let Some(start) = bytes.iter().position(|byte| !is_blank(*byte)) else { return };
+            self.form = form(bytes[start]);
+            return self.take(&bytes[start..]);
+        }
+        self.take(bytes);
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
         let room = if self.form == Form::Events { HEAD.saturating_sub(self.kept.len()) } else { bytes.len() };
         self.kept.extend_from_slice(&bytes[..room.min(bytes.len())]);
         match self.form {
             Form::Events => self.events(bytes),
-            Form::Json => {}
             Form::Page if self.kept.len() >= HEAD => self.end(),
-            Form::Page => {}
-            Form::Unknown => {
-                self.form = form(&self.kept);
-                if self.form == Form::Events {
-                    let bytes = std::mem::take(&mut self.kept);
-                    self.kept.extend_from_slice(&bytes[..bytes.len().min(HEAD)]);
-                    self.events(&bytes);
-                }
-            }
+            Form::Json | Form::Page | Form::Unknown => {}
         }
     }
 
@@ -125,8 +126,7 @@ impl Reading {
             }
             Form::Json => {
                 let body = std::mem::take(&mut self.kept);
-                let start = body.iter().position(|byte| !is_blank(*byte)).unwrap_or(0);
-                let read = self.dialect.whole(&body[start..], &mut self.ready);
+                let read = self.dialect.whole(&body, &mut self.ready);
                 match read {
                     Ok(()) => self.end_of_events(),
                     Err(fault) => self.fault(fault, &body),
@@ -257,12 +257,11 @@ impl Reading {
     }
 }
 
-fn form(beginning: &[u8]) -> Form {
-    match beginning.iter().find(|byte| !is_blank(**byte)) {
-        None => Form::Unknown,
-        Some(b'{' | b'[') => Form::Json,
-        Some(b'<') => Form::Page,
-        Some(_) => Form::Events,
+fn form(first: u8) -> Form {
+    match first {
+        b'{' | b'[' => Form::Json,
+        b'<' => Form::Page,
+        _ => Form::Events,
     }
 }
 

@@ -97,13 +97,13 @@ async fn what_is_no_answer_is_not_taken_for_one() {
 }
 
 #[tokio::test]
-async fn an_endless_answer_is_cut_off_at_32_mib() {
+async fn an_endless_answer_is_cut_off_at_16_mib() {
     let mut acts = vec![head(""), piece(b"{")];
-    acts.extend((0..33).map(|_| piece(&vec![b' '; 1 << 20])));
+    acts.extend((0..17).map(|_| piece(&vec![b' '; 1 << 20])));
     acts.push(end());
     let error = Server::playing(acts).await.chat().await.unwrap_err();
     assert_eq!((error.kind, error.retry), (ErrorKind::Decode, Retry::Never));
-    assert!(error.message.contains("larger than 32 MiB") && error.details.body.len() <= 4_096, "{error}");
+    assert!(error.message.contains("larger than 16 MiB") && error.details.body.len() <= 4_096, "{error}");
 }
 
 #[tokio::test]

@@ -2,7 +2,10 @@
 
 mod answers;
 mod failures;
+mod faults;
+mod odd;
 mod requests;
 mod server;
 mod streams;
 mod timeouts;
+mod tls;

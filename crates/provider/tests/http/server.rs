@@ -1,6 +1,7 @@
 //! A server that plays a script of bytes on a socket.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bellwether_provider::{
@@ -15,6 +16,10 @@ use tokio::task::JoinSet;
 /// One step of a script.
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
+    /// Ends the connection as it should be ended.
+    Close,
+    /// Sends these bytes again and again, with a pause between them, until the client has enough.
+    Drip(Vec<u8>),
     /// Sends nothing more, and keeps the connection open.
     Hang,
     /// Breaks the connection, so that the client's next read fails.
@@ -44,6 +49,7 @@ pub(crate) struct Server {
     pub(crate) url: String,
     seen: Arc<Mutex<Vec<Seen>>>,
     connections: Arc<Mutex<usize>>,
+    open: Arc<AtomicUsize>,
     _task: JoinSet<()>,
 }
 
@@ -56,10 +62,11 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}/v1", listener.local_addr().expect("a bound address"));
         let (seen, connections) = (Arc::default(), Arc::default());
+        let open = Arc::new(AtomicUsize::new(0));
         let scripts = Arc::new(Mutex::new(scripts.into_iter().collect()));
         let mut task = JoinSet::new();
-        task.spawn(accept(listener, scripts, Arc::clone(&seen), Arc::clone(&connections)));
-        Self { url, seen, connections, _task: task }
+        task.spawn(accept(listener, scripts, Arc::clone(&seen), Arc::clone(&connections), Arc::clone(&open)));
+        Self { url, seen, connections, open, _task: task }
     }
 
     /// The requests so far.
@@ -72,6 +79,13 @@ impl Server {
         *self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits until the client has closed every connection, too.
+    pub(crate) async fn until_closed(&self) {
+        while self.open.load(Ordering::SeqCst) > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// The settings of a client of this server.
     pub(crate) fn config(&self) -> ProviderConfig {
         let mut config = ProviderConfig::new("test", &self.url);
@@ -82,6 +96,12 @@ impl Server {
 
     pub(crate) fn client(&self) -> OpenAiCompatible {
         OpenAiCompatible::new(self.config()).expect("a fine configuration")
+    }
+
+    /// A client, and the server it asks, which lives as long.
+    pub(crate) fn client_of_its_own(self) -> (Self, OpenAiCompatible) {
+        let client = self.client();
+        (self, client)
     }
 
     /// Asks for a whole answer.
@@ -165,15 +185,22 @@ async fn accept(
     scripts: Arc<Mutex<VecDeque<Vec<Act>>>>,
     seen: Arc<Mutex<Vec<Seen>>>,
     connections: Arc<Mutex<usize>>,
+    open: Arc<AtomicUsize>,
 ) {
     let mut tasks = JoinSet::new();
     while let Ok((socket, _)) = listener.accept().await {
         *connections.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        tasks.spawn(serve(socket, Arc::clone(&scripts), Arc::clone(&seen)));
+        open.fetch_add(1, Ordering::SeqCst);
+        let (scripts, seen, open) = (Arc::clone(&scripts), Arc::clone(&seen), Arc::clone(&open));
+        tasks.spawn(async move {
+            serve(socket, scripts, seen).await;
+            open.fetch_sub(1, Ordering::SeqCst);
+        });
     }
 }
 
 async fn serve(socket: TcpStream, scripts: Arc<Mutex<VecDeque<Vec<Act>>>>, seen: Arc<Mutex<Vec<Seen>>>) {
+    socket.set_nodelay(true).expect("an open socket");
     let mut socket = BufReader::new(socket);
     while let Some(request) = receive(&mut socket).await {
         seen.lock().unwrap_or_else(PoisonError::into_inner).push(request);
@@ -183,6 +210,18 @@ async fn serve(socket: TcpStream, scripts: Arc<Mutex<VecDeque<Vec<Act>>>>, seen:
         };
         for act in script.unwrap_or_default() {
             match act {
+                Act::Close => {
+                    let _ = socket.get_mut().shutdown().await;
+                    // What is on its way must not be lost to a reset, so the client's own end is waited for.
+                    while matches!(socket.read_u8().await, Ok(_)) {}
+                    return;
+                }
+                Act::Drip(bytes) => loop {
+                    if socket.get_mut().write_all(&bytes).await.is_err() {
+                        return;
+                    }
+                    tokio::time::sleep(DRIP).await;
+                },
                 Act::Hang => std::future::pending().await,
                 Act::Reset => {
                     socket.get_ref().set_zero_linger().expect("an open socket");
@@ -197,6 +236,9 @@ async fn serve(socket: TcpStream, scripts: Arc<Mutex<VecDeque<Vec<Act>>>>, seen:
         }
     }
 }
+
+/// Far shorter than any timeout that a test sets, so that no single pause ends a call.
+const DRIP: std::time::Duration = std::time::Duration::from_millis(5);
 
 async fn receive(socket: &mut BufReader<TcpStream>) -> Option<Seen> {
     let mut head = Vec::new();
