@@ -1,6 +1,7 @@
 //! The client against real sockets, in exact control of every byte, pause and reset.
 
 mod answers;
+mod doctor;
 mod failures;
 mod faults;
 mod odd;

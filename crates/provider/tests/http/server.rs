@@ -59,6 +59,7 @@ impl Server {
     }
 
     pub(crate) async fn playing_each(scripts: impl IntoIterator<Item = Vec<Act>>) -> Self {
+        log_if_asked();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}/v1", listener.local_addr().expect("a bound address"));
         let (seen, connections) = (Arc::default(), Arc::default());
@@ -178,6 +179,28 @@ pub(crate) fn begun(events: &[&str]) -> Vec<Act> {
 /// A whole stream of events.
 pub(crate) fn sse(events: &[&str]) -> Vec<Act> {
     begun(events).into_iter().chain([end()]).collect()
+}
+
+/// Puts out every log record, for whoever searches the output.
+struct Loud;
+
+impl log::Log for Loud {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    #[expect(clippy::print_stderr, reason = "the output is what is searched")]
+    fn log(&self, record: &log::Record<'_>) {
+        eprintln!("{} {} {}", record.level(), record.target(), record.args());
+    }
+
+    fn flush(&self) {}
+}
+
+fn log_if_asked() {
+    if std::env::var_os("BELLWETHER_TEST_LOG").is_some() && log::set_logger(&Loud).is_ok() {
+        log::set_max_level(log::LevelFilter::Trace);
+    }
 }
 
 async fn accept(
