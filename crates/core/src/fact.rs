@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::{Call, RunId, TaskId};
+use crate::call::{Call, Class, Flow, RunId, TaskId};
 use crate::error::ErrorKind;
 use crate::limiter::WaitReason;
+use crate::queue::TicketId;
 use crate::usage::Usage;
 
 /// Something that happened.
@@ -175,6 +176,17 @@ pub enum Fact {
         score: f64,
         /// Whether the work was accepted.
         accepted: bool,
+    },
+    /// A ticket left the line without its turn.
+    TicketShed {
+        /// The ticket.
+        ticket: TicketId,
+        /// Who asked.
+        flow: Flow,
+        /// How urgent it was.
+        class: Class,
+        /// Whether its deadline came; else it had to make room.
+        expired: bool,
     },
 }
 

@@ -70,7 +70,7 @@ impl Line {
         if let Order::Arrival(entries) = &mut self.order {
             if entries.back().is_none_or(|last| last.key() <= key) {
                 if entries.len() == entries.capacity() {
-                    entries.reserve_exact(entries.len() / 8 + 4);
+                    entries.reserve_exact(entries.len() / 16 + 4);
                 }
                 entries.push_back(entry);
                 return;
@@ -80,7 +80,7 @@ impl Line {
         }
         if let Order::Keys(heap) = &mut self.order {
             if heap.len() == heap.capacity() {
-                heap.reserve_exact(heap.len() / 8 + 4);
+                heap.reserve_exact(heap.len() / 16 + 4);
             }
             heap.push(entry);
             let last = heap.len() - 1;

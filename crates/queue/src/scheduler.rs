@@ -103,7 +103,7 @@ impl<T, R: Ranking> Scheduler<T, R> {
     pub fn push(&mut self, band: usize, path: &[&str], ask: Ask, task: T) -> Result<Pushed<T>, Refused<T>> {
         match self.tree.resolve(band, path, &self.shares) {
             Ok(flow) => self.push_to(flow, ask, task).inspect_err(|_| self.tree.rest(flow)),
-            Err(why) => Err(Refused { reason: why.into(), task }),
+            Err(why) => Err(Refused::new(why.into(), task)),
         }
     }
 
@@ -134,7 +134,7 @@ impl<T, R: Ranking> Scheduler<T, R> {
         if self.is_open(flow) {
             self.push_to(flow.node, ask, task)
         } else {
-            Err(Refused { reason: Reason::NoSuchFlow, task })
+            Err(Refused::new(Reason::NoSuchFlow, task))
         }
     }
 
@@ -155,6 +155,14 @@ impl<T, R: Ranking> Scheduler<T, R> {
         let Some((flow, charged)) = self.slab.settle(id) else { return false };
         self.in_flight -= 1;
         self.tree.settle(flow, charged, clamp(cost));
+        true
+    }
+
+    /// Settles a granted task at what it was charged; whether it was still in flight.
+    pub fn finish(&mut self, id: TaskId) -> bool {
+        let Some((flow, charged)) = self.slab.settle(id) else { return false };
+        self.in_flight -= 1;
+        self.tree.settle(flow, charged, charged);
         true
     }
 
@@ -198,6 +206,12 @@ impl<T, R: Ranking> Scheduler<T, R> {
         Some(Shed { id, task, why: Why::Expired })
     }
 
+    /// The first deadline among the waiting tasks: the moment for which to arm the one timer.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.deadlines.peek().map(|(_, Reverse(deadline))| *deadline)
+    }
+
     /// Moves the deadline of a waiting task; whether it was still waiting.
     pub fn extend(&mut self, id: TaskId, deadline: Timestamp) -> bool {
         if self.slab.queued(id).is_none() {
@@ -226,6 +240,16 @@ impl<T, R: Ranking> Scheduler<T, R> {
         self.share(path, |share| share.promised = cost);
     }
 
+    /// Gives the flow or group at `path` in a band a weight for as long as it is known, unless
+    /// [`set_weight`](Self::set_weight) or its like said something about it.
+    pub fn weigh(&mut self, band: usize, path: &[&str], weight: NonZeroU32) {
+        if self.shares.of(path).is_none()
+            && let Some(at) = self.tree.find(band, path)
+        {
+            self.tree.reweigh(at, weight);
+        }
+    }
+
     fn share(&mut self, path: &[&str], change: impl Fn(&mut Share)) {
         self.shares.change(path, &change);
         for band in 0..self.bands.len() {
@@ -244,11 +268,11 @@ impl<T, R: Ranking> Scheduler<T, R> {
         let cost = clamp(ask.cost).max(1);
         let Body::Leaf(line) = &self.tree.node(flow).body else { unreachable!("tasks wait in flows") };
         if line.len() as usize >= self.flow_capacity {
-            return Err(Refused { reason: Reason::FlowFull, task });
+            return Err(Refused::new(Reason::FlowFull, task));
         }
         let shed = if self.len() < self.capacity { None } else { self.make_room(flow, cost) };
         if self.len() >= self.capacity {
-            return Err(Refused { reason: Reason::Full, task });
+            return Err(Refused::new(Reason::Full, task));
         }
         let id = self.slab.insert(flow, cost, task);
         if let Some(deadline) = ask.deadline {

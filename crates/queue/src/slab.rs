@@ -44,9 +44,9 @@ impl<T> Slab<T> {
         let slot = Slot::Queued { born, flow, cost, task };
         let at = self.free;
         if at == NONE {
-            // Grows by an eighth: doubling would leave up to half of a large slab empty.
+            // Grows by a sixteenth: doubling would leave up to half of a large slab empty.
             if self.slots.len() == self.slots.capacity() {
-                self.slots.reserve_exact(self.slots.len() / 8 + 16);
+                self.slots.reserve_exact(self.slots.len() / 16 + 16);
             }
             self.slots.push(slot);
             return TaskId { slot: self.slots.len() as u32 - 1, born };

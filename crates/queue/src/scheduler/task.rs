@@ -1,5 +1,7 @@
 //! What is asked of a scheduler, and what it answers.
 
+use std::time::Duration;
+
 use bellwether_core::Timestamp;
 
 use super::Key;
@@ -101,8 +103,16 @@ pub enum Why {
 pub struct Refused<T> {
     /// Why.
     pub reason: Reason,
+    /// When there may be room again, if that is known. A [`Scheduler`](crate::Scheduler) never knows.
+    pub retry_after: Option<Duration>,
     /// The task.
     pub task: T,
+}
+
+impl<T> Refused<T> {
+    pub(crate) const fn new(reason: Reason, task: T) -> Self {
+        Self { reason, retry_after: None, task }
+    }
 }
 
 /// Why a task was not taken in.
@@ -123,4 +133,11 @@ pub enum Reason {
     /// As many flows are known as may be.
     #[error("too many flows")]
     TooManyFlows,
+}
+
+impl Reason {
+    /// Whether waiting may help.
+    pub(crate) const fn passes(self) -> bool {
+        matches!(self, Self::FlowFull | Self::Full)
+    }
 }

@@ -151,7 +151,7 @@ proptest! {
                         continue;
                     }
                     let work = |flow: usize| world.accounts[flow].work * world.unit(flow);
-                    let (from_f, from_g) = *stretch.since.get_or_insert((work(f), work(g)));
+                    let (from_f, from_g) = *stretch.since.get_or_insert_with(|| (work(f), work(g)));
                     let ahead = (work(f) - from_f) - (work(g) - from_g);
                     stretch.least = stretch.least.min(ahead);
                     stretch.most = stretch.most.max(ahead);
@@ -233,8 +233,8 @@ proptest! {
             let _ = scheduler.push_open(flows[*flow], Ask::of(*cost), *flow).expect("there is room");
         }
         // One more each, so that none of them runs dry.
-        for flow in 0..3 {
-            let _ = scheduler.push_open(flows[flow], Ask::of(1_000_000), flow).expect("there is room");
+        for (flow, id) in flows.iter().enumerate() {
+            let _ = scheduler.push_open(*id, Ask::of(1_000_000), flow).expect("there is room");
         }
         let mut granted = Vec::new();
         while scheduler.len() > 3 {
@@ -250,8 +250,8 @@ proptest! {
             truth[task.task] += actual;
             prop_assert!(scheduler.settle(task.id, actual));
         }
-        for flow in 0..3 {
-            let status = scheduler.status_of(flows[flow]).expect("it is open");
+        for (flow, id) in flows.iter().enumerate() {
+            let status = scheduler.status_of(*id).expect("it is open");
             prop_assert_eq!(status.start, truth[flow] * u64::from(status.unit), "P5: flow {}", flow);
         }
         let team = scheduler.status(0, &["team"]).expect("it has flows");
@@ -272,7 +272,7 @@ fn a_light_flow_beside_ten_thousand_queued_tasks_waits_for_one_task_of_each_othe
     }
     for round in 0..40 {
         for _ in 0..round % 7 {
-            scheduler.pop().unwrap();
+            let _ = scheduler.pop().unwrap();
         }
         let _ = scheduler.push(1, &["light", "run", "coder"], Ask::of(10), "light").unwrap();
         let before: Vec<&str> = std::iter::from_fn(|| scheduler.pop().map(|granted| granted.task))
