@@ -1,0 +1,118 @@
+//! How many calls may be under way at once.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use bellwether_core::Timestamp;
+
+/// How many calls may be under way at once: what was told, or what is found by additive increase and multiplicative
+/// decrease (Chiu and Jain, 1989).
+///
+/// Only an explicit word makes it smaller: an overload, a refusal for the number of calls. How long an answer takes
+/// says nothing, for it grows with the length of the answer. It grows only while at least half of it is used: doubled
+/// each second until the first such word, by one a second after it.
+///
+/// Invariant: `1 <= limit <= most`.
+#[derive(Clone, Debug)]
+pub struct Places {
+    limit: u32,
+    most: u32,
+    taken: u32,
+    /// The most that were taken in this window.
+    peak: u32,
+    window: Timestamp,
+    /// Whether there was no overload yet.
+    unhurt: bool,
+    reacted_at: Option<Timestamp>,
+}
+
+impl Places {
+    /// So many places.
+    #[must_use]
+    pub const fn told(places: NonZeroU32, now: Timestamp) -> Self {
+        Self::between(places.get(), places.get(), now)
+    }
+
+    /// Begins with 8 and goes up to 1024.
+    #[must_use]
+    pub const fn hidden(now: Timestamp) -> Self {
+        Self::between(FIRST, MOST, now)
+    }
+
+    /// As many as anybody wants.
+    #[must_use]
+    pub const fn unlimited(now: Timestamp) -> Self {
+        Self::between(u32::MAX, u32::MAX, now)
+    }
+
+    const fn between(limit: u32, most: u32, now: Timestamp) -> Self {
+        Self { limit, most, taken: 0, peak: 0, window: now, unhurt: true, reacted_at: None }
+    }
+
+    /// The same calls under another rule.
+    #[must_use]
+    pub(crate) const fn carried_to(self, mut next: Self) -> Self {
+        next.taken = self.taken;
+        next
+    }
+
+    /// Goes on to `now`, and grows if it is time. Whether it did.
+    pub fn tick(&mut self, now: Timestamp) -> bool {
+        if self.limit == self.most || now.since(self.window) < WINDOW {
+            return false;
+        }
+        let used = self.peak >= self.limit.div_ceil(2);
+        self.window = now;
+        self.peak = self.taken;
+        if used {
+            let more = if self.unhurt { self.limit } else { 1 };
+            self.limit = self.limit.saturating_add(more).min(self.most);
+        }
+        used
+    }
+
+    /// Takes one.
+    pub fn take(&mut self) {
+        self.taken = self.taken.saturating_add(1);
+        self.peak = self.peak.max(self.taken);
+    }
+
+    /// Gives one back.
+    pub fn give(&mut self) {
+        self.taken = self.taken.saturating_sub(1);
+    }
+
+    /// A call that was sent at `sent` met an overload. Calls under way together react once. Whether it did.
+    pub fn overloaded(&mut self, sent: Timestamp, now: Timestamp) -> bool {
+        if self.reacted_at.is_some_and(|reacted| sent <= reacted) {
+            return false;
+        }
+        // The call itself has just given its place back.
+        let used = self.taken.saturating_add(1).min(self.limit);
+        self.limit = (u64::from(used) * 9 / 10).max(1) as u32;
+        (self.unhurt, self.reacted_at, self.window, self.peak) = (false, Some(now), now, self.taken);
+        true
+    }
+
+    /// Whether one is free.
+    #[must_use]
+    pub const fn has_room(&self) -> bool {
+        self.taken < self.limit
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub const fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    /// How many are taken.
+    #[must_use]
+    pub const fn taken(&self) -> u32 {
+        self.taken
+    }
+}
+
+const FIRST: u32 = 8;
+const MOST: u32 = 1024;
+const WINDOW: Duration = Duration::from_secs(1);

@@ -1,0 +1,184 @@
+//! One limit: its bucket, its learner, and what the provider reports of it.
+
+use std::time::Duration;
+
+use bellwether_core::Timestamp;
+use bellwether_core::permit::Level;
+
+use super::reports::Reports;
+use crate::bucket::Bucket;
+use crate::learn::{Flight, LearnPolicy, Learner, Reaction};
+use crate::rate::Rate;
+use crate::settings::Limit;
+
+#[derive(Clone, Debug)]
+pub(super) struct Dimension {
+    pub(super) bucket: Bucket,
+    pub(super) learner: Learner,
+    limit: Limit,
+    /// The limit the bucket fills at when it is known: what was told, or the lower one that the headers name.
+    exact: Option<Rate>,
+    /// The estimate the bucket fills at otherwise, per second.
+    estimate: f64,
+    /// A burst that reports proved.
+    proved: u64,
+    squeeze: Duration,
+    reports: Reports,
+}
+
+impl Dimension {
+    /// `None` if there is no such limit.
+    pub(super) fn new(limit: Limit, policy: LearnPolicy, squeeze: Duration, now: Timestamp) -> Option<Self> {
+        let (exact, learner) = match limit {
+            Limit::None => return None,
+            Limit::Hidden => (None, Learner::new(policy, now)),
+            Limit::Told { rate, .. } => (Some(rate), Learner::told(policy, rate.as_per_second(), now)),
+        };
+        let rate = exact.unwrap_or_else(|| Rate::estimated(policy.initial));
+        let mut dimension = Self {
+            bucket: Bucket::new(rate, 1, now),
+            learner,
+            limit,
+            exact,
+            estimate: policy.initial,
+            proved: 0,
+            squeeze,
+            reports: Reports::default(),
+        };
+        dimension.bucket = Bucket::new(rate, dimension.burst(rate), now);
+        Some(dimension)
+    }
+
+    /// The same limit under another rule; what was taken stays taken, and nothing is given.
+    pub(super) fn carried_to(mut self, limit: Limit, now: Timestamp) -> Option<Self> {
+        match limit {
+            Limit::None => return None,
+            Limit::Hidden => {
+                self.exact = None;
+                self.learner.untell(now);
+            }
+            Limit::Told { rate, .. } => {
+                self.exact = Some(rate);
+                self.learner.tell(rate.as_per_second(), now);
+            }
+        }
+        self.limit = limit;
+        self.tick(now);
+        let rate = self.exact.unwrap_or_else(|| self.bucket.rate());
+        self.bucket.change(rate, self.burst(rate), now);
+        Some(self)
+    }
+
+    /// Goes on to `now`.
+    pub(super) fn tick(&mut self, now: Timestamp) {
+        // While nothing comes in, nobody's wishes say anything.
+        let frozen = self.bucket.filled_at().min(now).since(self.learner.ticked());
+        let idle = self.bucket.refill(now);
+        match (self.learner.tick(now, idle.saturating_add(frozen)), self.exact) {
+            (None, Some(rate)) => {
+                if self.bucket.rate() != rate {
+                    self.bucket.change(rate, self.burst(rate), now);
+                    self.estimate = rate.as_per_second();
+                }
+            }
+            (estimate, _) => {
+                let estimate = estimate.unwrap_or_else(|| self.learner.rate());
+                if (estimate / self.estimate - 1.0).abs() > NOTICED || self.bucket.rate().nanos() != ESTIMATE_NANOS {
+                    let rate = Rate::estimated(estimate);
+                    self.bucket.change(rate, self.burst(rate), now);
+                    self.estimate = estimate;
+                }
+            }
+        }
+    }
+
+    /// Hears what the head of an answer says. `one_way` is the longest that the way to the provider takes.
+    pub(super) fn report(&mut self, level: &Level, flight: &Flight, one_way: Duration, now: Timestamp) {
+        let limit = level.limit.filter(|limit| (1..=ABSURD).contains(limit));
+        if let Some(limit) = limit {
+            self.ceiling(Rate::new(limit, level.window.unwrap_or(MINUTE)), now);
+        }
+        let Some(remaining) = level.remaining.filter(|remaining| *remaining <= limit.unwrap_or(ABSURD)) else {
+            return;
+        };
+        if remaining == 0 && limit.is_none() {
+            return;
+        }
+        self.tick(now);
+        let came = match self.exact {
+            Some(rate) => rate.in_time(now.since(flight.sent + one_way)),
+            None => 0,
+        };
+        let sent_after = self.learner.total().saturating_sub(flight.before.saturating_add(flight.cost));
+        let here = i128::from(remaining) + i128::from(came) - i128::from(sent_after);
+        let here = i64::try_from(here).unwrap_or(i64::MIN);
+        let modelled = self.bucket.level(now);
+        if here <= modelled {
+            self.bucket.lower_to(here);
+        }
+        if let Some(proved) = self.reports.higher(here, modelled, self.bucket.burst()) {
+            self.prove(proved, now);
+        }
+        if let Some(end) = self.reports.closed_until(level, remaining, now) {
+            self.bucket.lower_to(0);
+            self.bucket.freeze_until(end);
+        }
+    }
+
+    /// `flight` was refused for want of this. The pause it leads to is frozen by [`close_until`](Self::close_until).
+    pub(super) fn refused(&mut self, flight: &Flight, now: Timestamp) -> Reaction {
+        self.learner.refused(flight, now)
+    }
+
+    /// Nothing comes in until then, and then there is room for one like `cost`.
+    pub(super) fn close_until(&mut self, until: Timestamp, cost: u64, now: Timestamp) {
+        self.tick(now);
+        self.bucket.lower_to(i64::try_from(cost.min(self.bucket.burst())).unwrap_or(i64::MAX));
+        self.bucket.freeze_until(until);
+        self.learner.paused(until.since(now));
+    }
+
+    fn ceiling(&mut self, named: Rate, now: Timestamp) {
+        let rate = match self.limit {
+            Limit::Told { rate, .. } if rate.as_per_second() <= named.as_per_second() => rate,
+            _ => named,
+        };
+        if self.exact != Some(rate) {
+            self.exact = Some(rate);
+            self.learner.tell(rate.as_per_second(), now);
+            self.bucket.change(rate, self.burst(rate), now);
+        }
+    }
+
+    /// Two reports in a row say that there is more than we thought.
+    fn prove(&mut self, level: u64, now: Timestamp) {
+        if level > self.bucket.burst() {
+            let rate = self.bucket.rate();
+            self.proved = self.proved.max(level.min(rate.in_time(MOST_PROVED)));
+            self.bucket.change(rate, self.burst(rate), now);
+        }
+        self.bucket.raise_to(level);
+    }
+
+    fn burst(&self, rate: Rate) -> u64 {
+        let burst = match self.limit {
+            Limit::Told { burst: Some(burst), .. } => burst,
+            _ if self.exact.is_some() => rate.in_time(SECOND).max(self.proved),
+            _ => return rate.in_time(HIDDEN_BURST).max(HIDDEN_LEAST),
+        };
+        let squeezed = rate.in_time(self.squeeze).saturating_add(1);
+        burst.saturating_sub(squeezed).max(burst / 2).max(1)
+    }
+}
+
+/// Estimates that differ by less are the same.
+const NOTICED: f64 = 0.002;
+const ESTIMATE_NANOS: u64 = 1_000_000_000_000_000;
+/// Nobody has a limit like that.
+const ABSURD: u64 = 1_000_000_000_000;
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HIDDEN_BURST: Duration = Duration::from_millis(250);
+/// A few that come at once after a rest are let through at once.
+const HIDDEN_LEAST: u64 = 4;
+const MOST_PROVED: Duration = Duration::from_secs(10);

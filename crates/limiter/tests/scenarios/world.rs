@@ -1,0 +1,344 @@
+//! A provider and its clients in virtual time: seeded, without a clock, without a socket.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::time::Duration;
+
+use bellwether_limiter::{Level, RateLimits, Timestamp};
+
+/// What a provider is like.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// From that second on it lets in so many units a second.
+    pub schedule: Vec<(f64, f64)>,
+    pub kind: Kind,
+    /// Whether refused requests are charged.
+    pub charges_refusals: bool,
+    pub retry_after: RetryAfter,
+    pub headers: bool,
+    pub costs: Costs,
+    pub seconds: u64,
+    /// How much longer than 40 ms the way to the provider may take.
+    pub squeeze: Duration,
+    /// Nobody is let in between these seconds, and every request fails.
+    pub outage: Option<(f64, f64)>,
+    pub seed: u64,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            schedule: vec![(0.0, 10.0)],
+            kind: Kind::Bucket(1.0),
+            charges_refusals: false,
+            retry_after: RetryAfter::None,
+            headers: false,
+            costs: Costs::One,
+            seconds: 120,
+            squeeze: Duration::ZERO,
+            outage: None,
+            seed: 1,
+        }
+    }
+}
+
+/// How it counts.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// A bucket as deep as what comes in during so many seconds.
+    Bucket(f64),
+    /// A window of so many seconds.
+    Window(f64),
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RetryAfter {
+    Exact,
+    None,
+    WholeSeconds,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Costs {
+    One,
+    /// Tokens, lognormal around so many.
+    Lognormal(f64),
+}
+
+/// What a client wants to do next.
+#[derive(Clone, Copy, Debug)]
+pub enum Next {
+    /// Nothing before then.
+    At(Timestamp),
+    /// Send one, and call it this.
+    Send(u64),
+    /// Nothing until something is heard.
+    Wait,
+}
+
+/// What a client hears.
+#[derive(Clone, Copy, Debug)]
+pub enum Heard {
+    /// It was answered.
+    Done,
+    /// It failed.
+    Failed,
+    /// The head of the answer came.
+    Head(RateLimits),
+    /// It was refused.
+    Refused(RateLimits),
+}
+
+/// Wants to send as much as it may.
+pub trait Client {
+    fn next(&mut self, cost: u64, now: Timestamp) -> Next;
+    fn heard(&mut self, call: u64, heard: Heard, now: Timestamp);
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// What was let in, as a share of what could have been.
+    pub goodput: f64,
+    /// Refusals, as a share of the requests.
+    pub refused: f64,
+    pub sent: u64,
+    pub refusals: u64,
+    /// For each stage of the schedule: seconds until the limit was used, and no longer overrun.
+    pub converged: Vec<Option<f64>>,
+    /// What each client got.
+    pub shares: Vec<f64>,
+    /// When refusals happened.
+    pub refused_at: Vec<f64>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Event {
+    Wake(usize),
+    Arrive(usize, u64, u64),
+    Hear(usize, u64, u8),
+}
+
+struct Server {
+    level: f64,
+    at: f64,
+    rate: f64,
+    window: u64,
+}
+
+impl World {
+    /// Runs `clients` against it until its time is over.
+    pub fn run(&self, clients: &mut [&mut dyn Client]) -> Report {
+        let mut rng = fastrand::Rng::with_seed(self.seed);
+        let mut events: BinaryHeap<Reverse<(u64, u64, Event)>> = BinaryHeap::new();
+        let mut heads: BTreeMap<(usize, u64), RateLimits> = BTreeMap::new();
+        let mut server = Server { level: f64::NAN, at: 0.0, rate: self.schedule[0].1, window: 0 };
+        server.level = self.depth(server.rate);
+        let mut wanted: Vec<u64> = clients.iter().map(|_| self.cost(&mut rng)).collect();
+        let mut woken = vec![u64::MAX; clients.len()];
+        let mut log: Vec<(f64, f64, bool)> = Vec::new();
+        let mut got = vec![0.0; clients.len()];
+        let mut number = 0;
+        let end = self.seconds * 1_000_000_000;
+        for client in 0..clients.len() {
+            events.push(Reverse((0, client as u64, Event::Wake(client))));
+        }
+        while let Some(Reverse((at, _, event))) = events.pop() {
+            if at > end {
+                break;
+            }
+            let now = Timestamp::from_nanos(at);
+            let mut push = |at: u64, event| {
+                number += 1;
+                events.push(Reverse((at, 1_000 + number, event)));
+            };
+            let who = match event {
+                Event::Wake(who) => {
+                    woken[who] = u64::MAX;
+                    who
+                }
+                Event::Arrive(who, call, cost) => {
+                    let seconds = at as f64 / 1e9;
+                    let (answer, limits) = self.admit(&mut server, cost, seconds);
+                    if answer != 1 || limits.is_some() {
+                        heads.insert((who, call), limits.unwrap_or_default());
+                    }
+                    log.push((seconds, cost as f64, answer == 0));
+                    match answer {
+                        0 => {
+                            got[who] += cost as f64;
+                            push(at + 600_000_000 + WAY, Event::Hear(who, call, 0));
+                            push(at + 2_000_000_000 + WAY, Event::Hear(who, call, 1));
+                        }
+                        failed => push(at + WAY, Event::Hear(who, call, failed)),
+                    }
+                    continue;
+                }
+                Event::Hear(who, call, what) => {
+                    let limits = heads.remove(&(who, call)).unwrap_or_default();
+                    let heard = match what {
+                        0 => Heard::Head(limits),
+                        1 => Heard::Done,
+                        2 => Heard::Refused(limits),
+                        _ => Heard::Failed,
+                    };
+                    clients[who].heard(call, heard, now);
+                    who
+                }
+            };
+            loop {
+                match clients[who].next(wanted[who], now) {
+                    Next::Send(call) => {
+                        let way = WAY + rng.u64(0..=self.squeeze.as_nanos() as u64);
+                        push(at + way, Event::Arrive(who, call, wanted[who]));
+                        wanted[who] = self.cost(&mut rng);
+                    }
+                    Next::At(then) => {
+                        let then = then.as_nanos().max(at + 1);
+                        if then < woken[who] {
+                            woken[who] = then;
+                            push(then, Event::Wake(who));
+                        }
+                        break;
+                    }
+                    Next::Wait => break,
+                }
+            }
+        }
+        self.report(&log, &got)
+    }
+
+    /// 0 let in, 2 refused, 3 failed; and what the head says.
+    fn admit(&self, server: &mut Server, cost: u64, now: f64) -> (u8, Option<RateLimits>) {
+        if self.outage.is_some_and(|(from, to)| (from..to).contains(&now)) {
+            return (3, None);
+        }
+        self.advance(server, now);
+        let cost = cost as f64;
+        // A request larger than the bucket is let in when the bucket is full.
+        let let_in = server.level >= cost.min(self.depth(server.rate)) - 1e-9;
+        if let_in || self.charges_refusals {
+            server.level -= cost;
+        }
+        let until_room = match self.kind {
+            Kind::Bucket(_) => (cost - server.level).max(0.0) / server.rate,
+            Kind::Window(length) => (server.window + 1) as f64 * length - now,
+        };
+        let retry_after = match self.retry_after {
+            _ if let_in => None,
+            RetryAfter::Exact => Some(Duration::from_secs_f64(until_room)),
+            RetryAfter::None => None,
+            RetryAfter::WholeSeconds => Some(Duration::from_secs_f64(until_room.ceil().max(1.0))),
+        };
+        let mut limits = RateLimits { retry_after, ..RateLimits::default() };
+        if self.headers {
+            let reset = match self.kind {
+                Kind::Bucket(_) => (self.depth(server.rate) - server.level) / server.rate,
+                Kind::Window(_) => until_room,
+            };
+            let level = Level {
+                limit: Some((server.rate * 60.0) as u64),
+                remaining: Some(server.level.max(0.0) as u64),
+                reset: Some(Duration::from_secs_f64(reset)),
+                window: None,
+            };
+            match self.costs {
+                Costs::One => limits.requests = level,
+                Costs::Lognormal(_) => limits.tokens = level,
+            }
+        }
+        (if let_in { 0 } else { 2 }, Some(limits))
+    }
+
+    fn advance(&self, server: &mut Server, now: f64) {
+        for (from, rate) in self.schedule.iter().copied().chain([(now, f64::NAN)]) {
+            if from > now || from < server.at {
+                continue;
+            }
+            match self.kind {
+                Kind::Bucket(_) => {
+                    server.level = (server.level + (from - server.at) * server.rate).min(self.depth(server.rate));
+                }
+                Kind::Window(length) => {
+                    let window = (from / length) as u64;
+                    if window != server.window {
+                        (server.window, server.level) = (window, self.depth(server.rate));
+                    }
+                }
+            }
+            server.at = from;
+            if !rate.is_nan() && rate != server.rate {
+                if matches!(self.kind, Kind::Window(_)) {
+                    server.level += self.depth(rate) - self.depth(server.rate);
+                }
+                server.rate = rate;
+                server.level = server.level.min(self.depth(rate));
+            }
+        }
+    }
+
+    fn depth(&self, rate: f64) -> f64 {
+        match self.kind {
+            Kind::Bucket(seconds) | Kind::Window(seconds) => (rate * seconds).max(1.0),
+        }
+    }
+
+    fn cost(&self, rng: &mut fastrand::Rng) -> u64 {
+        match self.costs {
+            Costs::One => 1,
+            Costs::Lognormal(median) => {
+                let normal = (-2.0 * rng.f64().max(1e-12).ln()).sqrt() * (std::f64::consts::TAU * rng.f64()).cos();
+                (median * (0.8 * normal).exp()).max(1.0) as u64
+            }
+        }
+    }
+
+    /// What can be let in between two moments, without what was saved up.
+    fn capacity(&self, from: f64, to: f64) -> f64 {
+        let ends = self.schedule.iter().skip(1).map(|stage| stage.0).chain([f64::INFINITY]);
+        let stages = self.schedule.iter().zip(ends);
+        stages.map(|((begin, rate), end)| (to.min(end) - from.max(*begin)).max(0.0) * rate).sum()
+    }
+
+    fn report(&self, log: &[(f64, f64, bool)], got: &[f64]) -> Report {
+        let end = self.seconds as f64;
+        let oracle = match self.kind {
+            Kind::Bucket(_) => self.depth(self.schedule[0].1) + self.capacity(0.0, end - 0.04),
+            Kind::Window(_) => self.capacity(0.0, end),
+        };
+        let let_in: f64 = log.iter().filter(|entry| entry.2).map(|entry| entry.1).sum();
+        let refused_at: Vec<f64> = log.iter().filter(|entry| !entry.2).map(|entry| entry.0).collect();
+        let converged = self.schedule.iter().map(|(from, rate)| self.converged(log, *from, *rate)).collect();
+        Report {
+            goodput: let_in / oracle,
+            refused: refused_at.len() as f64 / log.len().max(1) as f64,
+            sent: log.len() as u64,
+            refusals: refused_at.len() as u64,
+            converged,
+            shares: got.to_vec(),
+            refused_at,
+        }
+    }
+
+    /// How long after `from` it takes until, for three seconds, at least nine tenths of the limit are used and at most
+    /// one request in ten is refused.
+    fn converged(&self, log: &[(f64, f64, bool)], from: f64, rate: f64) -> Option<f64> {
+        let steps = 240;
+        (0..steps).map(|step| f64::from(step) * 0.25).find(|after| {
+            let start = from + after;
+            let window = log.iter().filter(|entry| (start..start + 3.0).contains(&entry.0));
+            let (mut used, mut sent, mut refused) = (0.0, 0.0, 0.0);
+            for (_, cost, let_in) in window {
+                sent += 1.0;
+                if *let_in {
+                    used += cost;
+                } else {
+                    refused += 1.0;
+                }
+            }
+            used >= 2.7 * rate && refused <= 0.1 * sent
+        })
+    }
+}
+
+const WAY: u64 = 40_000_000;

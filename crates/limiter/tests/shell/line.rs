@@ -1,0 +1,195 @@
+//! The order of grants, and what it costs to wait.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bellwether_core::test_util;
+use bellwether_limiter::{Limit, Limiter, Limits, Outcome, Rate, RateLimiter, Settings, WaitReason};
+use proptest::prelude::*;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, advance, sleep};
+
+use crate::play::{ONE, Woken, limiter, places, requests};
+
+#[tokio::test(start_paused = true)]
+async fn it_keeps_the_promises_of_the_seam() {
+    let told = Limits { requests: Limit::told(Rate::per_second(10)), concurrency: places(2), ..Limits::NONE };
+    for limits in [Limits::NONE, Limits::default(), told] {
+        let limiter: Arc<dyn RateLimiter> = Arc::new(limiter(limits));
+        let conformance = test_util::rate_limiter(&*limiter);
+        let mut conformance = pin!(conformance);
+        std::future::poll_fn(|cx| {
+            let polled = conformance.as_mut().poll(cx);
+            assert!(polled.is_ready(), "an idle limiter does not wait");
+            polled
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn everybody_is_served_in_the_order_of_coming_and_woken_once() {
+    let limiter = limiter(Limits { requests: requests(10), ..Limits::NONE });
+    let start = Instant::now();
+    let served = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let mut waiters: Vec<_> =
+        (0..20).map(|_| (Box::pin(limiter.hold(ONE, None)), Arc::new(Woken::default()), 0)).collect();
+    for (waiter, woken, polls) in &mut waiters {
+        *polls += 1;
+        let polled = waiter.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::clone(woken))));
+        if let Poll::Ready(hold) = polled {
+            hold.unwrap().settle(Outcome::Abandoned);
+        }
+    }
+    for step in 1..20u64 {
+        advance(Duration::from_millis(100)).await;
+        let now = start.elapsed();
+        for (which, (waiter, woken, polls)) in waiters.iter_mut().enumerate().skip(1) {
+            while woken.times() >= *polls {
+                *polls += 1;
+                let waker = Waker::from(Arc::clone(woken));
+                if let Poll::Ready(hold) = waiter.as_mut().poll(&mut Context::from_waker(&waker)) {
+                    hold.unwrap().settle(Outcome::Abandoned);
+                    served.lock().unwrap().push((which as u64, now));
+                }
+            }
+        }
+        assert_eq!(served.lock().unwrap().len() as u64, step, "one each tenth of a second");
+    }
+    let served = served.lock().unwrap();
+    assert!(served.iter().enumerate().all(|(i, (which, _))| i as u64 + 1 == *which), "in the order of coming");
+    for (_, woken, _) in &waiters[1..] {
+        assert_eq!(woken.times(), 1, "one wake for one grant");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_wait_are_not_polled_while_nothing_happens() {
+    let limiter = limiter(Limits { concurrency: places(1), ..Limits::NONE });
+    let _held = limiter.try_hold(ONE).unwrap();
+    let mut waiters: Vec<_> = (0..10_000).map(|_| Box::pin(limiter.hold(ONE, None))).collect();
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    for waiter in &mut waiters {
+        assert!(waiter.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    sleep(Duration::from_secs(3_600)).await;
+    assert_eq!(woken.times(), 0);
+    assert_eq!(limiter.snapshot().waiting, 10_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_who_wait_in_one_task_are_both_served() {
+    let limiter = limiter(Limits { requests: requests(10), concurrency: places(3), ..Limits::NONE });
+    let start = Instant::now();
+    let (a, b, c) = tokio::join!(limiter.acquire(ONE, None), limiter.acquire(ONE, None), limiter.acquire(ONE, None));
+    assert!(a.is_ok() && b.is_ok() && c.is_ok());
+    assert_eq!(start.elapsed().as_millis(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_that_comes_back_goes_to_the_first_who_waits() {
+    let limiter = limiter(Limits { concurrency: places(1), ..Limits::NONE });
+    let held = limiter.acquire(ONE, None).await.unwrap();
+    let (mut first, mut second) = (Box::pin(limiter.acquire(ONE, None)), Box::pin(limiter.acquire(ONE, None)));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(first.as_mut().poll(&mut cx).is_pending());
+    assert!(second.as_mut().poll(&mut cx).is_pending());
+    held.settle(Outcome::Unused);
+    assert!(limiter.try_hold(ONE).is_err(), "nobody overtakes");
+    assert!(second.as_mut().poll(&mut cx).is_pending());
+    assert!(first.as_mut().poll(&mut cx).is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn higher_limits_let_those_go_who_wait() {
+    let limiter = limiter(Limits { requests: requests(1), ..Limits::NONE });
+    let start = Instant::now();
+    limiter.acquire(ONE, None).await.unwrap();
+    let waiter = {
+        let limiter = limiter.clone();
+        async move { limiter.acquire(ONE, None).await.unwrap() }
+    };
+    let mut tasks = JoinSet::new();
+    tasks.spawn(waiter);
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(limiter.snapshot().head.map(|head| head.reason), Some(WaitReason::Requests));
+    limiter.change_limits(Limits { requests: requests(20), ..Limits::NONE });
+    tasks.join_next().await;
+    let waited = start.elapsed().as_millis();
+    assert!((100..=150).contains(&waited), "a tenth came in slowly, the rest twenty times as fast: {waited}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_says_why_somebody_waits() {
+    let limiter = limiter(Limits { requests: requests(1), ..Limits::NONE });
+    let _held = limiter.acquire(ONE, None).await.unwrap();
+    let mut waiter = Box::pin(limiter.acquire(ONE, None));
+    assert!(waiter.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let expected =
+        "1 waiting, the first for requests, 1.0 s to go; 1 in flight; requests: 0 of 1 now, 60 a minute (told)";
+    assert_eq!(limiter.snapshot().to_string(), expected);
+}
+
+#[test]
+fn a_limiter_outlives_the_runtime_that_armed_its_timer() {
+    let limiter = limiter(Limits { requests: requests(100), ..Limits::NONE });
+    for _ in 0..3 {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            for _ in 0..3 {
+                // The clock of each runtime stands where it was made, so at most a few turns are needed.
+                let _ = tokio::time::timeout(Duration::from_millis(50), limiter.acquire(ONE, None)).await;
+            }
+            let mut waiter: Pin<Box<dyn Future<Output = _>>> = Box::pin(limiter.acquire(ONE, None));
+            let _ = waiter.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        });
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// Tasks of a multi-threaded runtime that come, wait, give up and settle at random leave nothing behind.
+    #[test]
+    fn nothing_is_lost_between_threads(plan in prop::collection::vec((0..4u8, 0..3u8), 1..60)) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
+        let limits = Limits { concurrency: places(2), ..Limits::NONE };
+        let limiter = Limiter::new("key", Settings { limits, ..Settings::default() });
+        runtime.block_on(async {
+            let mut tasks = JoinSet::new();
+            for (patience, end) in plan {
+                let limiter = limiter.clone();
+                tasks.spawn(async move {
+                    let mut waiter = Box::pin(limiter.acquire(ONE, None));
+                    let mut polls = 0;
+                    let permit = std::future::poll_fn(|cx| {
+                        polls += 1;
+                        match waiter.as_mut().poll(cx) {
+                            Poll::Ready(permit) => Poll::Ready(Some(permit.unwrap())),
+                            Poll::Pending if polls > patience && patience < 2 => Poll::Ready(None),
+                            Poll::Pending => Poll::Pending,
+                        }
+                    })
+                    .await;
+                    drop(waiter);
+                    let Some(permit) = permit else { return };
+                    tokio::task::yield_now().await;
+                    match end {
+                        0 => drop(permit),
+                        1 => permit.settle(Outcome::Unused),
+                        _ => permit.settle(Outcome::Failed { may_have_executed: true, limits: Default::default() }),
+                    }
+                });
+            }
+            while let Some(done) = tasks.join_next().await {
+                done.unwrap();
+            }
+        });
+        let snapshot = limiter.snapshot();
+        prop_assert_eq!((snapshot.in_flight, snapshot.waiting), (0, 0));
+    }
+}

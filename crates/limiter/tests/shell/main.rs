@@ -1,0 +1,7 @@
+//! The limiter as its users meet it, on a paused clock.
+
+mod deadlines;
+mod drops;
+mod facts;
+mod line;
+mod play;
