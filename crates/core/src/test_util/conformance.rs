@@ -131,7 +131,7 @@ pub async fn journal(journal: &dyn Journal) {
     assert_eq!(last, 2, "entries are numbered from 1");
     assert_eq!(journal.append(&first, Vec::new()).await.expect("nothing can be appended"), 2, "nothing has no number");
     let held = journal.lease(&run).await;
-    let holder = if let Err(JournalError::Held { holder, .. }) = held { holder } else { panic!("{held:?}: held") };
+    let Err(JournalError::Held { holder, .. }) = held else { panic!("a held run is not given away: {held:?}") };
     assert_eq!(holder.pid, std::process::id(), "a second writer is told who holds the run");
     let second = journal.take_over(&run).await.expect("a run can be taken over");
     assert!(second.epoch > first.epoch, "the fencing token grows");

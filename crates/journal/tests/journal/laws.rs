@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Hands, entry, nothing_is_spawned, quick_directory, timed};
+use crate::support::{Hands, entry, quick_directory, timed};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -177,7 +177,6 @@ proptest! {
     /// Whatever two processes do in whatever order, only the latest lease writes, and nothing acknowledged is lost.
     #[test]
     fn leases_fence_in_every_interleaving(steps in prop::collection::vec(step(), 1..40)) {
-        let _quiet = nothing_is_spawned();
         block_on(async {
             let (mut world, mut counter) = (World::new(), 0);
             for step in steps {

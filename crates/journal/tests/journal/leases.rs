@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bellwether_core::test_util::{self, MemoryJournal};
 use bellwether_journal::{Journal, JournalError, Reader, Settings, SqliteJournal};
 
-use crate::support::{Hands, nothing_is_spawned, open, quick_directory, run, said, small, timed};
+use crate::support::{Hands, open, quick_directory, run, said, small, timed};
 
 #[tokio::test]
 async fn both_journals_keep_the_promises_of_the_seam() {
@@ -83,7 +83,6 @@ async fn a_living_writer_keeps_its_lease_by_its_heartbeat() {
 
 #[tokio::test]
 async fn what_a_closed_journal_held_is_free() {
-    let _quiet = nothing_is_spawned();
     let directory = quick_directory();
     let first = open(directory.path());
     let old = first.lease(&run()).await.unwrap();

@@ -1,8 +1,8 @@
 //! What the tests share.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 
 use bellwether_journal::clock::WallClock;
 use bellwether_journal::{Entry, RunId, Settings, SqliteJournal, Timestamp};
@@ -67,18 +67,4 @@ pub(crate) fn small(n: u64) -> Entry {
 pub(crate) fn said(error: &dyn std::error::Error) -> String {
     let source = error.source().map(|source| format!(": {}", said(source))).unwrap_or_default();
     format!("{error}{source}")
-}
-
-static SPAWNING: RwLock<()> = RwLock::new(());
-
-/// Starts another process. One that is being started holds copies of our files, locks included, for a moment: tests
-/// that look at locks keep it from happening meanwhile.
-pub(crate) fn spawn(command: &mut std::process::Command) -> std::process::Child {
-    let _alone = SPAWNING.write().unwrap_or_else(PoisonError::into_inner);
-    command.spawn().expect("a process can be started")
-}
-
-/// While this is held, no process is started.
-pub(crate) fn nothing_is_spawned() -> std::sync::RwLockReadGuard<'static, ()> {
-    SPAWNING.read().unwrap_or_else(PoisonError::into_inner)
 }
