@@ -1,7 +1,7 @@
 //! A provider around another one that sends nothing its ledger does not cover.
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -10,19 +10,22 @@ use bellwether_core::{
     CallContext, ChatEvent, ChatProvider, ChatRequest, ChatResponse, ChatStream, ErrorKind, Price, ProviderError, Usage,
 };
 use futures_core::Stream;
+use tokio::sync::Notify;
 
 use crate::ledger::{Account, Amount, Ledger, Reservation, Scope};
 use crate::worst;
 
 /// A [`ChatProvider`] around another one that reserves each call's worst case before it is sent and settles it after.
 ///
-/// A call that a cap does not cover fails with [`ErrorKind::BudgetExceeded`] and is not sent. So does a call whose worst
+/// A call that a cap does not cover waits for those under way, which usually take less than their worst case; if it would
+/// not fit even then, it fails with [`ErrorKind::BudgetExceeded`] and is not sent. So does a call whose worst
 /// case nobody knows: one without a cap on its output, or, where money is capped, one to a model without a price. What
 /// may have been executed without saying what it took is booked in full.
 #[derive(Debug)]
 pub struct Budgeted {
     inner: Arc<dyn ChatProvider>,
     ledger: Arc<Mutex<Ledger>>,
+    settled: Arc<Notify>,
     prices: BTreeMap<String, Price>,
 }
 
@@ -30,7 +33,7 @@ impl Budgeted {
     /// Keeps the calls to `inner` within `ledger`.
     #[must_use]
     pub fn new(inner: Arc<dyn ChatProvider>, ledger: Ledger) -> Self {
-        Self { inner, ledger: Arc::new(Mutex::new(ledger)), prices: BTreeMap::new() }
+        Self { inner, ledger: Arc::new(Mutex::new(ledger)), settled: Arc::default(), prices: BTreeMap::new() }
     }
 
     /// The same with the price of a model.
@@ -43,7 +46,13 @@ impl Budgeted {
     /// Keeps the calls to `inner` within the same ledger, as another provider of the same team.
     #[must_use]
     pub fn sharing(&self, inner: Arc<dyn ChatProvider>) -> Self {
-        Self { inner, ledger: Arc::clone(&self.ledger), prices: BTreeMap::new() }
+        let (ledger, settled) = (Arc::clone(&self.ledger), Arc::clone(&self.settled));
+        Self { inner, ledger, settled, prices: BTreeMap::new() }
+    }
+
+    /// Books what was spent before, such as by the same run in another process.
+    pub fn book(&self, context: &CallContext, took: Amount) {
+        lock(&self.ledger).book(context, took);
     }
 
     /// The account of a scope that a call belongs to.
@@ -52,9 +61,33 @@ impl Budgeted {
         lock(&self.ledger).account(scope, context)
     }
 
-    fn reserve(&self, request: &ChatRequest, context: &CallContext) -> Result<Held, ProviderError> {
-        let refused = |message: String| ProviderError::new(ErrorKind::BudgetExceeded, message);
-        let mut ledger = lock(&self.ledger);
+    /// Reserves a call's worst case. If only what others have reserved is in the way, waits until they have settled.
+    async fn reserve(&self, request: &ChatRequest, context: &CallContext) -> Result<Held, ProviderError> {
+        let worst = self.worst(request)?;
+        loop {
+            let mut settled = pin!(self.settled.notified());
+            // Whoever settles from now on is heard.
+            settled.as_mut().enable();
+            let exceeded = match lock(&self.ledger).reserve(context, worst) {
+                Ok(reservation) => return Ok(self.hold(request, worst, reservation)),
+                Err(exceeded) => exceeded,
+            };
+            if !exceeded.may_fit_later() {
+                return Err(refused(exceeded.to_string()));
+            }
+            settled.await;
+        }
+    }
+
+    fn hold(&self, request: &ChatRequest, worst: Amount, reservation: Reservation) -> Held {
+        let price = self.prices.get(&*request.model).copied();
+        let (ledger, settled) = (Arc::clone(&self.ledger), Arc::clone(&self.settled));
+        Held { ledger, settled, price, worst, reservation: Some(reservation) }
+    }
+
+    /// The most a call can take.
+    fn worst(&self, request: &ChatRequest) -> Result<Amount, ProviderError> {
+        let ledger = lock(&self.ledger);
         let price = self.prices.get(&*request.model);
         if price.is_none() && ledger.caps().iter().any(|(_, caps)| caps.usd.is_some()) {
             let model = &request.model;
@@ -67,12 +100,12 @@ impl Budgeted {
             }
             cap => cap.unwrap_or_default(),
         };
-        let worst = worst::of(request, u64::from(cap), price)
-            .ok_or_else(|| refused("it may take too much to count".to_owned()))?;
-        let reservation = ledger.reserve(context, worst).map_err(|exceeded| refused(exceeded.to_string()))?;
-        drop(ledger);
-        Ok(Held { ledger: Arc::clone(&self.ledger), price: price.copied(), worst, reservation: Some(reservation) })
+        worst::of(request, u64::from(cap), price).ok_or_else(|| refused("it may take too much to count".to_owned()))
     }
+}
+
+fn refused(message: String) -> ProviderError {
+    ProviderError::new(ErrorKind::BudgetExceeded, message)
 }
 
 #[async_trait]
@@ -83,7 +116,7 @@ impl ChatProvider for Budgeted {
     }
 
     async fn stream(&self, request: ChatRequest, context: CallContext) -> Result<ChatStream, ProviderError> {
-        let held = self.reserve(&request, &context)?;
+        let held = self.reserve(&request, &context).await?;
         match self.inner.stream(request, context).await {
             Ok(events) => Ok(ChatStream::new(Watched { events, held: Some(held), usage: Usage::default() })),
             Err(error) => {
@@ -94,7 +127,7 @@ impl ChatProvider for Budgeted {
     }
 
     async fn chat(&self, request: ChatRequest, context: CallContext) -> Result<ChatResponse, ProviderError> {
-        let held = self.reserve(&request, &context)?;
+        let held = self.reserve(&request, &context).await?;
         let answer = self.inner.chat(request, context).await;
         match &answer {
             Ok(response) => held.answered(response.usage),
@@ -115,6 +148,7 @@ fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
 /// A reservation with its call. Dropped, it books the worst case: nobody knows what the call took.
 struct Held {
     ledger: Arc<Mutex<Ledger>>,
+    settled: Arc<Notify>,
     price: Option<Price>,
     worst: Amount,
     reservation: Option<Reservation>,
@@ -140,6 +174,7 @@ impl Held {
     fn settle(&mut self, took: Amount) {
         if let Some(reservation) = self.reservation.take() {
             lock(&self.ledger).settle(reservation, took);
+            self.settled.notify_waiters();
         }
     }
 }

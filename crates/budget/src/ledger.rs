@@ -151,6 +151,14 @@ pub struct Exceeded {
     pub worst: Amount,
 }
 
+impl Exceeded {
+    /// Whether the call may fit once what is under way has settled.
+    #[must_use]
+    pub fn may_fit_later(&self) -> bool {
+        self.account.reserved != Amount::default() && self.account.spent.plus(self.worst).above(&self.caps).is_none()
+    }
+}
+
 impl fmt::Display for Exceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { scope, limit, caps, account: Account { spent, reserved }, worst } = self;

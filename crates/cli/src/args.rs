@@ -3,13 +3,16 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
+use bellwether_budget::{Amount, Caps};
+use bellwether_core::Usd;
 use bellwether_sim::Burst;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::command::load::FlowSpec;
-use crate::exit;
+use crate::{exit, memory};
 
 /// Runs teams of LLM agents on one shared quota.
 #[derive(Debug, Parser)]
@@ -29,6 +32,19 @@ pub(crate) enum Command {
     /// Sends the requests of a file through one quota and answers each of them once.
     #[command(after_help = exit::TABLE)]
     Batch(Batch),
+    /// Goes on with a run that was stopped or crashed.
+    #[command(after_help = exit::TABLE)]
+    Resume(Resume),
+    /// Lists, shows and removes what the journal knows.
+    Runs(Runs),
+    /// Prints what is remembered of a run, and goes on with what comes.
+    Tail(Tail),
+    /// Shows what came of a run as far as it is remembered; makes no calls.
+    Replay(Replay),
+    /// Asks the process that works on a run to stop, as Ctrl-C does.
+    Cancel(Cancel),
+    /// Says what is wrong with a team's providers, and how to mend it; makes one tiny call for each model.
+    Doctor(Doctor),
     /// Loads an endpoint with loops of calls in several flows, and shows what each flow got.
     Load(Load),
     /// Serves a simulated, OpenAI-compatible provider to test agents against.
@@ -69,8 +85,172 @@ pub(crate) struct Run {
     /// Ends the run after this time, such as 90s or 10m, with what there is.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(crate) deadline: Option<Duration>,
+    /// The most to spend, such as 2usd, 500000tokens or 40calls; can be given for each.
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) budget: Vec<Budget>,
+    /// Where to remember the run, instead of the team file's [journal] dir, or `runs`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) journal: Option<PathBuf>,
+    /// Remembers nothing: the run cannot be resumed.
+    #[arg(long, conflicts_with = "journal")]
+    pub(crate) no_journal: bool,
     #[command(flatten)]
     pub(crate) view: View,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Resume {
+    /// The run: its id, the beginning or end of it, or `last`.
+    pub(crate) run: String,
+    /// The journal that remembers it.
+    #[arg(long, value_name = "DIR", default_value = memory::DIRECTORY)]
+    pub(crate) journal: PathBuf,
+    /// The team file, if it is not where it was.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) team: Option<PathBuf>,
+    /// Goes on even if prompts, models or the measure of the review have changed.
+    #[arg(long)]
+    pub(crate) adopt_config: bool,
+    /// The most to spend, such as 2usd, 500000tokens or 40calls; with a + before it, beyond what is spent already.
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) budget: Vec<Budget>,
+    /// Asks this endpoint instead of the one in the team file, for all its providers.
+    #[arg(long, value_name = "URL")]
+    pub(crate) base_url: Option<String>,
+    /// Ends the run after this time, such as 90s or 10m, with what there is.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) deadline: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) view: View,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Runs {
+    #[command(subcommand)]
+    pub(crate) command: RunsCommand,
+    /// The journal.
+    #[arg(long, value_name = "DIR", default_value = memory::DIRECTORY, global = true)]
+    pub(crate) journal: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// Lists the runs, the oldest first.
+    List {
+        /// Prints one JSON object a run.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prints what is remembered of a run.
+    Show {
+        /// The run: its id, the beginning or end of it, or `last`.
+        run: String,
+        /// Prints one JSON object an entry.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Removes a run.
+    Rm {
+        /// The run: its id, the beginning or end of it, or `last`.
+        run: String,
+    },
+    /// Removes texts that no run needs any more.
+    Gc,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Tail {
+    /// The run: its id, the beginning or end of it, or `last`.
+    #[arg(default_value = "last")]
+    pub(crate) run: String,
+    /// The journal.
+    #[arg(long, value_name = "DIR", default_value = memory::DIRECTORY)]
+    pub(crate) journal: PathBuf,
+    /// Prints one JSON object an entry.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// The run: its id, the beginning or end of it, or `last`.
+    #[arg(default_value = "last")]
+    pub(crate) run: String,
+    /// The journal.
+    #[arg(long, value_name = "DIR", default_value = memory::DIRECTORY)]
+    pub(crate) journal: PathBuf,
+    /// The team file, if it is not where it was.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) team: Option<PathBuf>,
+    /// Prints one JSON object instead of the summary.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cancel {
+    /// The run: its id, the beginning or end of it, or `last`.
+    #[arg(default_value = "last")]
+    pub(crate) run: String,
+    /// The journal.
+    #[arg(long, value_name = "DIR", default_value = memory::DIRECTORY)]
+    pub(crate) journal: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// The team file.
+    pub(crate) team: PathBuf,
+    /// Examines this endpoint instead of the one in the team file.
+    #[arg(long, value_name = "URL")]
+    pub(crate) base_url: Option<String>,
+    /// Prints one JSON object a model.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A cap as the command line says it: an amount, or so much beyond what is spent already.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Budget {
+    caps: Caps,
+    beyond: bool,
+}
+
+impl Budget {
+    /// All caps together, for a run that has spent so much already. Of two for the same thing the last one counts.
+    pub(crate) fn caps(budgets: &[Self], spent: Amount) -> Caps {
+        budgets.iter().fold(Caps::default(), |sum, Self { caps, beyond }| {
+            let more = |cap: u64, spent: u64| if *beyond { cap.saturating_add(spent) } else { cap };
+            Caps {
+                usd: caps.usd.map(|usd| Usd::from_nanos(more(usd.as_nanos(), spent.usd.as_nanos()))).or(sum.usd),
+                tokens: caps.tokens.map(|tokens| more(tokens, spent.tokens)).or(sum.tokens),
+                calls: caps.calls.map(|calls| more(calls, spent.calls)).or(sum.calls),
+            }
+        })
+    }
+}
+
+impl FromStr for Budget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is no amount: write 2usd, 500000tokens or 40calls");
+        let (beyond, amount) = text.strip_prefix('+').map_or((false, text), |amount| (true, amount));
+        let amount = amount.strip_prefix('$').map_or_else(|| amount.to_owned(), |amount| format!("{amount}usd"));
+        let unit_at = amount.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(wrong)?;
+        let (number, unit) = (amount[..unit_at].trim(), &amount[unit_at..]);
+        let count = || number.replace('_', "").parse().map_err(|_| wrong());
+        let caps = match unit {
+            "usd" => Caps {
+                usd: Some(number.parse().ok().and_then(Usd::from_dollars).ok_or_else(wrong)?),
+                ..Caps::default()
+            },
+            "tokens" | "tok" => Caps { tokens: Some(count()?), ..Caps::default() },
+            "calls" => Caps { calls: Some(count()?), ..Caps::default() },
+            _ => return Err(wrong()),
+        };
+        Ok(Self { caps, beyond })
+    }
 }
 
 /// One endpoint and its limits.
@@ -79,9 +259,9 @@ pub(crate) struct Endpoint {
     /// The endpoint; HolySheep if not given.
     #[arg(long, value_name = "URL")]
     pub(crate) base_url: Option<String>,
-    /// The environment variable with the key.
-    #[arg(long, value_name = "VARIABLE", default_value = "HOLYSHEEP_API_KEY")]
-    pub(crate) api_key_env: String,
+    /// The environment variable with the key; HOLYSHEEP_API_KEY if not given, except for endpoints on this machine.
+    #[arg(long, value_name = "VARIABLE")]
+    pub(crate) api_key_env: Option<String>,
     /// The most calls in flight at once.
     #[arg(long, value_name = "N", default_value = "64")]
     pub(crate) max_in_flight: NonZeroUsize,
@@ -270,6 +450,24 @@ mod tests {
         assert_eq!(address(":9000"), address("127.0.0.1:9000"));
         assert_eq!(address("0.0.0.0:1").unwrap().to_string(), "0.0.0.0:1");
         assert!(address("nonsense").is_err() && address("70000").is_err());
+    }
+
+    #[test]
+    fn a_budget_is_an_amount_with_its_unit() {
+        let spent = Amount { usd: Usd::from_nanos(5), tokens: 7, calls: 9 };
+        let caps = |texts: &[&str]| {
+            let budgets: Vec<Budget> = texts.iter().map(|text| text.parse().unwrap()).collect();
+            Budget::caps(&budgets, spent)
+        };
+        assert_eq!(caps(&[]), Caps::default());
+        assert_eq!(caps(&["$2"]).usd, Usd::from_dollars(2.0));
+        assert_eq!(
+            caps(&["0.5usd", "+100tokens", "4calls"]),
+            Caps { usd: Usd::from_dollars(0.5), tokens: Some(107), calls: Some(4) }
+        );
+        for wrong in ["2", "-1usd", "2eur", "usd", "1.5calls", "+"] {
+            assert!(wrong.parse::<Budget>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -3,9 +3,12 @@
 pub(crate) mod batch;
 pub(crate) mod check;
 pub(crate) mod demo;
+pub(crate) mod doctor;
 pub(crate) mod init;
 pub(crate) mod load;
+pub(crate) mod resume;
 pub(crate) mod run;
+pub(crate) mod runs;
 pub(crate) mod simulate;
 
 /// The team file that `init` writes and `demo` runs.

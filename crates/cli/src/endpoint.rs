@@ -20,12 +20,16 @@ pub(crate) fn connect(endpoint: &Endpoint, observer: &Arc<dyn Observer>) -> Resu
     }
     let in_flight = endpoint.max_in_flight;
     config.pool_size = in_flight.get();
-    match ApiKey::from_env(&endpoint.api_key_env) {
+    // HolySheep's own key does not travel to a server on this machine.
+    let elsewhere = config.is_loopback() && endpoint.api_key_env.is_none();
+    let variable = endpoint.api_key_env.as_deref().or_else(|| Preset::default().key_env()).unwrap_or_default();
+    match ApiKey::from_env(variable) {
+        _ if elsewhere => {}
         Ok(key) => config.key = Some(key),
         // Another endpoint may do without; HolySheep does not.
         Err(ConfigError::MissingKey { .. }) if endpoint.base_url.is_some() => {}
         Err(error) => {
-            return Err(Failure::usage(error).remedy(format!("export {}=..., or --base-url", endpoint.api_key_env)));
+            return Err(Failure::usage(error).remedy(format!("export {variable}=..., or --base-url")));
         }
     }
     let provider = OpenAiCompatible::new(config).map_err(Failure::usage)?;

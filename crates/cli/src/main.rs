@@ -3,6 +3,7 @@
 //! - [`args`], [`command`]: what can be asked, and what then happens.
 //! - [`team_file`], [`parts`]: from `team.toml` to a team that can run.
 //! - [`session`], [`live`], [`summary`]: one run, and what is shown of it.
+//! - [`memory`]: the journal as the commands use it.
 //! - [`batch`], [`endpoint`], [`tally`]: many calls through one quota, without a team.
 //! - [`exit`], [`terminal`]: how the program ends, and how it writes.
 
@@ -12,6 +13,7 @@ mod command;
 mod endpoint;
 mod exit;
 mod live;
+mod memory;
 mod parts;
 mod session;
 mod summary;
@@ -34,6 +36,11 @@ async fn main() -> ExitCode {
         Command::Run(args) => args.view.json,
         Command::Batch(args) => args.json,
         Command::Load(args) => args.json,
+        Command::Resume(args) => args.view.json,
+        Command::Tail(args) => args.json,
+        Command::Replay(args) => args.json,
+        Command::Doctor(args) => args.json,
+        Command::Runs(_) | Command::Cancel(_) => false,
         Command::Simulate(args) => args.json,
         Command::Check(args) => args.json,
         Command::Init(_) => false,
@@ -56,6 +63,12 @@ async fn obey(command: Command) -> Result<Exit, Failure> {
         Command::Run(args) => command::run::run(args).await,
         Command::Batch(args) => command::batch::run(args).await,
         Command::Load(args) => command::load::run(args).await,
+        Command::Resume(args) => command::resume::run(args).await,
+        Command::Runs(args) => command::runs::run(args).await,
+        Command::Tail(args) => command::runs::tail(args).await,
+        Command::Replay(args) => command::runs::replay(args).await,
+        Command::Cancel(args) => command::runs::cancel(args).await,
+        Command::Doctor(args) => command::doctor::run(args).await,
         Command::Simulate(args) => command::simulate::run(*args).await,
         Command::Check(args) => command::check::run(&args).await,
         Command::Init(args) => command::init::run(&args),

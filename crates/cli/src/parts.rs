@@ -5,7 +5,8 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_core::{ChatProvider, Class, Observer, Price};
+use bellwether_budget::{Budgeted, Caps, Ledger, Scope};
+use bellwether_core::{ChatProvider, Class, Journal, Observer, Price};
 use bellwether_dispatch::{Dispatch, Fifo, PermitPool, RetryPolicy};
 use bellwether_provider::{ApiKey, ConfigError, MaxTokensField, OpenAiCompatible, Preset, ProviderConfig, StreamUsage};
 use bellwether_team::{OnInvalidPlan, Role, RoleKind, Settings, Team, Tier};
@@ -30,6 +31,8 @@ pub(crate) struct Overrides {
     pub(crate) max_parallel: Option<u32>,
     /// The most time a run may take.
     pub(crate) deadline: Option<Duration>,
+    /// What may be spent, beside what the team file says.
+    pub(crate) budget: Caps,
 }
 
 /// A team and what it stands on.
@@ -39,6 +42,41 @@ pub(crate) struct Parts {
     pub(crate) team: Team,
     /// Its providers, each behind its queue and limiter; to be shut down after the run.
     pub(crate) dispatches: Vec<Arc<Dispatch>>,
+    /// What keeps its calls within their budget, if there is one.
+    pub(crate) purse: Option<Arc<Budgeted>>,
+}
+
+/// Puts every provider of a team under one budget, if there is one.
+struct Purse {
+    caps: Caps,
+    first: Option<Arc<Budgeted>>,
+}
+
+impl Purse {
+    fn guard(&mut self, provider: OpenAiCompatible, prices: BTreeMap<String, Price>) -> Arc<dyn ChatProvider> {
+        let provider: Arc<dyn ChatProvider> = Arc::new(provider);
+        if self.caps == Caps::default() {
+            return provider;
+        }
+        let budgeted = match &self.first {
+            None => Budgeted::new(provider, Ledger::new([(Scope::Everything, self.caps)])),
+            Some(first) => first.sharing(provider),
+        };
+        let priced = prices.into_iter().fold(budgeted, |budgeted, (model, price)| budgeted.price(model, price));
+        let priced = Arc::new(priced);
+        self.first.get_or_insert_with(|| Arc::clone(&priced));
+        priced
+    }
+}
+
+/// The team file's budget, as far as the command line does not say otherwise.
+pub(crate) fn caps(file: &TeamFile, overrides: &Overrides) -> Caps {
+    let (raw, given) = (&file.raw.budget, overrides.budget);
+    Caps {
+        usd: given.usd.or_else(|| raw.usd.map(|usd| usd.0)),
+        tokens: given.tokens.or(raw.tokens),
+        calls: given.calls.or(raw.calls),
+    }
 }
 
 /// Whether a team can do without the keys it needs.
@@ -56,22 +94,43 @@ pub(crate) fn build(
     overrides: &Overrides,
     keys: Keys,
     observer: &Arc<dyn Observer>,
+    journal: Option<Arc<dyn Journal>>,
 ) -> Result<Parts, Failure> {
     let mut dispatches = HashMap::new();
+    let mut purse = Purse { caps: caps(file, overrides), first: None };
     for (name, raw) in &file.raw.provider.0 {
         // A provider that no model uses needs no key.
         if file.raw.models.0.iter().any(|(_, model)| model.provider.get_ref() == name) {
-            let provider = provider(file, name, raw, overrides, keys)?;
-            dispatches.insert(name.as_str(), dispatch(file, raw, provider, observer));
+            let (provider, prices) = provider(file, name, raw, overrides, keys)?;
+            dispatches.insert(name.as_str(), dispatch(file, raw, purse.guard(provider, prices), observer));
         }
     }
     let settings = settings(file, overrides);
-    let mut builder = Team::builder(file.raw.team.name.as_str()).settings(settings).observer(Arc::clone(observer));
+    let path = std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone());
+    let mut builder = Team::builder(file.raw.team.name.as_str())
+        .settings(settings)
+        .observer(Arc::clone(observer))
+        .origin(path.display().to_string());
+    if let Some(journal) = journal {
+        builder = builder.journal(journal);
+    }
     for (name, raw) in &file.raw.roles.0 {
         builder = builder.role(role(file, name, raw, &dispatches)?);
     }
     let team = builder.build().map_err(|error| Failure::usage(file.mistake(None, error.to_string())))?;
-    Ok(Parts { team, dispatches: dispatches.into_values().collect() })
+    Ok(Parts { team, dispatches: dispatches.into_values().collect(), purse: purse.first })
+}
+
+/// The environment variables that hold the keys of a team's providers.
+pub(crate) fn key_variables(file: &TeamFile) -> Vec<String> {
+    let named = file.raw.provider.0.iter().map(|(_, raw)| match (&raw.api_key_env, &raw.kind) {
+        (Some(named), _) => Some(named.get_ref().clone()),
+        (None, kind) => {
+            let preset = kind.as_ref().map_or_else(|| Some(Preset::default()), |kind| kind.get_ref().parse().ok());
+            preset.and_then(Preset::key_env).map(str::to_owned)
+        }
+    });
+    named.flatten().collect()
 }
 
 /// What a provider needs to be asked, and whether its key is there.
@@ -124,7 +183,7 @@ pub(crate) enum KeyState {
 fn key(file: &TeamFile, raw: &RawProvider, preset: Preset, config: &mut ProviderConfig) -> Result<KeyState, Failure> {
     let named = raw.api_key_env.as_ref();
     // Another endpoint's key does not travel to a server on this machine unless the file names it.
-    let elsewhere = is_loopback(&config.base_url) && named.is_none();
+    let elsewhere = config.is_loopback() && named.is_none();
     let Some(variable) =
         named.map(|named| named.get_ref().as_str()).or_else(|| preset.key_env()).filter(|_| !elsewhere)
     else {
@@ -135,7 +194,7 @@ fn key(file: &TeamFile, raw: &RawProvider, preset: Preset, config: &mut Provider
             config.key = Some(key);
             Ok(KeyState::Set(variable.to_owned()))
         }
-        Err(ConfigError::MissingKey { .. }) if is_loopback(&config.base_url) => Ok(KeyState::NotNeeded),
+        Err(ConfigError::MissingKey { .. }) if config.is_loopback() => Ok(KeyState::NotNeeded),
         Err(ConfigError::MissingKey { .. }) if preset.key_required() || named.is_some() => {
             Ok(KeyState::Missing(variable.to_owned()))
         }
@@ -152,7 +211,7 @@ fn provider(
     raw: &RawProvider,
     overrides: &Overrides,
     keys: Keys,
-) -> Result<OpenAiCompatible, Failure> {
+) -> Result<(OpenAiCompatible, BTreeMap<String, Price>), Failure> {
     let (config, key) = provider_config(file, name, raw, overrides.base_url.as_deref())?;
     if let KeyState::Missing(variable) = key
         && keys == Keys::Required
@@ -161,16 +220,27 @@ fn provider(
         return Err(Failure::usage(message)
             .remedy(format!("export {variable}=... with the provider's key, or `bellwether demo`, which needs none")));
     }
-    OpenAiCompatible::new(config).map_err(|error| {
+    let prices = known_prices(file, name, &config);
+    let provider = OpenAiCompatible::new(config).map_err(|error| {
         let place = raw.base_url.as_ref().map(toml::Spanned::span);
         Failure::usage(file.mistake(place, format!("provider {name:?}: {error}")))
-    })
+    })?;
+    Ok((provider, prices))
+}
+
+/// The prices of the models that the file names: its own, or else what is known of them.
+fn known_prices(file: &TeamFile, provider: &str, config: &ProviderConfig) -> BTreeMap<String, Price> {
+    let own = file.raw.models.0.iter().filter(|(_, model)| model.provider.get_ref() == provider);
+    let id = |(_, model): &(String, RawModel)| model.id.get_ref().clone();
+    let price =
+        |id: String| config.prices.get(&id).copied().or_else(|| config.models.price(&id)).map(|price| (id, price));
+    own.map(id).filter_map(price).collect()
 }
 
 fn dispatch(
     file: &TeamFile,
     raw: &RawProvider,
-    provider: OpenAiCompatible,
+    provider: Arc<dyn ChatProvider>,
     observer: &Arc<dyn Observer>,
 ) -> Arc<Dispatch> {
     let workflow = &file.raw.workflow;
@@ -180,7 +250,7 @@ fn dispatch(
     }
     set(&mut policy.base, workflow.backoff.base);
     set(&mut policy.cap, workflow.backoff.cap);
-    let dispatch = Dispatch::builder(Arc::new(provider))
+    let dispatch = Dispatch::builder(provider)
         .queue(Arc::new(Fifo::new(QUEUE_CAPACITY)))
         .limiter(Arc::new(PermitPool::new(concurrency(raw))))
         .retry(policy)
@@ -304,15 +374,4 @@ const fn set(value: &mut Duration, span: Option<Span>) {
     if let Some(Span(duration)) = span {
         *value = duration;
     }
-}
-
-/// Whether a URL leads to this machine.
-fn is_loopback(url: &str) -> bool {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority.strip_prefix('[').map_or_else(
-        || authority.split(':').next().unwrap_or_default(),
-        |bracketed| bracketed.split(']').next().unwrap_or_default(),
-    );
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

@@ -1,27 +1,53 @@
 //! One run from begin to end: who watches it, how it is stopped, what is shown of it.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bellwether_core::Observer;
+use bellwether_budget::Amount;
+use bellwether_core::{CallContext, Journal, Observer, RunId};
 use bellwether_metrics::{Exporter, MetricsObserver, MetricsServer};
-use bellwether_team::{Control, RunReport, new_run_id};
+use bellwether_team::{ChangedTerms, Control, ResumeError, RunOutcome, RunReport, Team, new_run_id};
 use tokio::task::JoinSet;
 
-use crate::args::View;
+use crate::args::{Budget, View};
 use crate::exit::{Exit, Failure};
 use crate::live::Live;
-use crate::parts::{self, Keys, Overrides};
+use crate::parts::{self, Keys, Overrides, Parts};
 use crate::team_file::TeamFile;
-use crate::{summary, terminal};
+use crate::{memory, summary, terminal};
 
-/// Lets the team of `file` work on `request`, and shows what `view` asks for.
-pub(crate) async fn run(file: &TeamFile, overrides: &Overrides, request: &str, view: &View) -> Result<Exit, Failure> {
+/// What a team is to do.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// Begin with a request.
+    Begin(String),
+    /// Go on with a run.
+    Resume(RunId, ChangedTerms),
+}
+
+/// Lets the team of `file` do its work, and shows what `view` asks for. With a journal it can be resumed.
+pub(crate) async fn run(
+    file: &TeamFile,
+    mut overrides: Overrides,
+    budget: &[Budget],
+    work: Work,
+    journal: Option<PathBuf>,
+    view: &View,
+) -> Result<Exit, Failure> {
     // Whether the work can be kept is found out before anything is paid for.
     if let Some(path) = &view.output {
         writable(path)?;
     }
+    let store = journal.as_ref().map(|directory| memory::open(directory, Some(file))).transpose()?;
+    let remembering = || store.as_ref().map(|store| Arc::clone(store) as Arc<dyn Journal>);
+    let before = match &work {
+        Work::Begin(_) => None,
+        Work::Resume(run, _) => Some(recall(file, run, remembering()).await?),
+    };
+    let spent = before.as_ref().map_or_else(Amount::default, amount);
+    overrides.budget = Budget::caps(budget, spent);
+
     let live = Arc::new(Live::new(view.progress));
     let mut watchers: Vec<Arc<dyn Observer>> = vec![Arc::<Live>::clone(&live) as Arc<dyn Observer>];
     let metrics = match view.metrics {
@@ -34,24 +60,78 @@ pub(crate) async fn run(file: &TeamFile, overrides: &Overrides, request: &str, v
         None => None,
     };
     let observer: Arc<dyn Observer> = Arc::new(watchers);
-    let parts = parts::build(file, overrides, Keys::Required, &observer)?;
-    let report = live_through(&parts.team, request, &live).await;
-    for dispatch in &parts.dispatches {
-        dispatch.shutdown().await;
+    let parts = parts::build(file, &overrides, Keys::Required, &observer, remembering())?;
+    if let Some(purse) = &parts.purse {
+        purse.book(&CallContext::default(), spent);
     }
+    let report = live_through(&parts.team, work, &live).await;
+    parts.shutdown().await;
     live.end();
     if let Some(server) = metrics {
         server.shutdown().await;
     }
+    let report = report.map_err(not_resumed)?;
     show(&report, view)?;
+    if let Some(directory) = journal.filter(|_| is_resumable(report.outcome)) {
+        let at = if directory == Path::new(memory::DIRECTORY) {
+            String::new()
+        } else {
+            format!(" --journal {}", directory.display())
+        };
+        terminal::note(&format!("go on with: bellwether resume {}{at}", report.run_id));
+    }
     Ok(Exit::of(&report))
 }
 
-async fn live_through(team: &bellwether_team::Team, request: &str, live: &Arc<Live>) -> RunReport {
+/// What is remembered of a run, without asking any model.
+pub(crate) async fn recall(
+    file: &TeamFile,
+    run: &RunId,
+    journal: Option<Arc<dyn Journal>>,
+) -> Result<RunReport, Failure> {
+    let nobody: Arc<dyn Observer> = Arc::new(());
+    let parts = parts::build(file, &Overrides::default(), Keys::Optional, &nobody, journal)?;
+    let recalled = parts.team.recall(run.clone()).await;
+    parts.shutdown().await;
+    recalled.map_err(not_resumed)
+}
+
+/// What a run has taken so far, as far as anybody knows.
+fn amount(report: &RunReport) -> Amount {
+    let calls = u64::from(report.calls) + u64::from(report.retries);
+    Amount { usd: report.cost_usd.unwrap_or_default(), tokens: report.usage.tokens(), calls }
+}
+
+const fn is_resumable(outcome: RunOutcome) -> bool {
+    !matches!(outcome, RunOutcome::Succeeded | RunOutcome::SucceededWithDefects)
+}
+
+pub(crate) fn not_resumed(error: ResumeError) -> Failure {
+    match &error {
+        ResumeError::Changed { .. } => Failure::usage(&error)
+            .remedy("--adopt-config, to go on under the new terms; what was accepted under the old ones stays"),
+        ResumeError::Held { .. } => Failure::usage(&error).remedy("wait for it, or bellwether cancel"),
+        ResumeError::Unknown => Failure::usage(&error).remedy("bellwether runs list"),
+        _ => memory::failed(&error),
+    }
+}
+
+impl Parts {
+    pub(crate) async fn shutdown(&self) {
+        for dispatch in &self.dispatches {
+            dispatch.shutdown().await;
+        }
+    }
+}
+
+async fn live_through(team: &Team, work: Work, live: &Arc<Live>) -> Result<RunReport, ResumeError> {
     let control = Control::default();
     let mut signals = JoinSet::new();
     signals.spawn(obey_signals(control.clone(), Arc::clone(live)));
-    team.run_with(request, new_run_id(), &control).await
+    match work {
+        Work::Begin(request) => Ok(team.run_with(&request, new_run_id(), &control).await),
+        Work::Resume(run, changed) => team.resume(run, changed, &control).await,
+    }
 }
 
 /// The first signal drains, the second one stops at once.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::state::Event;
+use crate::team::Team;
 
 const STARTED: &str = "run_started";
 const FINISHED: &str = "run_finished";
@@ -27,13 +28,17 @@ pub(crate) struct Opening {
     pub(crate) team: String,
     /// The request.
     pub(crate) request: String,
+    /// Where the team comes from, such as the path of its file.
+    #[serde(default)]
+    pub(crate) origin: Option<String>,
     /// What the results depend on, by name: prompts, models, the measure of the review.
     pub(crate) terms: BTreeMap<String, String>,
 }
 
 impl Opening {
-    pub(crate) fn new(team: &str, request: &str, terms: BTreeMap<String, String>) -> Self {
-        Self { schema: SCHEMA, team: team.to_owned(), request: request.to_owned(), terms }
+    pub(crate) fn new(team: &Team, request: &str) -> Self {
+        let origin = team.origin.as_deref().map(str::to_owned);
+        Self { schema: SCHEMA, team: team.name.to_string(), request: request.to_owned(), origin, terms: team.terms() }
     }
 
     /// The names of the terms that are not what they were.

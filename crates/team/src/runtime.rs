@@ -110,7 +110,7 @@ impl Team {
         let log = match &self.journal {
             None => Ok(None),
             Some(journal) => {
-                let opening = Opening::new(&self.name, request, self.terms());
+                let opening = Opening::new(self, request);
                 Log::begin(Arc::clone(journal), &run, &opening).await.map(Some)
             }
         };

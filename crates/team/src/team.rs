@@ -19,6 +19,7 @@ pub struct Team {
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) router: Arc<dyn Router>,
     pub(crate) journal: Option<Arc<dyn Journal>>,
+    pub(crate) origin: Option<Arc<str>>,
 }
 
 /// What a team keeps to. Every limit is finite.
@@ -80,6 +81,7 @@ impl Team {
             observer: Arc::new(()),
             router: Arc::new(FirstTier),
             journal: None,
+            origin: None,
         }
     }
 
@@ -136,6 +138,7 @@ pub struct TeamBuilder {
     observer: Arc<dyn Observer>,
     router: Arc<dyn Router>,
     journal: Option<Arc<dyn Journal>>,
+    origin: Option<Arc<str>>,
 }
 
 impl TeamBuilder {
@@ -174,13 +177,21 @@ impl TeamBuilder {
         self
     }
 
+    /// Sets where the team comes from, such as the path of its file; the journal keeps it, so that whoever resumes a run
+    /// finds the team again under `origin` in the run's first entry.
+    #[must_use]
+    pub fn origin(mut self, origin: impl Into<Arc<str>>) -> Self {
+        self.origin = Some(origin.into());
+        self
+    }
+
     /// The team.
     ///
     /// # Errors
     ///
     /// [`TeamError`] if a role or a rule makes no sense.
     pub fn build(self) -> Result<Team, TeamError> {
-        let Self { name, roles, settings, observer, router, journal } = self;
+        let Self { name, roles, settings, observer, router, journal, origin } = self;
         if settings.max_attempts == 0 {
             return Err(TeamError::NoAttempts);
         }
@@ -208,7 +219,7 @@ impl TeamBuilder {
         if !roles.iter().any(|role| role.kind == RoleKind::Worker) {
             return Err(TeamError::NoWorker);
         }
-        Ok(Team { name, roles: roles.into_iter().map(Arc::new).collect(), settings, observer, router, journal })
+        Ok(Team { name, roles: roles.into_iter().map(Arc::new).collect(), settings, observer, router, journal, origin })
     }
 }
 

@@ -10,7 +10,7 @@ use super::FEATURE_TEAM;
 use crate::args::Demo;
 use crate::exit::{Exit, Failure};
 use crate::parts::Overrides;
-use crate::session;
+use crate::session::{self, Work};
 use crate::team_file::TeamFile;
 use crate::terminal::note;
 
@@ -22,7 +22,7 @@ pub(crate) async fn run(args: &Demo) -> Result<Exit, Failure> {
         .map_err(|error| Failure::io("the simulator cannot listen on this machine", &error))?;
     note(&format!("simulated provider at {} (every answer is made up)", simulator.base_url()));
     let overrides = Overrides { base_url: Some(simulator.base_url()), ..Overrides::default() };
-    let exit = session::run(&file, &overrides, &args.task, &args.view).await;
+    let exit = session::run(&file, overrides, &[], Work::Begin(args.task.clone()), None, &args.view).await;
     simulator.shutdown().await;
     exit
 }

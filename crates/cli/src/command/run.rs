@@ -1,11 +1,13 @@
 //! `bellwether run`: lets a team work on a task.
 
 use std::io::Read;
+use std::path::PathBuf;
 
 use crate::args::Run;
 use crate::exit::{Exit, Failure};
+use crate::memory;
 use crate::parts::Overrides;
-use crate::session;
+use crate::session::{self, Work};
 use crate::team_file::TeamFile;
 
 /// The longest task that is read from standard input.
@@ -17,8 +19,16 @@ pub(crate) async fn run(args: Run) -> Result<Exit, Failure> {
     if task.trim().is_empty() {
         return Err(Failure::usage("the task is empty").remedy("say what the team is to do"));
     }
-    let overrides = Overrides { base_url: args.base_url, max_parallel: args.max_parallel, deadline: args.deadline };
-    session::run(&file, &overrides, task.trim(), &args.view).await
+    let overrides = Overrides {
+        base_url: args.base_url,
+        max_parallel: args.max_parallel,
+        deadline: args.deadline,
+        ..Overrides::default()
+    };
+    let named = args.journal.or_else(|| file.raw.journal.dir.as_ref().map(PathBuf::from));
+    let journal = (!args.no_journal).then(|| named.unwrap_or_else(|| memory::DIRECTORY.into()));
+    let work = Work::Begin(task.trim().to_owned());
+    session::run(&file, overrides, &args.budget, work, journal, &args.view).await
 }
 
 fn from_stdin() -> Result<String, Failure> {

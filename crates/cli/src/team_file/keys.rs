@@ -25,7 +25,8 @@ use Keys::{Chosen, These};
 
 /// Everything that a team file may have.
 pub(super) const FILE: Keys = These(&[
-    ("budget", Table(These(&[("deadline", Value)]))),
+    ("budget", Table(These(&[("calls", Value), ("deadline", Value), ("tokens", Value), ("usd", Value)]))),
+    ("journal", Table(These(&[("dir", Value)]))),
     ("models", Table(Chosen(&MODEL))),
     ("plan", Table(These(&[("max_tasks", Value), ("on_invalid", Value)]))),
     ("provider", Table(Chosen(&PROVIDER))),

@@ -24,6 +24,8 @@ pub(crate) struct RawFile {
     pub(crate) review: RawReview,
     #[serde(default)]
     pub(crate) budget: RawBudget,
+    #[serde(default)]
+    pub(crate) journal: RawJournal,
 }
 
 #[derive(Debug, serde::Deserialize)]
@@ -200,7 +202,16 @@ pub(crate) struct RawReview {
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RawBudget {
+    pub(crate) calls: Option<u64>,
     pub(crate) deadline: Option<Span>,
+    pub(crate) tokens: Option<u64>,
+    pub(crate) usd: Option<Dollars>,
+}
+
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawJournal {
+    pub(crate) dir: Option<String>,
 }
 
 // === values that cannot be wrong ===

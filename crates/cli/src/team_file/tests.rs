@@ -48,6 +48,11 @@ threshold = 0.5
 max_rounds = 2
 [budget]
 deadline = "1h"
+usd = 1.5
+tokens = 1000
+calls = 10
+[journal]
+dir = "runs"
 "#;
 
 fn parse(text: &str) -> Result<TeamFile, Mistake> {
@@ -94,7 +99,7 @@ fn every_misspelt_key_is_found_on_its_line() {
         assert!(mistake.contains(&format!("did you mean `{key}`?")), "{mistake}");
         tried += 1;
     }
-    assert_eq!(tried, 33);
+    assert_eq!(tried, 37);
 }
 
 #[test]

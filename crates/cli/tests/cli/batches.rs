@@ -75,7 +75,8 @@ fn killed_in_the_middle_and_resumed_only_what_was_in_flight_is_repeated() {
     let simulator = Simulator::start(&folder, &["--scenario", "stall.toml"]);
     let mut killed = batch(&folder, &simulator);
     let mut killed = killed.args(["--max-in-flight", "1"]).stdout(Stdio::null()).spawn().unwrap();
-    while simulator.stats()["requests"] != 60 {
+    let written = || std::fs::read_to_string(folder.join("out.jsonl")).map_or(0, |text| text.lines().count());
+    while simulator.stats()["requests"] != 60 || written() < 59 {
         std::thread::yield_now();
     }
     killed.kill().unwrap();
@@ -116,12 +117,12 @@ fn a_refused_key_ends_a_batch_and_loses_no_line() {
     let folder = Folder::new("batch-key").with("in.jsonl", &lines(50));
     let simulator = Simulator::start(&folder, &["--api-key-env", "SIM_KEY"]);
     let mut wrong = batch(&folder, &simulator);
-    let ran = said(wrong.env("HOLYSHEEP_API_KEY", "wrong-key").args(["--max-in-flight", "2"]));
+    let ran = said(wrong.env("KEY", "wrong-key").args(["--max-in-flight", "2", "--api-key-env", "KEY"]));
     assert_eq!(ran.code, Some(77));
     assert!(ran.stderr.contains("check the key"), "{}", ran.stderr);
     assert_eq!(results(&folder).len(), 0, "a line that was only refused by the key has no result yet");
     let mut right = batch(&folder, &simulator);
-    let ran = said(right.env("HOLYSHEEP_API_KEY", CANARY).arg("--resume"));
+    let ran = said(right.env("KEY", CANARY).args(["--resume", "--api-key-env", "KEY"]));
     assert_eq!((ran.code, results(&folder).len()), (Some(0), 50), "{}", ran.stderr);
     assert!(!format!("{}{}", ran.stdout, ran.stderr).contains(CANARY));
 }

@@ -1,6 +1,7 @@
 //! The program as its users run it: real processes, real sockets, real signals.
 
 mod batches;
+mod crashes;
 mod demo;
 mod files;
 mod mistakes;

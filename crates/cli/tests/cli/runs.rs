@@ -74,7 +74,7 @@ fn metrics_show_calls_tokens_retries_and_tasks_while_the_run_is_on() {
     let mut run = Underway::start(command.args(["--metrics", "0", "--progress", "plain"]));
     let line = run.until("metrics at http://");
     let address = line.trim().trim_start_matches("metrics at http://").trim_end_matches("/metrics").to_owned();
-    run.until("accepted");
+    run.until("coder           accepted");
     let metrics = get(&address, "/metrics");
     for sample in [
         "bellwether_calls_total{model=\"claude-opus-4-5\",outcome=\"completed\",provider=\"main\",role=\"lead\"} 1",

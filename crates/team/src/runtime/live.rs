@@ -180,10 +180,7 @@ impl<'a> Runtime<'a> {
         let Finished { job, result, spent } = finished;
         let event = match (job, result) {
             (Job::Plan, Ok(Product::Plan(plan))) => return self.accept_plan(plan, spent).await,
-            (Job::Review { task, round }, Ok(Product::Verdict(verdict))) => {
-                self.reviewed(&task, round, &verdict);
-                Event::Judged { task, verdict, spent }
-            }
+            (Job::Review { task, .. }, Ok(Product::Verdict(verdict))) => Event::Judged { task, verdict, spent },
             (Job::Work { task, .. }, Ok(Product::Work(text))) => Event::Produced { task, text, spent },
             (job, Ok(_)) => {
                 let problems = vec!["it is not what was asked for".to_owned()];
@@ -215,27 +212,24 @@ impl<'a> Runtime<'a> {
     }
 
     async fn accept_plan(&mut self, plan: Plan, spent: Spent) {
-        self.tell_plan(&plan);
         self.record(vec![Event::Planned { plan, spent }]).await;
     }
 
-    fn reviewed(&self, task: &TaskId, round: u32, verdict: &Verdict) {
+    fn reviewed(&self, task: &TaskId, verdict: &Verdict) {
         let accepted = verdict.accepts(self.team.settings.threshold);
-        let run = self.shared.run.clone();
-        self.tell(&Fact::TaskReviewed { run: run.clone(), task: task.clone(), round, score: verdict.score, accepted });
-        if let Some(record) = self.state.task(task)
-            && let Some(role) = self.team.named(&record.planned.role)
-        {
-            self.team.router.learn(&Lesson {
-                run,
-                task: task.clone(),
-                round,
-                profile: brief::profile(role, record),
-                tier: record.tier,
-                accepted,
-                cost: record.spent.usage.cost,
-            });
-        }
+        let (Some(record), run) = (self.state.task(task), self.shared.run.clone()) else { return };
+        let (score, round) = (verdict.score, record.round);
+        self.tell(&Fact::TaskReviewed { run: run.clone(), task: task.clone(), round, score, accepted });
+        let Some(role) = self.team.named(&record.planned.role) else { return };
+        self.team.router.learn(&Lesson {
+            run,
+            task: task.clone(),
+            round,
+            profile: brief::profile(role, record),
+            tier: record.tier,
+            accepted,
+            cost: record.spent.usage.cost,
+        });
     }
 
     /// Remembers events, folds them into the state and tells which tasks they moved. If they cannot be remembered, the
@@ -264,6 +258,11 @@ impl<'a> Runtime<'a> {
     }
 
     fn fold(&mut self, event: Event, now: Timestamp) {
+        match &event {
+            Event::Judged { task, verdict, .. } => self.reviewed(task, verdict),
+            Event::Planned { plan, .. } => self.tell_plan(plan),
+            _ => {}
+        }
         for moved in self.state.apply(event, now) {
             self.tell_move(&moved);
         }

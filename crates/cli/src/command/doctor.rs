@@ -1,0 +1,38 @@
+//! `bellwether doctor`: says what is wrong with a team's providers, and how to mend it.
+
+use bellwether_provider::{Diagnosis, Health, doctor};
+use serde_json::json;
+
+use crate::args::Doctor;
+use crate::exit::{Exit, Failure};
+use crate::parts;
+use crate::team_file::TeamFile;
+use crate::terminal::{out, plain};
+
+pub(crate) async fn run(args: Doctor) -> Result<Exit, Failure> {
+    let file = TeamFile::read(&args.team).map_err(Failure::usage)?;
+    let mut worst = Health::Fine;
+    for (_, model) in &file.raw.models.0 {
+        let name = model.provider.get_ref();
+        let Some(raw) = file.raw.provider.get(name) else { continue };
+        let (config, _) = parts::provider_config(&file, name, raw, args.base_url.as_deref())?;
+        let diagnosis = doctor(config, model.id.get_ref()).await;
+        worst = worst.max(diagnosis.health());
+        out(&if args.json { machine(&diagnosis) } else { plain(&diagnosis.to_string(), true) });
+    }
+    Ok(if worst == Health::Broken { Exit::Failed } else { Exit::Done })
+}
+
+fn machine(diagnosis: &Diagnosis) -> String {
+    let findings: Vec<_> = diagnosis
+        .findings
+        .iter()
+        .map(|finding| {
+            json!({
+                "check": finding.check.as_str(), "state": finding.state.as_str(),
+                "says": finding.says, "remedy": finding.remedy,
+            })
+        })
+        .collect();
+    format!("{}\n", json!({ "provider": diagnosis.provider, "model": diagnosis.model, "findings": findings }))
+}

@@ -1,0 +1,197 @@
+//! `bellwether runs`, `tail`, `replay` and `cancel`: what the journal knows.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use bellwether_core::Timestamp;
+use bellwether_journal::{Recorded, RunInfo};
+use serde_json::{Value, json};
+
+use crate::args::{Cancel, Replay, Runs, RunsCommand, Tail};
+use crate::exit::{Exit, Failure};
+use crate::team_file::TeamFile;
+use crate::terminal::{cut, note, out, plain};
+use crate::{memory, session, summary, terminal};
+
+/// How often a run that is written elsewhere is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// How many entries are read at once.
+const PAGE: usize = 256;
+
+pub(crate) async fn run(args: Runs) -> Result<Exit, Failure> {
+    match args.command {
+        RunsCommand::List { json } => list(&args.journal, json).await,
+        RunsCommand::Show { run, json } => show(&args.journal, &run, json).await,
+        RunsCommand::Rm { run } => remove(&args.journal, &run).await,
+        RunsCommand::Gc => collect(&args.journal).await,
+    }
+}
+
+async fn list(directory: &Path, json: bool) -> Result<Exit, Failure> {
+    let reader = memory::read(directory)?;
+    let runs = reader.runs().await.map_err(|error| memory::failed(&error))?;
+    for info in &runs {
+        let state = state(&reader, info).await?;
+        let request = memory::opening(&reader, &info.run, "request").await?.unwrap_or_default();
+        out(&if json {
+            format!(
+                "{}\n",
+                json!({
+                    "run_id": info.run.as_str(), "state": state, "entries": info.entries, "bytes": info.bytes,
+                    "first": info.first.map(when), "last": info.last.map(when), "request": request,
+                })
+            )
+        } else {
+            let last = info.last.map(when).unwrap_or_default();
+            let line = request.lines().next().unwrap_or_default();
+            format!("{}  {last}  {state:<24} {:>7} entries  {}\n", info.run, info.entries, cut(&plain(line, false), 60))
+        });
+    }
+    if runs.is_empty() && !json {
+        note("the journal knows no runs");
+    }
+    Ok(Exit::Done)
+}
+
+/// How a run ended, or who works on it.
+async fn state(reader: &bellwether_journal::Reader, info: &RunInfo) -> Result<String, Failure> {
+    if let Some(holder) = &info.holder {
+        return Ok(format!("process {} works on it", holder.pid));
+    }
+    let last =
+        reader.read(&info.run, info.entries.saturating_sub(1), 1).await.map_err(|error| memory::failed(&error))?;
+    let outcome = last.first().and_then(|recorded| recorded.entry.body["outcome"].as_str()).map(str::to_owned);
+    Ok(outcome.unwrap_or_else(|| "interrupted".to_owned()))
+}
+
+async fn show(directory: &Path, meant: &str, json: bool) -> Result<Exit, Failure> {
+    let reader = memory::read(directory)?;
+    let info = memory::find(&reader, meant).await?;
+    let mut after = 0;
+    while let Some(page) = page(&reader, &info, &mut after).await? {
+        for recorded in &page {
+            out(&if json { machine(recorded) } else { line(recorded) });
+        }
+    }
+    Ok(Exit::Done)
+}
+
+async fn page(
+    reader: &bellwether_journal::Reader,
+    info: &RunInfo,
+    after: &mut u64,
+) -> Result<Option<Vec<Recorded>>, Failure> {
+    let page = reader.read(&info.run, *after, PAGE).await.map_err(|error| memory::failed(&error))?;
+    let Some(last) = page.last() else { return Ok(None) };
+    *after = last.seq;
+    Ok(Some(page))
+}
+
+async fn remove(directory: &Path, meant: &str) -> Result<Exit, Failure> {
+    let info = memory::find(&memory::read(directory)?, meant).await?;
+    let journal = memory::open(directory, None)?;
+    journal.remove(&info.run).await.map_err(|error| memory::failed(&error))?;
+    out(&format!("removed run {}; `bellwether runs gc` frees the space of its texts\n", info.run));
+    Ok(Exit::Done)
+}
+
+async fn collect(directory: &Path) -> Result<Exit, Failure> {
+    let journal = memory::open(directory, None)?;
+    let collected = journal.collect().await.map_err(|error| memory::failed(&error))?;
+    out(&format!("removed {} texts, {} bytes\n", collected.texts, collected.bytes));
+    Ok(Exit::Done)
+}
+
+/// Prints what is remembered of a run, and goes on with what comes until it ends.
+pub(crate) async fn tail(args: Tail) -> Result<Exit, Failure> {
+    let reader = memory::read(&args.journal)?;
+    let info = memory::find(&reader, &args.run).await?;
+    let mut after = 0;
+    loop {
+        while let Some(page) = page(&reader, &info, &mut after).await? {
+            for recorded in &page {
+                out(&if args.json { machine(recorded) } else { line(recorded) });
+            }
+        }
+        let still = memory::find(&reader, info.run.as_str()).await?;
+        if still.holder.is_none() && still.entries == after {
+            return Ok(Exit::Done);
+        }
+        tokio::select! {
+            () = session::signal() => return Ok(Exit::Cancelled),
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+        }
+    }
+}
+
+/// Shows what came of a run as far as it is remembered; makes no calls.
+pub(crate) async fn replay(args: Replay) -> Result<Exit, Failure> {
+    let reader = memory::read(&args.journal)?;
+    let info = memory::find(&reader, &args.run).await?;
+    let origin = memory::opening(&reader, &info.run, "origin").await?.map(PathBuf::from);
+    let path = args.team.or(origin).ok_or_else(|| Failure::usage("--team with the team file is needed"))?;
+    let file = TeamFile::read(&path).map_err(Failure::usage)?;
+    drop(reader);
+    let journal = memory::open(&args.journal, Some(&file))?;
+    let report = session::recall(&file, &info.run, Some(journal)).await?;
+    if args.json {
+        let json = serde_json::to_string(&report).map_err(|error| Failure::new(Exit::Io, error.to_string()))?;
+        out(&format!("{json}\n"));
+    } else {
+        out(&summary::text(&report, None, terminal::colourful()));
+    }
+    Ok(Exit::Done)
+}
+
+/// Asks the process that works on a run to stop, as Ctrl-C does.
+pub(crate) async fn cancel(args: Cancel) -> Result<Exit, Failure> {
+    let reader = memory::read(&args.journal)?;
+    let info = memory::find(&reader, &args.run).await?;
+    let Some(holder) = info.holder else {
+        return Err(Failure::usage(format!("nobody works on run {}", info.run)));
+    };
+    interrupt(holder.pid, &holder.host)?;
+    out(&format!("asked process {} to finish what is under way\n", holder.pid));
+    Ok(Exit::Done)
+}
+
+#[cfg(unix)]
+fn interrupt(pid: u32, host: &str) -> Result<(), Failure> {
+    let here = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    if here.as_deref().is_some_and(|here| here != host) {
+        return Err(Failure::usage(format!("process {pid} runs on {host}")).remedy("stop it there"));
+    }
+    let pid = i32::try_from(pid).map_err(|_| Failure::usage(format!("{pid} is no process id")))?;
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGINT)
+        .map_err(|error| Failure::new(Exit::Io, format!("process {pid} cannot be reached: {error}")))
+}
+
+#[cfg(not(unix))]
+fn interrupt(pid: u32, _: &str) -> Result<(), Failure> {
+    Err(Failure::usage(format!("process {pid} cannot be reached from here")).remedy("Ctrl-C in its terminal"))
+}
+
+/// An entry in a line.
+fn line(recorded: &Recorded) -> String {
+    let body = &recorded.entry.body;
+    let event = if body["event"].is_null() { body } else { &body["event"] };
+    let text = plain(&event.to_string(), false);
+    format!("{:>6}  {}  {:<12} {}\n", recorded.seq, when(recorded.at), recorded.entry.kind, cut(&text, 160))
+}
+
+/// An entry for machines.
+fn machine(recorded: &Recorded) -> String {
+    let Value::Object(mut fields) =
+        json!({ "seq": recorded.seq, "at": when(recorded.at), "kind": recorded.entry.kind })
+    else {
+        return String::new();
+    };
+    fields.insert("body".to_owned(), recorded.entry.body.clone());
+    format!("{}\n", Value::Object(fields))
+}
+
+/// A moment as people write it, in UTC.
+fn when(at: Timestamp) -> String {
+    let moment = SystemTime::UNIX_EPOCH + Duration::from_nanos(at.as_nanos());
+    humantime::format_rfc3339_seconds(moment).to_string()
+}

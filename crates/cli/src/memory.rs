@@ -1,0 +1,59 @@
+//! The journal as the commands use it: where it is, and which run is meant.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bellwether_core::RunId;
+use bellwether_journal::settings::Secret;
+use bellwether_journal::{Reader, RunInfo, Settings, SqliteJournal};
+
+use crate::exit::{Exit, Failure};
+use crate::parts;
+use crate::team_file::TeamFile;
+
+/// Where the journal is if nobody says.
+pub(crate) const DIRECTORY: &str = "runs";
+
+/// Opens the journal for writing. No key that the team file names ever reaches it.
+pub(crate) fn open(directory: &Path, file: Option<&TeamFile>) -> Result<Arc<SqliteJournal>, Failure> {
+    let keys = file.map(parts::key_variables).unwrap_or_default();
+    let secrets = keys.iter().filter_map(|variable| std::env::var(variable).ok()).map(Secret::new).collect();
+    let settings = Settings { secrets, ..Settings::default() };
+    SqliteJournal::open(directory, settings).map(Arc::new).map_err(|error| failed(&error))
+}
+
+/// Opens the journal for reading; another process may be writing it.
+pub(crate) fn read(directory: &Path) -> Result<Reader, Failure> {
+    Reader::open(directory)
+        .map_err(|error| failed(&error).remedy("--journal with the directory that the run was given"))
+}
+
+/// The run that is meant: its id, the only one that begins or ends so, or `last`.
+pub(crate) async fn find(reader: &Reader, meant: &str) -> Result<RunInfo, Failure> {
+    let mut runs = reader.runs().await.map_err(|error| failed(&error))?;
+    if meant == "last" {
+        return runs.pop().ok_or_else(|| Failure::usage("the journal knows no runs"));
+    }
+    let fits = |info: &RunInfo| info.run.as_str().starts_with(meant) || info.run.as_str().ends_with(meant);
+    if let Some(n) = runs.iter().position(|info| info.run.as_str() == meant) {
+        return Ok(runs.swap_remove(n));
+    }
+    runs.retain(fits);
+    match runs.len() {
+        0 => Err(Failure::usage(format!("the journal knows no run {meant}")).remedy("bellwether runs list")),
+        1 => Ok(runs.swap_remove(0)),
+        n => Err(Failure::usage(format!("{n} runs begin or end with {meant}")).remedy("more of the id")),
+    }
+}
+
+/// What the first entry of a run says under a name.
+pub(crate) async fn opening(reader: &Reader, run: &RunId, field: &str) -> Result<Option<String>, Failure> {
+    let first = reader.read(run, 0, 1).await.map_err(|error| failed(&error))?;
+    Ok(first.first().and_then(|recorded| recorded.entry.body[field].as_str()).map(str::to_owned))
+}
+
+/// A journal that does not do as asked.
+pub(crate) fn failed(error: &dyn std::error::Error) -> Failure {
+    let source = error.source().map_or_else(String::new, |source| format!(": {source}"));
+    Failure::new(Exit::Io, format!("{error}{source}"))
+}

@@ -1,0 +1,212 @@
+//! Crashes, stops and empty purses: what was done is kept, and a resume goes on where it was.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use bellwether_journal::Reader;
+use serde_json::Value;
+
+use crate::process::{CANARY, Folder, Said, Simulator, Underway, bellwether, feature_team, said};
+
+/// A run against a simulator, remembered in `runs`.
+fn run(folder: &Path, simulator: &Simulator) -> Command {
+    let mut command = bellwether(folder);
+    command.arg("run").arg(feature_team()).args(["Build it", "--json", "--base-url", &simulator.base_url]);
+    command
+}
+
+fn resume(folder: &Path, simulator: &Simulator, args: &[&str]) -> Said {
+    let mut command = bellwether(folder);
+    command.args(["resume", "last", "--json", "--base-url", &simulator.base_url]).args(args);
+    said(&mut command)
+}
+
+/// What a run amounts to, without what differs from run to run.
+fn gist(report: &Value) -> Vec<(Value, Value, Value)> {
+    let tasks = report["tasks"].as_array().expect("tasks are a list");
+    tasks.iter().map(|task| (task["state"].clone(), task["result"].clone(), task["score"].clone())).collect()
+}
+
+/// How many entries the one run of a journal has.
+fn entries(runtime: &tokio::runtime::Runtime, journal: &Path) -> usize {
+    let Ok(reader) = Reader::open(journal) else { return 0 };
+    let runs = runtime.block_on(reader.runs()).unwrap_or_default();
+    runs.first().map_or(0, |info| usize::try_from(info.entries).expect("a run is short"))
+}
+
+/// The process is killed after each entry of its journal in turn; `BELLWETHER_CRASHES` says how often to go through all
+/// of them. The resumed run comes to the end of the one that was not killed, nothing that was finished is asked again,
+/// and what is asked again was under way.
+#[test]
+fn killed_after_any_entry_a_run_is_resumed_to_the_same_end() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let folder = Folder::new("crash-whole");
+    let simulator = Simulator::start(&folder, &[]);
+    let whole = said(&mut run(&folder, &simulator)).json();
+    assert_eq!(whole["outcome"], "succeeded");
+    let asked = simulator.stats()["requests"].as_u64().unwrap();
+    let all = entries(&runtime, &folder.join("runs"));
+    assert!(all > 20, "{all} entries");
+
+    let times: usize = std::env::var("BELLWETHER_CRASHES").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
+    for point in (1..all).cycle().take(times * (all - 1)) {
+        let folder = Folder::new(&format!("crash-{point}"));
+        let simulator = Simulator::start(&folder, &[]);
+        let mut child = run(&folder, &simulator).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        while entries(&runtime, &folder.join("runs")) < point && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let resumed = resume(&folder, &simulator, &[]);
+        assert_eq!(resumed.code, Some(0), "killed at {point}: {}", resumed.stderr);
+        let report = resumed.json();
+        assert_eq!(gist(&report), gist(&whole), "killed at {point}");
+        let doubtful = report["possible_duplicates"].as_u64().unwrap();
+        assert!(doubtful <= 3, "at most the calls in flight: {doubtful}");
+        let repeated = simulator.stats()["requests"].as_u64().unwrap().saturating_sub(asked);
+        assert!(repeated <= doubtful, "killed at {point}: {repeated} calls again, {doubtful} in doubt");
+    }
+}
+
+#[test]
+fn a_drained_run_prints_the_command_that_goes_on_with_it() {
+    let scenario = "[faults]\nstall_limit = \"10m\"\nfail = [{ request = 6, with = \"stall\" }]\n";
+    let folder = Folder::new("drained").with("silent.toml", scenario);
+    let simulator = Simulator::start(&folder, &["--scenario", "silent.toml"]);
+    let mut running = Underway::start(run(&folder, &simulator).args(["--progress", "plain"]));
+    running.until("accepted");
+    running.interrupt();
+    running.until("press Ctrl-C again");
+    running.interrupt();
+    let stopped = running.end();
+    assert_eq!(stopped.code, Some(130));
+    let id = stopped.json()["run_id"].as_str().unwrap().to_owned();
+    assert!(stopped.stderr.contains(&format!("go on with: bellwether resume {id}")), "{}", stopped.stderr);
+
+    let listed = said(bellwether(&folder).args(["runs", "list", "--json"])).json();
+    assert_eq!((listed["run_id"].as_str(), listed["state"].as_str()), (Some(&*id), Some("cancelled")));
+    let replayed = said(bellwether(&folder).args(["replay", "--json"])).json();
+    assert_eq!(gist(&replayed), gist(&stopped.json()), "a replay makes no calls and comes to the same");
+    let before = simulator.stats()["requests"].clone();
+    let resumed = resume(&folder, &simulator, &[]);
+    assert_eq!((resumed.code, resumed.json()["outcome"].as_str()), (Some(0), Some("succeeded")), "{}", resumed.stderr);
+    assert!(simulator.stats()["requests"].as_u64() > before.as_u64());
+    let tail = said(bellwether(&folder).args(["tail", &id]));
+    assert!(tail.stdout.contains("run_started") && tail.stdout.contains("resumed"), "{}", tail.stdout);
+}
+
+#[test]
+fn a_second_process_may_look_and_is_told_who_works() {
+    let scenario = "[faults]\nstall_limit = \"10m\"\nfail = [{ request = 4, with = \"stall\" }]\n";
+    let folder = Folder::new("second").with("silent.toml", scenario);
+    let simulator = Simulator::start(&folder, &["--scenario", "silent.toml"]);
+    let mut running = Underway::start(run(&folder, &simulator).args(["--progress", "plain"]));
+    running.until("produced");
+    let listed = said(bellwether(&folder).args(["runs", "list"]));
+    assert!(listed.stdout.contains("works on it") && listed.stdout.contains("Build it"), "{}", listed.stdout);
+    let shown = said(bellwether(&folder).args(["runs", "show", "last", "--json"]));
+    assert!(shown.stdout.lines().count() > 4, "{}", shown.stdout);
+    let second = resume(&folder, &simulator, &[]);
+    assert_eq!(second.code, Some(2));
+    assert!(second.stderr.contains("works on it"), "{}", second.stderr);
+    let cancelled = said(bellwether(&folder).args(["cancel", "last"]));
+    assert_eq!(cancelled.code, Some(0), "{}", cancelled.stderr);
+    running.until("press Ctrl-C again");
+    running.interrupt();
+    assert_eq!(running.end().code, Some(130));
+}
+
+#[test]
+fn a_budget_ends_a_run_before_it_is_broken_and_a_larger_one_finishes_it() {
+    let folder = Folder::new("budget");
+    let simulator = Simulator::start(&folder, &[]);
+    let capped = said(run(&folder, &simulator).args(["--budget", "8calls"]));
+    assert_eq!(capped.code, Some(5), "{}", capped.stderr);
+    let report = capped.json();
+    assert_eq!(report["outcome"], "budget_exhausted");
+    assert_eq!(simulator.stats()["requests"], 8, "the cap is never broken");
+    let accepted = |report: &Value| {
+        let tasks = report["tasks"].as_array().expect("tasks are a list").clone();
+        tasks
+            .into_iter()
+            .filter(|task| task["state"] == "accepted")
+            .map(|task| task["result"].clone())
+            .collect::<Vec<_>>()
+    };
+    let kept = accepted(&report);
+    let again = resume(&folder, &simulator, &["--budget", "8calls"]);
+    assert_eq!(
+        (again.code, simulator.stats()["requests"].as_u64()),
+        (Some(5), Some(8)),
+        "what was spent before counts"
+    );
+    let resumed = resume(&folder, &simulator, &["--budget", "+100calls"]);
+    assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
+    let finished = accepted(&resumed.json());
+    assert!(finished.len() == 5 && kept.iter().all(|work| finished.contains(work)));
+}
+
+#[test]
+fn money_and_tokens_are_capped_before_they_are_spent() {
+    let folder = Folder::new("money");
+    let simulator = Simulator::start(&folder, &[]);
+    for (budget, field, cap) in [("0.15usd", "cost_usd", 0.15), ("9000tokens", "usage", 9_000.0)] {
+        let report = said(run(&folder, &simulator).args(["--budget", budget])).json();
+        assert_eq!(report["outcome"], "budget_exhausted", "{budget}: {report}");
+        let spent = match field {
+            "usage" => report["usage"]["input_tokens"]
+                .as_f64()
+                .zip(report["usage"]["output_tokens"].as_f64())
+                .map(|(i, o)| i + o),
+            field => report[field].as_f64(),
+        };
+        assert!(spent > Some(0.0) && spent <= Some(cap), "{budget}: {spent:?}");
+    }
+}
+
+#[test]
+fn a_changed_prompt_is_named_and_refused_unless_it_is_adopted() {
+    let team = std::fs::read_to_string(feature_team()).unwrap();
+    let folder = Folder::new("changed").with("team.toml", &team);
+    let simulator = Simulator::start(&folder, &[]);
+    let mut command = bellwether(&folder);
+    command.args(["run", "team.toml", "Build it", "--budget", "4calls", "--base-url", &simulator.base_url]);
+    assert_eq!(said(&mut command).code, Some(5));
+    let folder = folder.with("team.toml", &team.replace("Senior Software Engineer", "Dichter"));
+    let refused = resume(&folder, &simulator, &["--budget", "+100calls"]);
+    assert_eq!(refused.code, Some(2));
+    assert!(
+        refused.stderr.contains("role coder: prompt") && refused.stderr.contains("--adopt-config"),
+        "{}",
+        refused.stderr
+    );
+    let adopted = resume(&folder, &simulator, &["--budget", "+100calls", "--adopt-config"]);
+    assert_eq!(adopted.code, Some(0), "{}", adopted.stderr);
+}
+
+#[test]
+fn the_key_is_in_no_file_of_the_journal() {
+    let team = std::fs::read_to_string(feature_team()).unwrap();
+    let team = team.replacen("kind = \"holysheep\"", "kind = \"holysheep\"\napi_key_env = \"KEY\"", 1);
+    let folder = Folder::new("canary").with("team.toml", &team);
+    let simulator = Simulator::start(&folder, &["--api-key-env", "SIM_KEY"]);
+    let mut command = bellwether(&folder);
+    command.env("KEY", CANARY).args(["run", "team.toml", "--base-url", &simulator.base_url]);
+    // Somebody pastes the key into the task: it still does not reach the file.
+    assert_eq!(said(command.arg(format!("Build it with {CANARY}"))).code, Some(0));
+    let (mut files, mut folders) = (0, vec![folder.join("runs")]);
+    while let Some(path) = folders.pop() {
+        for entry in std::fs::read_dir(path).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let bytes = std::fs::read(path).unwrap();
+            assert!(!bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes()));
+            files += 1;
+        }
+    }
+    assert!(files > 0);
+}
