@@ -191,7 +191,7 @@ impl Desk {
     }
 
     /// The alarm that has to be armed now, with whom it wakes; none if it is armed already or nobody needs one.
-    pub(crate) fn to_arm(&mut self) -> Option<(Timestamp, &Waker)> {
+    pub(crate) fn arm_next(&mut self) -> Option<(Timestamp, &Waker)> {
         self.summoned = None;
         let Some(alarm) = self.alarm() else {
             self.armed = None;

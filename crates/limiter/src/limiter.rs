@@ -202,7 +202,7 @@ impl Inner {
     /// Arms the timer for whoever has to look next. Only called from a poll, so there is a runtime.
     fn arm(&mut self, clock: Clock) {
         let Self { desk, timer } = self;
-        let Some((at, waker)) = desk.to_arm() else {
+        let Some((at, waker)) = desk.arm_next() else {
             if desk.alarm().is_none() {
                 *timer = None;
             }

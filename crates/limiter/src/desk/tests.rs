@@ -131,7 +131,7 @@ struct Stage {
 
 impl Stage {
     fn arm(&mut self) {
-        let armed = self.desk.to_arm().map(|(at, waker)| (at, waker.clone()));
+        let armed = self.desk.arm_next().map(|(at, waker)| (at, waker.clone()));
         match armed {
             Some(armed) => self.timer = Some(armed),
             None if self.desk.alarm().is_none() => self.timer = None,

@@ -23,7 +23,7 @@ pub struct Hold<'a> {
 #[derive(Debug)]
 struct Owned {
     shared: Arc<Shared>,
-    reservation: Reservation,
+    reservation: Option<Reservation>,
 }
 
 // === impl Hold ===
@@ -35,8 +35,8 @@ impl<'a> Hold<'a> {
 
     /// What was reserved.
     #[must_use]
-    pub fn demand(&self) -> Option<Demand> {
-        self.reservation.as_ref().map(Reservation::demand)
+    pub fn demand(&self) -> Demand {
+        self.reservation.as_ref().map_or(NOTHING, Reservation::demand)
     }
 
     /// Says what the head of the answer tells about the limits, as soon as it is there.
@@ -56,8 +56,8 @@ impl<'a> Hold<'a> {
     /// The same reservation as a permit, which borrows nothing.
     #[must_use]
     pub fn into_permit(mut self) -> Permit {
-        let reservation = self.reservation.take().expect("it is taken by value only");
-        let demand = reservation.demand();
+        let reservation = self.reservation.take();
+        let demand = reservation.as_ref().map_or(NOTHING, Reservation::demand);
         Permit::new(demand, Box::new(Owned { shared: Arc::clone(self.shared), reservation }))
     }
 }
@@ -75,11 +75,15 @@ impl Drop for Hold<'_> {
 impl Settle for Owned {
     fn settle(self: Box<Self>, outcome: Outcome) {
         let Self { shared, reservation } = *self;
-        shared.settle(reservation, &outcome);
+        if let Some(reservation) = reservation {
+            shared.settle(reservation, &outcome);
+        }
     }
 
     fn hint(&mut self, limits: &RateLimits) {
-        self.shared.hint(&self.reservation, limits);
+        if let Some(reservation) = &self.reservation {
+            self.shared.hint(reservation, limits);
+        }
     }
 }
 
@@ -102,3 +106,6 @@ impl Shared {
         self.with(|desk| desk.hint(reservation, limits, now));
     }
 }
+
+/// What a hold stands for once it is settled; nobody sees it then.
+const NOTHING: Demand = Demand { requests: 0, input_tokens: 0, output_tokens: 0 };

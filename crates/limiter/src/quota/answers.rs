@@ -87,9 +87,9 @@ impl Quota {
         self.report(reservation, limits, now);
         let blamed = self.blamed(reservation, limits);
         let mut wait = None;
-        for i in 0..self.dimensions.len() {
+        for (i, dimension) in self.dimensions.iter_mut().enumerate() {
             let flight = reservation.flight(i);
-            let Some(dimension) = &mut self.dimensions[i] else { continue };
+            let Some(dimension) = dimension else { continue };
             if !blamed[i] {
                 if !self.settings.refusals_count {
                     dimension.learner.void(&flight);

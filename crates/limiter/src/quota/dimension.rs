@@ -95,8 +95,9 @@ impl Dimension {
     /// Hears what the head of an answer says. `one_way` is the longest that the way to the provider takes.
     pub(super) fn report(&mut self, level: &Level, flight: &Flight, one_way: Duration, now: Timestamp) {
         let limit = level.limit.filter(|limit| (1..=ABSURD).contains(limit));
-        if let Some(limit) = limit {
-            self.ceiling(Rate::new(limit, level.window.unwrap_or(MINUTE)), now);
+        let named = limit.map(|limit| Rate::new(limit, level.window.unwrap_or(MINUTE)));
+        if let Some(rate) = named.filter(|rate| rate.as_per_second() >= LEAST) {
+            self.ceiling(rate, now);
         }
         let Some(remaining) = level.remaining.filter(|remaining| *remaining <= limit.unwrap_or(ABSURD)) else {
             return;
@@ -166,7 +167,7 @@ impl Dimension {
             _ if self.exact.is_some() => rate.in_time(SECOND).max(self.proved),
             _ => return rate.in_time(HIDDEN_BURST).max(HIDDEN_LEAST),
         };
-        let squeezed = rate.in_time(self.squeeze).saturating_add(1);
+        let squeezed = rate.in_time(self.squeeze).saturating_add(u64::from(!self.squeeze.is_zero()));
         burst.saturating_sub(squeezed).max(burst / 2).max(1)
     }
 }
@@ -174,6 +175,8 @@ impl Dimension {
 /// Estimates that differ by less are the same.
 const NOTICED: f64 = 0.002;
 const ESTIMATE_NANOS: u64 = 1_000_000_000_000_000;
+/// One a minute, as the learner has it; a bit less for the rounding.
+const LEAST: f64 = 0.016;
 /// Nobody has a limit like that.
 const ABSURD: u64 = 1_000_000_000_000;
 const SECOND: Duration = Duration::from_secs(1);
