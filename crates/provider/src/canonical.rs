@@ -27,7 +27,6 @@ fn sorted(value: Value) -> Value {
 }
 
 /// The places at which two values differ, each as `messages[1].content`, with what is there on both sides.
-#[cfg_attr(not(test), expect(clippy::type_complexity, reason = "a list of findings, used in one place"))]
 pub(crate) fn differences<'a>(
     left: &'a Value,
     right: &'a Value,

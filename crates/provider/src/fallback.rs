@@ -35,8 +35,15 @@ use futures_util::stream::{self, StreamExt};
 pub struct Fallback {
     name: String,
     first: Arc<dyn ChatProvider>,
-    others: Vec<(Arc<dyn ChatProvider>, Option<Arc<str>>)>,
+    others: Vec<Other>,
     on: fn(ErrorKind) -> bool,
+}
+
+/// A provider to ask next, and the model it is asked about, if it is another one.
+#[derive(Debug)]
+struct Other {
+    provider: Arc<dyn ChatProvider>,
+    model: Option<Arc<str>>,
 }
 
 impl Fallback {
@@ -49,14 +56,14 @@ impl Fallback {
     /// And then `next`, about the same model.
     #[must_use]
     pub fn or(mut self, next: Arc<dyn ChatProvider>) -> Self {
-        self.others.push((next, None));
+        self.others.push(Other { provider: next, model: None });
         self
     }
 
     /// And then `next`, about its own `model`.
     #[must_use]
     pub fn or_model(mut self, next: Arc<dyn ChatProvider>, model: impl Into<Arc<str>>) -> Self {
-        self.others.push((next, Some(model.into())));
+        self.others.push(Other { provider: next, model: Some(model.into()) });
         self
     }
 
@@ -74,7 +81,7 @@ impl Fallback {
 
     /// Whom to ask for what, in order.
     fn turns(&self, request: &ChatRequest) -> impl Iterator<Item = (&Arc<dyn ChatProvider>, ChatRequest)> {
-        let others = self.others.iter().map(|(provider, model)| (provider, model.as_ref()));
+        let others = self.others.iter().map(|other| (&other.provider, other.model.as_ref()));
         std::iter::once((&self.first, None)).chain(others).map(|(provider, model)| {
             let model = model.unwrap_or(&request.model);
             (provider, ChatRequest { model: Arc::clone(model), ..request.clone() })
@@ -124,7 +131,7 @@ impl ChatProvider for Fallback {
     /// The models of the first provider that lists any.
     async fn models(&self) -> Result<Vec<String>, ProviderError> {
         let mut failed = Failed::default();
-        for provider in std::iter::once(&self.first).chain(self.others.iter().map(|(provider, _)| provider)) {
+        for provider in std::iter::once(&self.first).chain(self.others.iter().map(|other| &other.provider)) {
             match provider.models().await {
                 Ok(models) => return Ok(models),
                 Err(error) if self.goes_on(&error) => failed.add(provider.name(), error),

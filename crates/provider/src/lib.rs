@@ -5,18 +5,51 @@
 //! - [`ApiKey`]: a key that never shows itself.
 //! - [`OpenAiCompatible`]: the client. It speaks every dialect it is known to meet, classifies each failure once,
 //!   and never retries.
-//! - `Scripted` (feature `test-util`): a provider that plays a script.
+//! - [`Catalogue`]: what is known of models, their prices and how doubtful those are; [`Cost`] never says zero for
+//!   what nobody knows.
+//! - [`doctor`]: says what is wrong with the settings, and how to mend it.
+//! - Providers around other providers: [`Fallback`]; [`Recorded`] and [`Replayed`] with a [`Cassette`]; `Cached`
+//!   (feature `cache`); `Validated`, with `format_of` and `ask` for typed answers (feature `schema`).
+//! - [`decode`] and [`sse`]: the reading alone, without a connection, for another HTTP client.
+//! - `Scripted` and `conformance` (feature `test-util`): a provider that plays a script, and the tests that every
+//!   provider has to pass.
 //!
 //! The words of the seam are re-exported from `bellwether-core`, so that this crate can be used alone.
 //!
-//! ```no_run
-//! use bellwether_provider::{CallContext, ChatProvider, ChatRequest, Message, OpenAiCompatible, Preset, ProviderConfig};
+//! ```
+//! use bellwether_provider::{CallContext, ChatEvent, ChatProvider, ChatRequest, Message, OpenAiCompatible, ProviderConfig};
 //!
-//! # async fn ask() -> Result<(), Box<dyn std::error::Error>> {
-//! let provider = OpenAiCompatible::new(ProviderConfig::from_env(Preset::HolySheep)?)?;
-//! let request = ChatRequest::new("claude-sonnet-4-6", vec![Message::user("What leads the flock?")]);
-//! let answer = provider.chat(request, CallContext::default()).await?;
-//! println!("{} ({} tokens)", answer.text, answer.usage.tokens());
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use std::io::{Read, Write};
+//! # let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+//! # let base_url = format!("http://{}/v1", listener.local_addr()?);
+//! # let server = std::thread::spawn(move || {
+//! #     for socket in listener.incoming().take(2) {
+//! #         let (mut socket, mut seen) = (socket.unwrap(), Vec::new());
+//! #         while seen.last() != Some(&b'}') {
+//! #             let mut more = [0; 4096];
+//! #             let n = socket.read(&mut more).unwrap();
+//! #             seen.extend_from_slice(&more[..n]);
+//! #         }
+//! #         let event = r#"{"choices":[{"delta":{"content":"The bellwether."},"finish_reason":"stop"}]}"#;
+//! #         write!(socket, "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\ndata: {event}\n\ndata: [DONE]\n\n").unwrap();
+//! #     }
+//! # });
+//! // Or `ProviderConfig::from_env(Preset::HolySheep)?`, which takes the key from HOLYSHEEP_API_KEY.
+//! let provider = OpenAiCompatible::new(ProviderConfig::new("mine", base_url))?;
+//! let ask = |text: &str| ChatRequest::new("claude-sonnet-4-6", vec![Message::user(text)]);
+//!
+//! let answer = provider.chat(ask("What leads the flock?"), CallContext::default()).await?;
+//! assert_eq!(answer.text, "The bellwether.");
+//!
+//! let mut stream = provider.stream(ask("What leads the flock?"), CallContext::default()).await?;
+//! while let Some(event) = stream.next().await {
+//!     if let ChatEvent::Text(piece) = event? {
+//!         print!("{piece}");
+//!     }
+//! }
+//! # server.join().unwrap();
 //! # Ok(())
 //! # }
 //! ```

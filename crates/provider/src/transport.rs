@@ -120,7 +120,7 @@ pub(crate) fn head(status: u16, headers: &HeaderMap, scrub: &Scrub, now: SystemT
 /// Where a redirect points, without the path and the query, which may hold anything.
 fn target(location: &str) -> String {
     match Url::parse(location) {
-        Ok(url) => clip(url.host_str().unwrap_or(url.scheme()), 120).to_owned(),
+        Ok(url) => clip(url.host_str().unwrap_or_else(|| url.scheme()), 120).to_owned(),
         Err(_) => "another path of its own".to_owned(),
     }
 }

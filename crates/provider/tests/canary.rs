@@ -149,7 +149,7 @@ async fn no_error_log_debug_text_or_cassette_shows_the_key() {
         let client = Arc::new(OpenAiCompatible::new(config.clone()).unwrap());
         search("a client", &format!("{client:?} {client:#?}"));
         let cassette = Arc::new(Cassette::new(&config.key));
-        let recorded = Recorded::new(client.clone(), cassette.clone());
+        let recorded = Recorded::new(Arc::<OpenAiCompatible>::clone(&client), Arc::clone(&cassette));
         // The key in the question itself, as a careless user puts it there.
         let request = || ChatRequest::new("m", vec![Message::user(format!("my key is {CANARY}"))]);
         for error in [

@@ -28,7 +28,7 @@ async fn every_decorator_keeps_the_promises_of_a_provider() {
     let cassette = Arc::new(Cassette::default());
     conformance::provider(&*bell(), "m").await;
     conformance::provider(&Fallback::new(always(ErrorKind::Overloaded)).or(bell()), "m").await;
-    conformance::provider(&Recorded::new(bell(), cassette.clone()), "m").await;
+    conformance::provider(&Recorded::new(bell(), Arc::clone(&cassette)), "m").await;
     conformance::provider(&Replayed::new(cassette), "m").await;
     conformance::failing_provider(&*always(ErrorKind::Auth), "m").await;
     conformance::failing_provider(&Fallback::new(always(ErrorKind::Auth)).or(always(ErrorKind::Connect)), "m").await;
@@ -54,7 +54,7 @@ async fn another_provider_is_asked_only_where_it_may_do_better() {
         (ErrorKind::InvalidRequest, false),
     ] {
         let second = bell();
-        let both = Fallback::new(always(kind)).or_model(second.clone(), "dolly");
+        let both = Fallback::new(always(kind)).or_model(Arc::<Scripted>::clone(&second), "dolly");
         let outcome = text(&both, "who?").await;
         assert_eq!(outcome.is_ok(), goes_on, "{kind:?}");
         let stream = both.stream(ask("who?"), CallContext::default()).await;
@@ -74,7 +74,7 @@ async fn a_stream_falls_back_before_its_first_word_and_never_after_it() {
     let answer = early.stream(ask("who?"), CallContext::default()).await.unwrap().fold().await.unwrap();
     assert_eq!(answer.text, "I am molly");
     let second = bell();
-    let late = Fallback::new(broken(vec![ChatEvent::Text("be".to_owned())])).or(second.clone());
+    let late = Fallback::new(broken(vec![ChatEvent::Text("be".to_owned())])).or(Arc::<Scripted>::clone(&second));
     let error = late.stream(ask("who?"), CallContext::default()).await.unwrap().fold().await.unwrap_err();
     assert_eq!((error.kind, second.calls().len()), (ErrorKind::Truncated, 0));
 }
@@ -98,7 +98,7 @@ async fn a_cassette_replays_text_calls_and_failures_from_a_file() {
     let events = [ChatEvent::Started(Default::default()), call, ChatEvent::Finished(FinishReason::ToolCalls)];
     let script = [Reply::from("one"), "two".into(), busy.into(), Reply::events(events.clone().map(Ok))];
     let cassette = Arc::new(Cassette::default());
-    let recorded = Recorded::new(Arc::new(Scripted::sequence(script)), cassette.clone());
+    let recorded = Recorded::new(Arc::new(Scripted::sequence(script)), Arc::clone(&cassette));
     for question in ["count", "count", "fail"] {
         let _ = text(&recorded, question).await;
     }
@@ -123,7 +123,7 @@ async fn a_cassette_replays_text_calls_and_failures_from_a_file() {
 #[tokio::test]
 async fn a_miss_shows_the_nearest_recording_and_where_it_differs() {
     let cassette = Arc::new(Cassette::default());
-    let recorded = Recorded::new(bell(), cassette.clone());
+    let recorded = Recorded::new(bell(), Arc::clone(&cassette));
     text(&recorded, "Who leads the flock?").await.unwrap();
     let far = ChatRequest { temperature: Some(0.5), seed: Some(1), ..ask("Something else") };
     recorded.chat(far, CallContext::default()).await.unwrap();
@@ -161,7 +161,7 @@ mod cache {
             "busy" => Err(ProviderError::new(ErrorKind::Overloaded, "is busy")),
             _ => Ok(ChatResponse { usage, ..ChatResponse::text("bell") }),
         }));
-        (model.clone(), Cached::new(model, 1 << 20, Duration::from_secs(60)))
+        (Arc::<Scripted>::clone(&model), Cached::new(model, 1 << 20, Duration::from_secs(60)))
     }
 
     #[tokio::test]
@@ -277,7 +277,8 @@ mod schema {
         let model = saying("{}");
         let nonsense = ResponseFormat::JsonSchema { name: "x".to_owned(), schema: json!({ "type": "sheep" }) };
         let request = ChatRequest { response_format: Some(nonsense), ..ask("judge") };
-        let error = Validated::new(model.clone()).chat(request, CallContext::default()).await.unwrap_err();
+        let error =
+            Validated::new(Arc::<Scripted>::clone(&model)).chat(request, CallContext::default()).await.unwrap_err();
         assert_eq!((error.kind, model.calls().len()), (ErrorKind::InvalidRequest, 0), "{error}");
     }
 }

@@ -27,8 +27,7 @@ fn forget_peak() {
 
 /// Sends a head, a beginning, and `block` until a gibibyte was sent or the client has enough.
 async fn flood(mut socket: TcpStream, head: &str, beginning: &str, block: &[u8]) -> Option<usize> {
-    let mut seen = vec![0; 16 << 10];
-    socket.read(&mut seen).await.ok()?;
+    socket.read_buf(&mut Vec::with_capacity(16 << 10)).await.ok()?;
     socket.write_all(format!("HTTP/1.1 {head}\r\nconnection: close\r\n\r\n{beginning}").as_bytes()).await.ok()?;
     let mut sent = 0;
     while sent < GIB {

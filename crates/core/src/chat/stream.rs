@@ -15,6 +15,7 @@ use crate::usage::Usage;
 
 /// A piece of an answer.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "an answer starts once; a box would be in every reader's way")]
 #[non_exhaustive]
 pub enum ChatEvent {
     /// The model has said all it will say. Usage may still follow.

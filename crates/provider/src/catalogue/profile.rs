@@ -34,7 +34,7 @@ impl ModelProfile {
         Self {
             context_window: self.context_window.or(known.context_window),
             max_output: self.max_output.or(known.max_output),
-            doubt: self.doubt.or(known.doubt.filter(|_| self.price.is_none())),
+            doubt: self.doubt.or_else(|| known.doubt.filter(|_| self.price.is_none())),
             price: self.price.or(known.price),
             max_tokens_field: self.max_tokens_field.or(known.max_tokens_field),
             charge: self.charge.or(known.charge),

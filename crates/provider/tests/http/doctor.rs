@@ -19,7 +19,7 @@ fn answer(text: &str, finish: &str) -> Vec<Act> {
 }
 
 fn state(diagnosis: &Diagnosis, check: Check) -> (Health, String) {
-    let finding = diagnosis.findings.iter().find(|finding| finding.check == check).unwrap();
+    let finding = diagnosis.findings.iter().find(|finding| finding.check == check).expect("every check is made");
     assert_eq!(finding.remedy.is_some(), matches!(finding.state, Health::Doubtful | Health::Broken), "{finding:?}");
     (finding.state, format!("{} -> {}", finding.says, finding.remedy.clone().unwrap_or_default()))
 }

@@ -236,7 +236,7 @@ async fn serve(socket: TcpStream, scripts: Arc<Mutex<VecDeque<Vec<Act>>>>, seen:
                 Act::Close => {
                     let _ = socket.get_mut().shutdown().await;
                     // What is on its way must not be lost to a reset, so the client's own end is waited for.
-                    while matches!(socket.read_u8().await, Ok(_)) {}
+                    while socket.read_u8().await.is_ok() {}
                     return;
                 }
                 Act::Drip(bytes) => loop {

@@ -40,6 +40,7 @@ pub(super) fn rows() -> Vec<Odd> {
     let mut rows = framing();
     rows.extend(chunks());
     rows.extend(calls());
+    rows.extend(calls_in_pieces());
     rows.extend(usage());
     rows.extend(wholes());
     rows
@@ -154,6 +155,17 @@ fn calls() -> Vec<Odd> {
             look,
         ),
         odd(
+            "null arguments",
+            tools(&[r#"{"index":0,"id":"c","function":{"name":"look","arguments":null}}"#], "tool_calls"),
+            |a| a.tool_calls[0].arguments == "{}",
+        ),
+    ]
+}
+
+fn calls_in_pieces() -> Vec<Odd> {
+    let (id, rest) = (r#""id":"c""#, r#""function":{"name":"look","arguments":"{\"x\":1}"}"#);
+    vec![
+        odd(
             "arguments in pieces",
             tools(
                 &[
@@ -194,11 +206,6 @@ fn calls() -> Vec<Odd> {
                 "tool_calls",
             ),
             |a| a.tool_calls.len() == 2,
-        ),
-        odd(
-            "null arguments",
-            tools(&[r#"{"index":0,"id":"c","function":{"name":"look","arguments":null}}"#], "tool_calls"),
-            |a| a.tool_calls[0].arguments == "{}",
         ),
         odd(
             "arguments that are cut off",
