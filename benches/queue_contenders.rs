@@ -108,11 +108,7 @@ macro_rules! fair {
 
         impl Contender for Fair<$ranking, $settled> {
             fn filled(tasks: usize, flows: usize) -> Self {
-                let settings = Settings {
-                    capacity: tasks + 1_000_000,
-                    max_nodes: flows + 16,
-                    ..Settings::default()
-                };
+                let settings = Settings { capacity: tasks + 1_000_000, max_nodes: flows + 16, ..Settings::default() };
                 let mut scheduler = Scheduler::new(&settings);
                 let flows = (0..flows).map(|flow| scheduler.open(1, &[&flow.to_string()]).expect("there is room"));
                 let mut filled = Self { flows: flows.collect(), scheduler, clock: 0 };

@@ -154,7 +154,11 @@ fn plot(rows: &[Row], sizes: &[usize]) -> String {
     ));
     for nanos in [10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0] {
         let at = y(nanos);
-        let _ = write!(svg, r##"<path d="M70 {at:.0}H470" stroke="#dddddd"/><text x="62" y="{:.0}" text-anchor="end">{nanos} ns</text>"##, at + 4.0);
+        let _ = write!(
+            svg,
+            r##"<path d="M70 {at:.0}H470" stroke="#dddddd"/><text x="62" y="{:.0}" text-anchor="end">{nanos} ns</text>"##,
+            at + 4.0
+        );
     }
     for size in sizes {
         let _ = write!(svg, r#"<text x="{:.0}" y="350" text-anchor="middle">{size}</text>"#, x(*size));

@@ -158,6 +158,15 @@ impl<T, R: Ranking> Scheduler<T, R> {
         true
     }
 
+    /// Corrects what a granted task is charged while it is in flight, as its cost becomes clear; whether it was in
+    /// flight. A flow whose forecasts are too low is held back before its tasks have ended, not after.
+    pub fn revise(&mut self, id: TaskId, cost: u64) -> bool {
+        let cost = clamp(cost);
+        let Some((flow, charged)) = self.slab.revise(id, cost) else { return false };
+        self.tree.correct_charge(flow, charged, cost);
+        true
+    }
+
     /// Settles a granted task at what it was charged; whether it was still in flight.
     pub fn finish(&mut self, id: TaskId) -> bool {
         let Some((flow, charged)) = self.slab.settle(id) else { return false };
@@ -286,6 +295,7 @@ impl<T, R: Ranking> Scheduler<T, R> {
         self.waiting[usize::from(band)] += 1;
         self.backlog_changed(flow);
         self.follow_first(flow);
+        self.tree.wake(flow);
         self.tree.activate(flow);
         Ok(Pushed { id, shed })
     }

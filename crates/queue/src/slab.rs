@@ -120,6 +120,14 @@ impl<T> Slab<T> {
         }
     }
 
+    /// Changes what a granted task is charged: its flow and what it was charged before.
+    pub(crate) fn revise(&mut self, id: TaskId, to: u32) -> Option<(u32, u32)> {
+        match self.slots.get_mut(id.slot as usize) {
+            Some(Slot::Granted { born, flow, cost }) if *born == id.born => Some((*flow, std::mem::replace(cost, to))),
+            _ => None,
+        }
+    }
+
     /// Frees a slot that no line names any more.
     pub(crate) fn release(&mut self, slot: u32) {
         self.slots[slot as usize] = Slot::Free { next: self.free };

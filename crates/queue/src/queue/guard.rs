@@ -84,6 +84,13 @@ impl<T: Send> Grant<T> {
         self.band
     }
 
+    /// Corrects what the task is charged while it is in flight, as its cost becomes clear.
+    pub fn revise(&mut self, cost: u64) {
+        self.owner.change(|scheduler| {
+            scheduler.revise(self.id, cost);
+        });
+    }
+
     /// Settles the task at what it really cost; 0 if nothing came of it.
     #[expect(clippy::missing_panics_doc, reason = "the task is there until it is settled")]
     pub fn settle(mut self, cost: u64) -> T {

@@ -94,7 +94,11 @@ impl<T, R: Ranking> Scheduler<T, R> {
     /// Takes out one task to make room for a newcomer of this flow, unless it is the newcomer that has to go.
     pub(super) fn make_room(&mut self, flow: u32, cost: u32) -> Option<Shed<T>> {
         let own = usize::from(self.tree.node(flow).band);
-        let band = (own..self.bands.len()).rev().find(|band| *band == own || self.is_above_its_floor(*band))?;
+        // A band that has less than its floor's part of the room may take from a more urgent one that has more.
+        let may_take_above = self.waiting[own] < self.part(own);
+        let gives =
+            |band: &usize| *band != own && (*band > own || may_take_above) && self.waiting[*band] > self.part(*band);
+        let band = (0..self.bands.len()).rev().find(gives).unwrap_or(own);
         let (tenant, victim) = self.backlogs.as_ref()?.largest(band)?;
         if band == own && !self.is_lighter(flow, cost, tenant, victim) {
             return None;
@@ -105,10 +109,9 @@ impl<T, R: Ranking> Scheduler<T, R> {
         Some(Shed { id, task, why: Why::Room })
     }
 
-    /// Whether a band has more tasks than its floor's part of the room.
-    fn is_above_its_floor(&self, band: usize) -> bool {
-        let part = self.capacity as u64 * self.bands.floor(band) / 1_000;
-        self.waiting[band] as u64 > part
+    /// A band's floor's part of the room.
+    fn part(&self, band: usize) -> usize {
+        (self.capacity as u128 * u128::from(self.bands.floor(band)) / 1_000) as usize
     }
 
     /// Whether a flow has less waiting for its weight, the newcomer included, than the one that would give way.

@@ -6,6 +6,45 @@ use crate::settings::Policy;
 use crate::slab::NONE;
 
 impl<R: Ranking> Tree<R> {
+    /// Notes that a flow has tasks, and so has every group above it.
+    pub(crate) fn wake(&mut self, flow: u32) {
+        let mut at = flow;
+        while self.node(at).parent != NONE && !self.node(at).awake {
+            self.node_mut(at).awake = true;
+            at = self.node(at).parent;
+            if let Body::Inner(inner) = &mut self.node_mut(at).body {
+                inner.awake += 1;
+            }
+        }
+    }
+
+    /// Notes that a flow may have run out of tasks, and every group above it with it.
+    ///
+    /// Where a group has none left, waiting or in flight, its busy period is over: virtual time moves to where the
+    /// furthest child stood, so that all begin again alike. Without that, virtual time would stand still under a
+    /// tenant whose runs come one by one, and each of them would be remembered as having taken more than its share.
+    fn sleep(&mut self, flow: u32) {
+        let mut at = flow;
+        while self.node(at).awake && !self.has_tasks(at) {
+            self.node_mut(at).awake = false;
+            at = self.node(at).parent;
+            let inner = self.inner_mut(at);
+            inner.awake -= 1;
+            if inner.awake == 0 && inner.policy == Policy::Fair {
+                inner.now = inner.now.max(inner.furthest);
+            }
+            self.forget_even(at);
+        }
+    }
+
+    fn has_tasks(&self, at: u32) -> bool {
+        let node = self.node(at);
+        match &node.body {
+            Body::Inner(inner) => inner.awake > 0,
+            Body::Leaf(line) => line.len() > 0 || node.in_flight > 0,
+        }
+    }
+
     /// Forgets a node that has become idle, and every group above it that has no child left.
     ///
     /// A flow that has taken no more than its share would begin at the virtual time of its parent, as a new one does:
@@ -13,6 +52,7 @@ impl<R: Ranking> Tree<R> {
     /// or there are too many of them: then virtual time is moved on to the one nearest to even, which costs only
     /// newcomers, and them no more than the spread bound allows anyway.
     pub(crate) fn rest(&mut self, from: u32) {
+        self.sleep(from);
         let mut at = from;
         while self.forgetful && self.node(at).parent != NONE && self.is_idle(at) {
             let parent = self.node(at).parent;
@@ -42,10 +82,10 @@ impl<R: Ranking> Tree<R> {
     pub(super) fn forget_even(&mut self, parent: u32) {
         loop {
             let inner = self.inner_mut(parent);
-            let (now, fair) = (inner.now, inner.policy == Policy::Fair);
+            let (now, fair, over) = (inner.now, inner.policy == Policy::Fair, inner.awake == 0);
             let Some(debtors) = &mut inner.debtors else { return };
             match debtors.peek() {
-                Some((_, owes)) if fair && !owes.0.tag.is_after(now) => {}
+                Some((_, owes)) if over || fair && !owes.0.tag.is_after(now) => {}
                 Some(_) => return,
                 None => {
                     inner.debtors = None;
@@ -89,6 +129,7 @@ impl<R: Ranking> Tree<R> {
     fn is_even(&self, parent: u32, at: u32) -> bool {
         let inner = self.inner(parent).expect("parents are groups");
         match inner.policy {
+            _ if inner.awake == 0 => true,
             Policy::Fair => !self.node(at).start.is_after(inner.now),
             Policy::FinishFirst | Policy::LeastAttained { .. } => self.node(at).attained == 0,
             Policy::Keyed => true,

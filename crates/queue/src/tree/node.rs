@@ -29,6 +29,8 @@ pub(crate) struct Node<R> {
     pub(crate) band: u8,
     /// Whether its siblings are ordered by their first tasks' keys.
     pub(crate) keyed: bool,
+    /// Whether it has tasks, waiting or in flight.
+    pub(crate) awake: bool,
     /// Whether it was given a finish tag.
     pub(crate) issued: bool,
     /// The work it was charged.
@@ -54,6 +56,10 @@ pub(crate) enum Body<R> {
 pub(crate) struct Inner<R> {
     /// Virtual time; never goes back.
     pub(crate) now: Tag,
+    /// No child has ever stood beyond this.
+    pub(crate) furthest: Tag,
+    /// How many children have tasks, waiting or in flight.
+    pub(crate) awake: u32,
     pub(crate) policy: Policy,
     /// The children that have work and may take it.
     pub(crate) kids: R,
@@ -84,6 +90,7 @@ impl<R> Node<R> {
             pins: 0,
             band,
             keyed: false,
+            awake: false,
             issued: false,
             attained: 0,
             promised: 0,
@@ -102,6 +109,8 @@ impl<R: Default> Body<R> {
     pub(crate) fn inner(policy: Policy) -> Self {
         Self::Inner(Box::new(Inner {
             now: Tag(0),
+            furthest: Tag(0),
+            awake: 0,
             policy,
             kids: R::default(),
             names: HashMap::new(),

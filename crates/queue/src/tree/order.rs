@@ -38,7 +38,9 @@ impl<R: Ranking> Tree<R> {
         match inner.policy {
             Policy::Fair => {
                 inner.now = inner.now.max(start);
-                self.node_mut(at).start = start.plus(u64::from(cost), unit);
+                let start = start.plus(u64::from(cost), unit);
+                inner.furthest = inner.furthest.max(start);
+                self.node_mut(at).start = start;
             }
             Policy::FinishFirst => {
                 inner.share_ideally(cost);
@@ -66,6 +68,9 @@ impl<R: Ranking> Tree<R> {
         if policy == Some(Policy::Fair) {
             let node = self.node_mut(at);
             node.start = node.start.corrected(more, node.unit);
+            let start = node.start;
+            let inner = self.inner_mut(parent);
+            inner.furthest = inner.furthest.max(start);
         }
     }
 

@@ -40,14 +40,13 @@ impl<R: Ranking> Tree<R> {
         self.rest(flow);
     }
 
-    /// Corrects a charge, and gives the place in flight back.
-    pub(crate) fn settle(&mut self, flow: u32, charged: u32, actual: u32) {
+    /// Corrects a charge.
+    pub(crate) fn correct_charge(&mut self, flow: u32, charged: u32, actual: u32) {
         let more = i64::from(actual) - i64::from(charged);
         let mut at = flow;
         while self.node(at).parent != NONE {
             let parent = self.node(at).parent;
             let node = self.node_mut(at);
-            node.in_flight -= 1;
             node.attained = node.attained.saturating_add_signed(more);
             self.correct(parent, at, more);
             if self.is_placed(at) {
@@ -55,6 +54,16 @@ impl<R: Ranking> Tree<R> {
             }
             at = parent;
         }
+    }
+
+    /// Corrects a charge, and gives the place in flight back.
+    pub(crate) fn settle(&mut self, flow: u32, charged: u32, actual: u32) {
+        let mut at = flow;
+        while self.node(at).parent != NONE {
+            self.node_mut(at).in_flight -= 1;
+            at = self.node(at).parent;
+        }
+        self.correct_charge(flow, charged, actual);
         self.reopen(flow);
         self.rest(flow);
     }

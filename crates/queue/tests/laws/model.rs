@@ -20,6 +20,7 @@ type Name = (usize, Vec<String>);
 struct Node {
     start: i128,
     now: i128,
+    furthest: i128,
     arrival: u64,
     in_flight: u32,
     weight: u32,
@@ -45,7 +46,7 @@ impl Model {
         let flow = task.flow.clone();
         for depth in 0..=flow.1.len() {
             let (weight, cap) = self.said.get(&flow.1[..depth]).copied().unwrap_or((1, u32::MAX));
-            let node = Node { start: 0, now: 0, arrival: 0, in_flight: 0, weight, cap, placed: false };
+            let node = Node { start: 0, now: 0, furthest: 0, arrival: 0, in_flight: 0, weight, cap, placed: false };
             self.nodes.entry((flow.0, flow.1[..depth].to_vec())).or_insert(node);
         }
         self.tasks.push(task);
@@ -72,15 +73,29 @@ impl Model {
             let node = self.nodes.get_mut(&name).expect("the path is known");
             let start = node.start;
             node.start += i128::from(task.cost) * i128::from((1 << 20) / node.weight);
+            let end = node.start;
             node.in_flight += u32::from(holds);
             let parent = self.nodes.get_mut(&(band, at.1[..depth - 1].to_vec())).expect("the path is known");
             parent.now = parent.now.max(start);
+            parent.furthest = parent.furthest.max(end);
         }
         self.update(&at);
         if holds {
             self.flying.push(task.clone());
         }
+        self.quieten(&at);
         Some(task)
+    }
+
+    pub(crate) fn revise(&mut self, index: usize, cost: u64) {
+        let task = self.flying[index].clone();
+        let more = i128::from(cost) - i128::from(task.cost);
+        for depth in 1..=task.flow.1.len() {
+            let node = self.nodes.get_mut(&(task.flow.0, task.flow.1[..depth].to_vec())).expect("the path is known");
+            node.start += more * i128::from((1 << 20) / node.weight);
+            self.reached(&task.flow, depth);
+        }
+        self.flying[index].cost = cost;
     }
 
     pub(crate) fn settle(&mut self, index: usize, actual: u64) {
@@ -90,13 +105,16 @@ impl Model {
             let node = self.nodes.get_mut(&(task.flow.0, task.flow.1[..depth].to_vec())).expect("the path is known");
             node.start += more * i128::from((1 << 20) / node.weight);
             node.in_flight -= 1;
+            self.reached(&task.flow, depth);
         }
         self.update(&task.flow);
+        self.quieten(&task.flow);
     }
 
     pub(crate) fn cancel(&mut self, index: usize) -> Task {
         let task = self.tasks.remove(index);
         self.update(&task.flow);
+        self.quieten(&task.flow);
         task
     }
 
@@ -121,6 +139,24 @@ impl Model {
                 node.in_flight < node.cap
             })
         })
+    }
+
+    /// Notes how far a node on a path has come.
+    fn reached(&mut self, flow: &Name, depth: usize) {
+        let start = self.nodes[&(flow.0, flow.1[..depth].to_vec())].start;
+        let parent = self.nodes.get_mut(&(flow.0, flow.1[..depth - 1].to_vec())).expect("the path is known");
+        parent.furthest = parent.furthest.max(start);
+    }
+
+    /// Ends the busy period of every group on a path that has no tasks left.
+    fn quieten(&mut self, flow: &Name) {
+        for depth in 0..flow.1.len() {
+            let is_of = |task: &&Task| task.flow.0 == flow.0 && task.flow.1.starts_with(&flow.1[..depth]);
+            if self.tasks.iter().chain(&self.flying).find(is_of).is_none() {
+                let node = self.nodes.get_mut(&(flow.0, flow.1[..depth].to_vec())).expect("the path is known");
+                node.now = node.now.max(node.furthest);
+            }
+        }
     }
 
     fn band(&self) -> Option<usize> {

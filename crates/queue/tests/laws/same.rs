@@ -64,6 +64,7 @@ impl Four {
 
 trait Does {
     fn cancelled(&mut self, id: TaskId, number: u64);
+    fn revised(&mut self, id: TaskId, cost: u64);
     fn settled(&mut self, id: TaskId, cost: u64);
     fn say(&mut self, path: &[&str], weight: Option<u32>, cap: Option<u32>);
     fn sizes(&self) -> (usize, usize);
@@ -75,6 +76,9 @@ macro_rules! does {
             fn cancelled(&mut self, id: TaskId, number: u64) {
                 assert_eq!(self.cancel(id), Some(number));
                 assert_eq!(self.cancel(id), None, "a task is cancelled once");
+            }
+            fn revised(&mut self, id: TaskId, cost: u64) {
+                assert!(self.revise(id, cost));
             }
             fn settled(&mut self, id: TaskId, cost: u64) {
                 assert!(self.settle(id, cost));
@@ -133,6 +137,12 @@ impl Together {
                 self.model.settle(of, cost);
                 self.four.each(|one| one.settled(id, cost));
             }
+            Step::Revise { of, cost } if !self.model.flying.is_empty() => {
+                let of = of % self.model.flying.len();
+                let id = self.ids[self.model.flying[of].number as usize];
+                self.model.revise(of, cost);
+                self.four.each(|one| one.revised(id, cost));
+            }
             Step::Cancel { of } if !self.model.tasks.is_empty() => {
                 let task = self.model.cancel(of % self.model.tasks.len());
                 let id = self.ids[task.number as usize];
@@ -146,7 +156,7 @@ impl Together {
                 self.model.say(path(of), Some(weight), None);
                 self.four.each(|one| one.say(path(of), Some(weight), None));
             }
-            Step::Settle { .. } | Step::Cancel { .. } => {}
+            Step::Settle { .. } | Step::Revise { .. } | Step::Cancel { .. } => {}
         }
         let sizes = (self.model.tasks.len(), self.model.flying.len());
         self.four.each(|one| assert_eq!(one.sizes(), sizes, "P9: every size is exact"));

@@ -11,6 +11,7 @@ pub(crate) enum Step {
     Grant,
     Pop,
     Push { band: usize, path: usize, cost: u64, key: u64 },
+    Revise { of: usize, cost: u64 },
     Settle { of: usize, cost: u64 },
     Weigh { path: usize, weight: u32 },
 }
@@ -40,6 +41,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => Just(Step::Grant),
         2 => Just(Step::Pop),
         4 => (any::<usize>(), 0..1_500_u64).prop_map(|(of, cost)| Step::Settle { of, cost }),
+        1 => (any::<usize>(), 0..1_500_u64).prop_map(|(of, cost)| Step::Revise { of, cost }),
         2 => any::<usize>().prop_map(|of| Step::Cancel { of }),
         1 => (0..12_usize, 0..4_u32).prop_map(|(path, cap)| Step::Cap { path, cap: if cap == 3 { u32::MAX } else { cap } }),
         1 => (0..12_usize, 1..9_u32).prop_map(|(path, weight)| Step::Weigh { path, weight }),
