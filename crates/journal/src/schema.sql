@@ -56,18 +56,16 @@ CREATE TABLE snapshot (
 
 -- For people.
 CREATE VIEW runs AS
-  SELECT run.name AS run,
-         datetime(first.at / 1000.0, 'unixepoch') AS first,
-         datetime(last.at / 1000.0, 'unixepoch') AS last,
-         coalesce(last.seq, 0) AS entries,
-         coalesce(last.total, 0) AS bytes,
-         run.pid, run.host,
-         datetime(run.until / 1000.0, 'unixepoch') AS leased_until
+  SELECT name AS run,
+         (SELECT datetime(at / 1000.0, 'unixepoch') FROM event WHERE event.run = run.id AND seq = 1) AS first,
+         (SELECT datetime(at / 1000.0, 'unixepoch') FROM event WHERE event.run = run.id ORDER BY seq DESC LIMIT 1) AS last,
+         coalesce((SELECT seq FROM event WHERE event.run = run.id ORDER BY seq DESC LIMIT 1), 0) AS entries,
+         coalesce((SELECT total FROM event WHERE event.run = run.id ORDER BY seq DESC LIMIT 1), 0) AS bytes,
+         pid, host,
+         datetime(until / 1000.0, 'unixepoch') AS leased_until
   FROM run
-  LEFT JOIN event AS first ON first.run = run.id AND first.seq = 1
-  LEFT JOIN event AS last ON last.run = run.id AND last.seq = (SELECT max(seq) FROM event WHERE event.run = run.id)
-  WHERE run.name IS NOT NULL
-  ORDER BY run.id;
+  WHERE name IS NOT NULL
+  ORDER BY id;
 CREATE VIEW events AS
   SELECT run.name AS run, event.seq, datetime(event.at / 1000.0, 'unixepoch', 'subsec') AS at, event.kind, event.body
   FROM event JOIN run ON run.id = event.run

@@ -186,8 +186,13 @@ impl Desk {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if !batch.is_empty() || self.books.renewal_is_due() {
+            let beat = self.books.renewal_is_due();
+            if beat || !batch.is_empty() {
                 self.commit(batch);
+            }
+            if beat {
+                // Once there is plenty of room again. Without a reserve the journal works all the same.
+                let _ = ballast::take(&self.place.ballast(), self.settings.ballast);
             }
         }
         // Best effort: without it the next writer sees that this one's sign of life is gone.

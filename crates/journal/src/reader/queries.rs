@@ -37,12 +37,13 @@ impl<'a> Queries<'a> {
     pub(super) fn runs(&self, now: Timestamp) -> Result<Vec<RunInfo>, Error> {
         let list = || -> Sql<Vec<RunInfo>> {
             let mut statement = self.moment.prepare_cached(
-                "SELECT run.name, last.seq, first.at, last.at, last.total, \
-                        run.presence, run.pid, run.host, run.since, run.until \
-                 FROM run LEFT JOIN event AS first ON first.run = run.id AND first.seq = 1 \
-                 LEFT JOIN event AS last ON last.run = run.id \
-                      AND last.seq = (SELECT max(seq) FROM event WHERE event.run = run.id) \
-                 WHERE run.name IS NOT NULL ORDER BY run.id",
+                "SELECT name, \
+                        (SELECT seq FROM event WHERE event.run = run.id ORDER BY seq DESC LIMIT 1), \
+                        (SELECT at FROM event WHERE event.run = run.id AND seq = 1), \
+                        (SELECT at FROM event WHERE event.run = run.id ORDER BY seq DESC LIMIT 1), \
+                        (SELECT total FROM event WHERE event.run = run.id ORDER BY seq DESC LIMIT 1), \
+                        presence, pid, host, since, until \
+                 FROM run WHERE name IS NOT NULL ORDER BY id",
             )?;
             statement.query_map([], |row| self.run_info(row, now))?.collect()
         };
