@@ -1,120 +1,69 @@
-//! The limiter against a simulated provider in virtual time.
+//! R13 and A1 to A6, small: the limiter against a simulated provider in virtual time. The whole suite, beside other
+//! clients, is the benchmark `limiter_scenarios`.
 
+#[expect(dead_code, reason = "the benchmark uses all of it")]
 mod rivals;
+#[expect(dead_code, reason = "the benchmark uses all of it")]
+mod suite;
+#[expect(dead_code, reason = "the benchmark uses all of it")]
 mod world;
 
-use bellwether_limiter::{Concurrency, Limit, Limits, Settings};
-use rivals::{Backoff, NetflixAimd, Ours, PacedCubic};
-use world::{Client, Costs, Kind, Report, RetryAfter, World};
+use bellwether_limiter::Settings;
+use rivals::Guarded;
+use suite::{Row, Scenario};
+use world::World;
 
-fn hidden() -> Settings {
-    let limits = Limits { requests: Limit::Hidden, concurrency: Concurrency::Unlimited, ..Limits::NONE };
-    Settings { limits, ..Settings::default() }
+fn row(name: &str) -> Row {
+    let scenario = suite::all().into_iter().find(|scenario| scenario.name.starts_with(name)).expect("there is one");
+    scenario.run(2, Scenario::ours)
 }
 
 #[test]
-#[ignore]
-fn explore() {
-    let steps = vec![(0.0, 10.0), (90.0, 4.0), (150.0, 20.0)];
-    let worlds = [
-        ("10-4-20 b1", World { schedule: steps.clone(), seconds: 300, ..World::default() }),
-        ("10-4-20 b10", World { schedule: steps.clone(), seconds: 300, kind: Kind::Bucket(10.0), ..World::default() }),
-        ("charged", World { schedule: steps.clone(), seconds: 300, charges_refusals: true, ..World::default() }),
-        (
-            "whole-s",
-            World { schedule: steps.clone(), seconds: 300, retry_after: RetryAfter::WholeSeconds, ..World::default() },
-        ),
-        ("win60", World { schedule: steps.clone(), seconds: 300, kind: Kind::Window(60.0), ..World::default() }),
-        (
-            "win60 ra",
-            World {
-                schedule: steps.clone(),
-                seconds: 300,
-                kind: Kind::Window(60.0),
-                retry_after: RetryAfter::Exact,
-                ..World::default()
-            },
-        ),
-        ("const", World { seconds: 300, ..World::default() }),
-        ("headers", World { schedule: steps.clone(), seconds: 300, headers: true, ..World::default() }),
-    ];
-    let only = std::env::var("ONLY").unwrap_or_default();
-    for (name, world) in worlds {
-        if !name.starts_with(&only) {
-            continue;
-        }
-        for seed in 1..=std::env::var("SEEDS").map_or(3u64, |s| s.parse().unwrap()) {
-            let mut world = world.clone();
-            world.seed = seed;
-            for stage in world.schedule.iter_mut().skip(1) {
-                stage.0 += (seed as f64 - 1.0) * 3.3;
-            }
-            let mut ours = Ours::new(Settings { seed, ..hidden() });
-            let r = world.run(&mut [&mut ours]);
-            println!(
-                "{name:12} {seed} good {:.3} refused {:.2}% n {} conv {:?}",
-                r.goodput,
-                100.0 * r.refused,
-                r.refusals,
-                r.converged
-            );
-            if seed == 1 {
-                println!("     {:?}", r.refused_at.iter().map(|t| (t * 10.0).round() / 10.0).collect::<Vec<_>>());
-            }
-        }
-        let mut b = Backoff::new(300, 1);
-        let r = world.run(&mut [&mut b]);
-        println!("   backoff   good {:.3} refused {:.2}%  conv {:?}", r.goodput, 100.0 * r.refused, r.converged);
-        let mut b = NetflixAimd::new();
-        let r = world.run(&mut [&mut b]);
-        println!("   netflix   good {:.3} refused {:.2}%  conv {:?}", r.goodput, 100.0 * r.refused, r.converged);
-        let mut b = PacedCubic::new(1.0);
-        let r = world.run(&mut [&mut b]);
-        println!("   cubic     good {:.3} refused {:.2}%  conv {:?}", r.goodput, 100.0 * r.refused, r.converged);
-    }
-    let tpm = World {
-        costs: Costs::Lognormal(1000.0),
-        schedule: vec![(0.0, 10_000.0), (60.0, 4_000.0), (120.0, 20_000.0)],
-        kind: Kind::Bucket(5.0),
-        seconds: 300,
-        ..World::default()
-    };
-    let mut ours = Ours::new(Settings {
-        limits: Limits { tokens: Limit::Hidden, concurrency: Concurrency::Unlimited, ..Limits::NONE },
-        ..Settings::default()
-    });
-    let r = tpm.run(&mut [&mut ours]);
-    println!("tpm  good {:.3} refused {:.2}% n {} conv {:?}", r.goodput, 100.0 * r.refused, r.refusals, r.converged);
-    let mut ours = Ours::new(Settings {
-        limits: Limits { concurrency: Concurrency::Unlimited, ..Limits::default() },
-        ..Settings::default()
-    });
-    let r = tpm.run(&mut [&mut ours]);
-    println!(
-        "tpm both hidden good {:.3} refused {:.2}% n {} conv {:?}",
-        r.goodput,
-        100.0 * r.refused,
-        r.refusals,
-        r.converged
-    );
-    let rpm = World { schedule: steps.clone(), costs: Costs::One, seconds: 300, ..World::default() };
-    let mut ours = Ours::new(Settings {
-        limits: Limits { concurrency: Concurrency::Unlimited, ..Limits::default() },
-        ..Settings::default()
-    });
-    let r = rpm.run(&mut [&mut ours]);
-    println!(
-        "rpm both hidden good {:.3} refused {:.2}% n {} conv {:?}",
-        r.goodput,
-        100.0 * r.refused,
-        r.refusals,
-        r.converged
-    );
-    for seed in 1..=3 {
-        let four = World { schedule: vec![(0.0, 40.0)], seconds: 300, seed, ..World::default() };
-        let mut c: Vec<Ours> = (0..4).map(|i| Ours::new(Settings { seed: seed * 10 + i, ..hidden() })).collect();
-        let mut d: Vec<&mut dyn Client> = c.iter_mut().map(|c| c as &mut dyn Client).collect();
-        let r: Report = four.run(&mut d);
-        println!("four good {:.3} refused {:.2}% shares {:?}", r.goodput, 100.0 * r.refused, r.shares);
-    }
+fn a_limit_that_was_told_is_never_overrun_and_all_used() {
+    let row = row("told");
+    assert_eq!(row.refused, 0.0);
+    assert!(row.goodput >= 0.995, "{row:?}");
+}
+
+#[test]
+fn a_hidden_limit_is_found_and_followed() {
+    let row = row("A1 hidden 10-4-20");
+    assert!(row.goodput >= 0.97 && row.refused <= 0.012, "{row:?}");
+    let found = row.converged.iter().map(|seconds| seconds.expect("it is found")).collect::<Vec<_>>();
+    assert!(found[0] <= 2.0 && found[1] <= 3.0 && found[2] <= 10.0, "{row:?}");
+}
+
+#[test]
+fn refusals_that_are_charged_cost_little() {
+    let row = row("A2");
+    assert!(row.goodput >= 0.92 && row.refused <= 0.04, "{row:?}");
+}
+
+#[test]
+fn with_headers_nothing_is_refused_in_steady_state() {
+    let steady = row("A3 headers, steady");
+    assert!(steady.goodput >= 0.995 && steady.refused == 0.0, "{steady:?}");
+    let falling = row("A3 headers, 10-4-20");
+    assert!(falling.goodput >= 0.99 && falling.refused <= 0.001, "only the fall itself: {falling:?}");
+}
+
+#[test]
+fn four_processes_share_a_limit_that_nobody_told_them() {
+    let row = row("A4");
+    assert!(row.goodput >= 0.99 && row.refused <= 0.045 && row.jain >= 0.9, "{row:?}");
+}
+
+#[test]
+fn a_provider_that_is_down_is_left_alone_and_found_again() {
+    let world = World { seconds: 200, outage: Some((60.0, 120.0)), ..World::default() };
+    let mut client = Guarded::new(Settings { limits: suite::hidden(), ..Settings::default() });
+    let report = world.run(&mut [&mut client]);
+    let between = |from: f64, to: f64| report.sent_at.iter().filter(move |(at, _)| (from..to).contains(at));
+    let asked = between(65.0, 120.0).count();
+    assert!(asked <= 10, "{asked} requests while it was open");
+    // The last opening may end up to 66 seconds after the outage began to be judged.
+    let again = report.sent_at.iter().find(|(at, let_in)| *at >= 120.0 && *let_in).expect("it comes back").0;
+    assert!(again <= 190.0, "the first trial came at {again}");
+    let served = between(again + 5.0, again + 10.0).filter(|(_, let_in)| *let_in).count();
+    assert!(served >= 45, "{served} in five seconds, five seconds after it was found again");
 }

@@ -3,19 +3,21 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use bellwether_limiter::{Demand, Outcome, Quota, RateLimits, Reservation, Settings, Timestamp, Usage};
+use bellwether_limiter::{
+    Breaker, BreakerPolicy, Demand, Outcome, Pass, Quota, RateLimits, Reservation, Settings, Timestamp, Usage, Verdict,
+};
 
 use super::world::{Client, Heard, Next};
 
 /// Our quota, with somebody always waiting at it.
-pub struct Ours {
-    pub quota: Quota,
+pub(crate) struct Ours {
+    quota: Quota,
     calls: BTreeMap<u64, (Reservation, u64)>,
     next: u64,
 }
 
 impl Ours {
-    pub fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings) -> Self {
         Self { quota: Quota::new(settings, Timestamp::ZERO), calls: BTreeMap::new(), next: 0 }
     }
 }
@@ -45,27 +47,50 @@ impl Client for Ours {
             Heard::Failed => Outcome::Failed { may_have_executed: false, limits },
             _ => Outcome::Completed { usage, limits },
         };
-        let trace = std::env::var("TRACE").is_ok() && matches!(heard, Heard::Refused(_));
-        let sent = reservation.sent();
         self.quota.settle(reservation, &outcome, now);
-        if trace {
-            let snap = self.quota.snapshot(now);
-            let b = snap.requests.or(snap.tokens).unwrap();
-            println!(
-                "{:.2} sent {:.2} rate {:.2} limit {:?} {:?} pause {:?}",
-                now.as_nanos() as f64 / 1e9,
-                sent.as_nanos() as f64 / 1e9,
-                b.per_minute / 60.0,
-                b.limit_per_minute.map(|l| l / 60.0),
-                b.stage,
-                snap.pause
-            );
+    }
+}
+
+/// Ours with a breaker in front of it.
+pub(crate) struct Guarded {
+    ours: Ours,
+    breaker: Breaker,
+    passes: BTreeMap<u64, Pass>,
+}
+
+impl Guarded {
+    pub(crate) fn new(settings: Settings) -> Self {
+        let breaker = Breaker::new(BreakerPolicy::default(), settings.seed);
+        Self { ours: Ours::new(settings), breaker, passes: BTreeMap::new() }
+    }
+}
+
+impl Client for Guarded {
+    fn next(&mut self, cost: u64, now: Timestamp) -> Next {
+        let pass = match self.breaker.admit(now) {
+            Ok(pass) => pass,
+            Err(until) => return Next::At(until),
+        };
+        let next = self.ours.next(cost, now);
+        match next {
+            Next::Send(call) => drop(self.passes.insert(call, pass)),
+            // It was not sent after all.
+            Next::At(_) | Next::Wait => self.breaker.judge(pass, Verdict::Unknown, now),
         }
+        next
+    }
+
+    fn heard(&mut self, call: u64, heard: Heard, now: Timestamp) {
+        if let Some(pass) = self.passes.remove(&call) {
+            let verdict = if matches!(heard, Heard::Failed) { Verdict::Fault } else { Verdict::Fine };
+            self.breaker.judge(pass, verdict, now);
+        }
+        self.ours.heard(call, heard, now);
     }
 }
 
 /// Workers that back off on their own: full jitter up to a cap, base half a second (the AWS architecture blog, 2015).
-pub struct Backoff {
+pub(crate) struct Backoff {
     ready: VecDeque<(Timestamp, u32)>,
     calls: BTreeMap<u64, u32>,
     next: u64,
@@ -73,7 +98,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    pub fn new(workers: usize, seed: u64) -> Self {
+    pub(crate) fn new(workers: usize, seed: u64) -> Self {
         Self {
             ready: (0..workers).map(|_| (Timestamp::ZERO, 0)).collect(),
             calls: BTreeMap::new(),
@@ -123,14 +148,14 @@ impl Client for Backoff {
 }
 
 /// Netflix concurrency-limits' AIMD: one more per answer while at least half is used, nine tenths after a drop.
-pub struct NetflixAimd {
+pub(crate) struct NetflixAimd {
     limit: f64,
     in_flight: u64,
     next: u64,
 }
 
-impl NetflixAimd {
-    pub fn new() -> Self {
+impl Default for NetflixAimd {
+    fn default() -> Self {
         Self { limit: 20.0, in_flight: 0, next: 0 }
     }
 }
@@ -157,7 +182,7 @@ impl Client for NetflixAimd {
 }
 
 /// A pacer whose rate follows CUBIC (RFC 9438), with one pause for all after a refusal and one decrease per flight.
-pub struct PacedCubic {
+pub(crate) struct PacedCubic {
     rate: f64,
     most: f64,
     epoch: Option<Timestamp>,
@@ -170,7 +195,7 @@ pub struct PacedCubic {
 
 impl PacedCubic {
     /// `tokens` is what one request costs on the average.
-    pub fn new(tokens: f64) -> Self {
+    pub(crate) fn new(tokens: f64) -> Self {
         Self {
             rate: 4.0 * tokens,
             most: 0.0,

@@ -8,21 +8,21 @@ use bellwether_limiter::{Level, RateLimits, Timestamp};
 
 /// What a provider is like.
 #[derive(Clone, Debug)]
-pub struct World {
+pub(crate) struct World {
     /// From that second on it lets in so many units a second.
-    pub schedule: Vec<(f64, f64)>,
-    pub kind: Kind,
+    pub(crate) schedule: Vec<(f64, f64)>,
+    pub(crate) kind: Kind,
     /// Whether refused requests are charged.
-    pub charges_refusals: bool,
-    pub retry_after: RetryAfter,
-    pub headers: bool,
-    pub costs: Costs,
-    pub seconds: u64,
+    pub(crate) charges_refusals: bool,
+    pub(crate) retry_after: RetryAfter,
+    pub(crate) headers: bool,
+    pub(crate) costs: Costs,
+    pub(crate) seconds: u64,
     /// How much longer than 40 ms the way to the provider may take.
-    pub squeeze: Duration,
+    pub(crate) squeeze: Duration,
     /// Nobody is let in between these seconds, and every request fails.
-    pub outage: Option<(f64, f64)>,
-    pub seed: u64,
+    pub(crate) outage: Option<(f64, f64)>,
+    pub(crate) seed: u64,
 }
 
 impl Default for World {
@@ -44,7 +44,7 @@ impl Default for World {
 
 /// How it counts.
 #[derive(Clone, Copy, Debug)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A bucket as deep as what comes in during so many seconds.
     Bucket(f64),
     /// A window of so many seconds.
@@ -52,14 +52,14 @@ pub enum Kind {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum RetryAfter {
+pub(crate) enum RetryAfter {
     Exact,
     None,
     WholeSeconds,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub enum Costs {
+pub(crate) enum Costs {
     One,
     /// Tokens, lognormal around so many.
     Lognormal(f64),
@@ -67,7 +67,7 @@ pub enum Costs {
 
 /// What a client wants to do next.
 #[derive(Clone, Copy, Debug)]
-pub enum Next {
+pub(crate) enum Next {
     /// Nothing before then.
     At(Timestamp),
     /// Send one, and call it this.
@@ -78,7 +78,7 @@ pub enum Next {
 
 /// What a client hears.
 #[derive(Clone, Copy, Debug)]
-pub enum Heard {
+pub(crate) enum Heard {
     /// It was answered.
     Done,
     /// It failed.
@@ -90,26 +90,26 @@ pub enum Heard {
 }
 
 /// Wants to send as much as it may.
-pub trait Client {
+pub(crate) trait Client {
     fn next(&mut self, cost: u64, now: Timestamp) -> Next;
     fn heard(&mut self, call: u64, heard: Heard, now: Timestamp);
 }
 
 /// What came of it.
 #[derive(Clone, Debug, Default)]
-pub struct Report {
+pub(crate) struct Report {
     /// What was let in, as a share of what could have been.
-    pub goodput: f64,
+    pub(crate) goodput: f64,
     /// Refusals, as a share of the requests.
-    pub refused: f64,
-    pub sent: u64,
-    pub refusals: u64,
+    pub(crate) refused: f64,
+    pub(crate) sent: u64,
+    pub(crate) refusals: u64,
     /// For each stage of the schedule: seconds until the limit was used, and no longer overrun.
-    pub converged: Vec<Option<f64>>,
+    pub(crate) converged: Vec<Option<f64>>,
     /// What each client got.
-    pub shares: Vec<f64>,
-    /// When refusals happened.
-    pub refused_at: Vec<f64>,
+    pub(crate) shares: Vec<f64>,
+    /// When requests came in, and whether they were let in.
+    pub(crate) sent_at: Vec<(f64, bool)>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -128,7 +128,7 @@ struct Server {
 
 impl World {
     /// Runs `clients` against it until its time is over.
-    pub fn run(&self, clients: &mut [&mut dyn Client]) -> Report {
+    pub(crate) fn run(&self, clients: &mut [&mut dyn Client]) -> Report {
         let mut rng = fastrand::Rng::with_seed(self.seed);
         let mut events: BinaryHeap<Reverse<(u64, u64, Event)>> = BinaryHeap::new();
         let mut heads: BTreeMap<(usize, u64), RateLimits> = BTreeMap::new();
@@ -307,16 +307,16 @@ impl World {
             Kind::Window(_) => self.capacity(0.0, end),
         };
         let let_in: f64 = log.iter().filter(|entry| entry.2).map(|entry| entry.1).sum();
-        let refused_at: Vec<f64> = log.iter().filter(|entry| !entry.2).map(|entry| entry.0).collect();
+        let refusals = log.iter().filter(|entry| !entry.2).count();
         let converged = self.schedule.iter().map(|(from, rate)| self.converged(log, *from, *rate)).collect();
         Report {
             goodput: let_in / oracle,
-            refused: refused_at.len() as f64 / log.len().max(1) as f64,
+            refused: refusals as f64 / log.len().max(1) as f64,
             sent: log.len() as u64,
-            refusals: refused_at.len() as u64,
+            refusals: refusals as u64,
             converged,
             shares: got.to_vec(),
-            refused_at,
+            sent_at: log.iter().map(|(at, _, let_in)| (*at, *let_in)).collect(),
         }
     }
 
@@ -326,9 +326,10 @@ impl World {
         let steps = 240;
         (0..steps).map(|step| f64::from(step) * 0.25).find(|after| {
             let start = from + after;
-            let window = log.iter().filter(|entry| (start..start + 3.0).contains(&entry.0));
+            let begin = log.partition_point(|entry| entry.0 < start);
+            let end = log.partition_point(|entry| entry.0 < start + 3.0);
             let (mut used, mut sent, mut refused) = (0.0, 0.0, 0.0);
-            for (_, cost, let_in) in window {
+            for (_, cost, let_in) in &log[begin..end] {
                 sent += 1.0;
                 if *let_in {
                     used += cost;
