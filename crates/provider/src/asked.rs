@@ -1,14 +1,16 @@
 //! Whom a call asked for what, as every message says it.
 
+use std::sync::Arc;
+
 use crate::scrub::Scrub;
 
 /// Whom a call asked for what, so that a failure can say so without giving the key away.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     /// The provider's host and port.
-    pub(crate) host: String,
+    pub(crate) host: Arc<str>,
     /// The model, if the call was for one.
-    pub(crate) model: Option<String>,
+    pub(crate) model: Option<Arc<str>>,
     /// Removes the key.
     pub(crate) scrub: Scrub,
 }

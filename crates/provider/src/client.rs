@@ -1,5 +1,6 @@
 //! The client: one call is one HTTP request.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -8,7 +9,7 @@ use bellwether_core::{
     CallContext, ChatProvider, ChatRequest, ChatResponse, ChatStream, ErrorKind, Price, ProviderError, Retry, Usage,
 };
 use reqwest::header::{HeaderName, HeaderValue};
-use reqwest::{Client, RequestBuilder, Response};
+use reqwest::{Client, RequestBuilder, Response, Url};
 use serde_json::Value;
 
 use crate::answer::Answer;
@@ -50,6 +51,9 @@ use crate::transport;
 pub struct OpenAiCompatible {
     config: ProviderConfig,
     endpoint: Endpoint,
+    /// What every call needs of the endpoint, made once.
+    chat: Url,
+    host: Arc<str>,
     client: Client,
     scrub: Scrub,
 }
@@ -78,7 +82,8 @@ impl OpenAiCompatible {
         }
         let client = transport::client(&config, &endpoint)?;
         let scrub = transport::scrub(&config);
-        Ok(Self { config, endpoint, client, scrub })
+        let (chat, host) = (endpoint.join("chat/completions"), endpoint.host().into());
+        Ok(Self { config, endpoint, chat, host, client, scrub })
     }
 
     /// Asks, and hands the answer on as soon as its head is there and good.
@@ -92,7 +97,7 @@ impl OpenAiCompatible {
             reasoning: profile.and_then(|profile| profile.reasoning).unwrap_or_default(),
         };
         let body = request::body(&request, mode, wishes);
-        let mut post = self.client.post(self.endpoint.join("chat/completions")).body(body);
+        let mut post = self.client.post(self.chat.clone()).body(body);
         if let Some(key) = &context.idempotency_key {
             let key = HeaderValue::from_str(key).map_err(|_| {
                 ProviderError::new(ErrorKind::InvalidRequest, "the idempotency key has a character no header can carry")
@@ -176,8 +181,8 @@ impl OpenAiCompatible {
         transport::head(response.status().as_u16(), response.headers(), &self.scrub, clock::wall())
     }
 
-    fn asked(&self, model: Option<&str>) -> Asked {
-        Asked { host: self.endpoint.host(), model: model.map(str::to_owned), scrub: self.scrub.clone() }
+    fn asked(&self, model: Option<&Arc<str>>) -> Asked {
+        Asked { host: Arc::clone(&self.host), model: model.cloned(), scrub: self.scrub.clone() }
     }
 }
 

@@ -102,5 +102,5 @@ pub fn refusal(host: &str, status: u16, headers: &HeaderMap, body: &[u8], now: S
 }
 
 fn asked(host: &str) -> Asked {
-    Asked { host: host.to_owned(), model: None, scrub: Scrub::default() }
+    Asked { host: host.into(), model: None, scrub: Scrub::default() }
 }

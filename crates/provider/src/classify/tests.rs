@@ -9,7 +9,7 @@ use super::*;
 use crate::scrub::Scrub;
 
 fn asked() -> Asked {
-    Asked { host: "api.example".to_owned(), model: Some("m".to_owned()), scrub: Scrub::default() }
+    Asked { host: "api.example".into(), model: Some("m".into()), scrub: Scrub::default() }
 }
 
 fn refusal(status: u16, body: &str) -> ProviderError {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use bellwether_provider::{
-    CallContext, ChatProvider, ConfigError, MaxTokensField, OpenAiCompatible, Preset, ProviderConfig, StreamUsage,
+    CallContext, ChatProvider, ChatRequest, ConfigError, ErrorKind, MaxTokensField, Message, OpenAiCompatible, Part,
+    Preset, ProviderConfig, StreamUsage,
 };
 use serde_json::json;
 
@@ -54,6 +55,36 @@ async fn settings_decide_headers_and_the_name_of_the_output_cap() {
     assert!(seen.has("openai-organization", "org-1") && seen.has("x-title", "flock"));
     assert!(!seen.head.to_lowercase().contains("authorization"));
     assert_eq!((&seen.body["max_completion_tokens"], seen.body.get("max_tokens")), (&json!(5), None));
+}
+
+#[tokio::test]
+async fn a_models_profile_decides_what_it_is_sent() {
+    let server = Server::playing(json(&answer())).await;
+    let mut config = server.config();
+    let profile = json!({ "max_tokens_field": "max_completion_tokens", "reasoning": "send" });
+    config.models.set("m", serde_json::from_value(profile).unwrap());
+    let client = OpenAiCompatible::new(config).unwrap();
+    let mut request = question();
+    request.max_output_tokens = Some(5);
+    request.messages.push(Message {
+        content: vec![Part::Reasoning("hm".to_owned()), Part::Text("bell".to_owned())],
+        ..Message::assistant("")
+    });
+    client.chat(request.clone(), CallContext::default()).await.unwrap();
+    client.chat(ChatRequest { model: "another".into(), ..request }, CallContext::default()).await.unwrap();
+    let [first, second] = &server.seen()[..] else { panic!("two calls are two requests") };
+    assert_eq!((&first.body["max_completion_tokens"], first.body.get("max_tokens")), (&json!(5), None));
+    assert_eq!(first.body["messages"][1]["reasoning_content"], "hm");
+    assert_eq!((&second.body["max_tokens"], second.body.get("max_completion_tokens")), (&json!(5), None));
+    assert_eq!(second.body["messages"][1], json!({ "role": "assistant", "content": "bell" }));
+}
+
+#[tokio::test]
+async fn an_idempotency_key_that_no_header_can_carry_is_refused_and_not_dropped() {
+    let server = Server::playing(json(&answer())).await;
+    let context = CallContext { idempotency_key: Some(Arc::from("a\r\nx-evil: 1")), ..CallContext::default() };
+    let error = server.client().chat(question(), context).await.unwrap_err();
+    assert_eq!((error.kind, server.connections()), (ErrorKind::InvalidRequest, 0), "{error}");
 }
 
 #[tokio::test]
