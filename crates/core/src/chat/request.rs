@@ -86,10 +86,7 @@ impl Message {
     /// The number of characters in its text parts.
     #[must_use]
     pub fn chars(&self) -> usize {
-        let of = |part: &Part| match part {
-            Part::Text(text) => text.chars().count(),
-            Part::Opaque(_) | Part::Reasoning(_) => 0,
-        };
+        let of = |part: &Part| if let Part::Text(text) = part { text.chars().count() } else { 0 };
         self.content.iter().map(of).sum()
     }
 }

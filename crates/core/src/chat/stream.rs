@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures_core::Stream;
 use serde::{Deserialize, Serialize};
@@ -55,7 +54,7 @@ pub struct Started {
     /// What the provider says about its limits.
     pub limits: RateLimits,
     /// How long the provider says it took, if it says so in the head of its answer.
-    pub latency: Option<Duration>,
+    pub latency: Option<std::time::Duration>,
     /// How often the call was sent before this answer came; filled in by a retry layer.
     pub retries: u32,
 }
