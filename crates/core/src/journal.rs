@@ -1,17 +1,14 @@
 //! The seam to a run's durable memory.
 
-use std::fmt;
-
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::call::RunId;
 use crate::time::Timestamp;
 
 /// Remembers runs: for each an append-only list of entries, written by one writer at a time.
 #[async_trait]
-pub trait Journal: fmt::Debug + Send + Sync {
+pub trait Journal: std::fmt::Debug + Send + Sync {
     /// Becomes the one writer of a run, new or old. A writer before it that is gone is fenced off.
     ///
     /// # Errors
@@ -107,7 +104,7 @@ pub struct Entry {
     /// What kind of thing, such as `task_accepted`.
     pub kind: String,
     /// The thing itself.
-    pub body: Value,
+    pub body: serde_json::Value,
 }
 
 /// An entry as it was remembered.
