@@ -473,7 +473,7 @@ impl Learner {
         self.best = self.best.max(self.base);
         self.hold = if confirmed { 2.0 * self.hold } else { FIRST_HOLD };
         // The further it fell below what it was, the sooner it may be back.
-        let longest = self.policy.longest_hold.as_secs_f64() * self.base / self.best;
+        let longest = self.policy.longest_hold.as_secs_f64() * (self.base / self.best).powf(FALLEN);
         self.hold = self.hold.min(longest.max(FIRST_HOLD));
         self.hold_for(self.hold, now);
     }
@@ -494,6 +494,8 @@ fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
 }
 
+/// How much sooner: at two fifths of what it was, after a quarter of the time.
+const FALLEN: f64 = 1.5;
 const BEST_FORGOTTEN: f64 = 120.0;
 const FIRST_HOLD: f64 = 1.0;
 const GUESS_HOLD: f64 = 0.5;

@@ -1,11 +1,9 @@
 //! R13 and A1 to A6, small: the limiter against a simulated provider in virtual time. The whole suite, beside other
 //! clients, is the benchmark `limiter_scenarios`.
 
-#[expect(dead_code, reason = "the benchmark uses all of it")]
 mod rivals;
 #[expect(dead_code, reason = "the benchmark uses all of it")]
 mod suite;
-#[expect(dead_code, reason = "the benchmark uses all of it")]
 mod world;
 
 use bellwether_limiter::Settings;

@@ -242,7 +242,8 @@ impl Client for PacedCubic {
             self.most = self.rate(now);
             (self.epoch, self.reacted) = (Some(now), Some(now));
         }
-        let pause = limits.retry_after.unwrap_or(Duration::from_secs_f64(1.2 * self.tokens / self.rate(now)));
+        let pause = limits.retry_after;
+        let pause = pause.unwrap_or_else(|| Duration::from_secs_f64(1.2 * self.tokens / self.rate(now)));
         self.ready = self.ready.max(now + pause);
     }
 }

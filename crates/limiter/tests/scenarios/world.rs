@@ -97,6 +97,7 @@ pub(crate) trait Client {
 
 /// What came of it.
 #[derive(Clone, Debug, Default)]
+#[expect(dead_code, reason = "each user looks at a part of it")]
 pub(crate) struct Report {
     /// What was let in, as a share of what could have been.
     pub(crate) goodput: f64,
@@ -126,86 +127,121 @@ struct Server {
     window: u64,
 }
 
+/// A world while it runs.
+struct Run<'a> {
+    world: &'a World,
+    rng: fastrand::Rng,
+    events: BinaryHeap<Reverse<(u64, u64, Event)>>,
+    heads: BTreeMap<(usize, u64), RateLimits>,
+    server: Server,
+    /// What each client's next request costs.
+    wanted: Vec<u64>,
+    /// When each client is woken next.
+    woken: Vec<u64>,
+    /// When requests came in, what they cost, and whether they were let in.
+    log: Vec<(f64, f64, bool)>,
+    got: Vec<f64>,
+    number: u64,
+}
+
+impl<'a> Run<'a> {
+    fn new(world: &'a World, clients: usize) -> Self {
+        let mut rng = fastrand::Rng::with_seed(world.seed);
+        let rate = world.schedule[0].1;
+        let wanted = (0..clients).map(|_| world.cost(&mut rng)).collect();
+        let mut run = Self {
+            world,
+            rng,
+            events: BinaryHeap::new(),
+            heads: BTreeMap::new(),
+            server: Server { level: world.depth(rate), at: 0.0, rate, window: 0 },
+            wanted,
+            woken: vec![u64::MAX; clients],
+            log: Vec::new(),
+            got: vec![0.0; clients],
+            number: 0,
+        };
+        (0..clients).for_each(|client| run.push(0, Event::Wake(client)));
+        run
+    }
+
+    fn push(&mut self, at: u64, event: Event) {
+        self.number += 1;
+        self.events.push(Reverse((at, self.number, event)));
+    }
+
+    fn arrive(&mut self, at: u64, who: usize, call: u64, cost: u64) {
+        let seconds = at as f64 / 1e9;
+        let (answer, limits) = self.world.admit(&mut self.server, cost, seconds);
+        self.heads.insert((who, call), limits.unwrap_or_default());
+        self.log.push((seconds, cost as f64, answer == 0));
+        if answer != 0 {
+            return self.push(at + WAY, Event::Hear(who, call, answer));
+        }
+        self.got[who] += cost as f64;
+        self.push(at + 600_000_000 + WAY, Event::Hear(who, call, 0));
+        self.push(at + 2_000_000_000 + WAY, Event::Hear(who, call, 1));
+    }
+
+    fn heard(&mut self, who: usize, call: u64, what: u8) -> Heard {
+        let limits = self.heads.remove(&(who, call)).unwrap_or_default();
+        match what {
+            0 => Heard::Head(limits),
+            1 => Heard::Done,
+            2 => Heard::Refused(limits),
+            _ => Heard::Failed,
+        }
+    }
+
+    /// Lets a client send as much as it wants to now.
+    fn send(&mut self, who: usize, client: &mut dyn Client, now: Timestamp) {
+        loop {
+            match client.next(self.wanted[who], now) {
+                Next::Send(call) => {
+                    let way = WAY + self.rng.u64(0..=self.world.squeeze.as_nanos() as u64);
+                    self.push(now.as_nanos() + way, Event::Arrive(who, call, self.wanted[who]));
+                    self.wanted[who] = self.world.cost(&mut self.rng);
+                }
+                Next::At(then) => {
+                    let then = then.as_nanos().max(now.as_nanos() + 1);
+                    if then < self.woken[who] {
+                        self.woken[who] = then;
+                        self.push(then, Event::Wake(who));
+                    }
+                    return;
+                }
+                Next::Wait => return,
+            }
+        }
+    }
+}
+
 impl World {
     /// Runs `clients` against it until its time is over.
     pub(crate) fn run(&self, clients: &mut [&mut dyn Client]) -> Report {
-        let mut rng = fastrand::Rng::with_seed(self.seed);
-        let mut events: BinaryHeap<Reverse<(u64, u64, Event)>> = BinaryHeap::new();
-        let mut heads: BTreeMap<(usize, u64), RateLimits> = BTreeMap::new();
-        let mut server = Server { level: f64::NAN, at: 0.0, rate: self.schedule[0].1, window: 0 };
-        server.level = self.depth(server.rate);
-        let mut wanted: Vec<u64> = clients.iter().map(|_| self.cost(&mut rng)).collect();
-        let mut woken = vec![u64::MAX; clients.len()];
-        let mut log: Vec<(f64, f64, bool)> = Vec::new();
-        let mut got = vec![0.0; clients.len()];
-        let mut number = 0;
-        let end = self.seconds * 1_000_000_000;
-        for client in 0..clients.len() {
-            events.push(Reverse((0, client as u64, Event::Wake(client))));
-        }
-        while let Some(Reverse((at, _, event))) = events.pop() {
-            if at > end {
+        let mut run = Run::new(self, clients.len());
+        while let Some(Reverse((at, _, event))) = run.events.pop() {
+            if at > self.seconds * 1_000_000_000 {
                 break;
             }
             let now = Timestamp::from_nanos(at);
-            let mut push = |at: u64, event| {
-                number += 1;
-                events.push(Reverse((at, 1_000 + number, event)));
-            };
             let who = match event {
                 Event::Wake(who) => {
-                    woken[who] = u64::MAX;
+                    run.woken[who] = u64::MAX;
                     who
                 }
                 Event::Arrive(who, call, cost) => {
-                    let seconds = at as f64 / 1e9;
-                    let (answer, limits) = self.admit(&mut server, cost, seconds);
-                    if answer != 1 || limits.is_some() {
-                        heads.insert((who, call), limits.unwrap_or_default());
-                    }
-                    log.push((seconds, cost as f64, answer == 0));
-                    match answer {
-                        0 => {
-                            got[who] += cost as f64;
-                            push(at + 600_000_000 + WAY, Event::Hear(who, call, 0));
-                            push(at + 2_000_000_000 + WAY, Event::Hear(who, call, 1));
-                        }
-                        failed => push(at + WAY, Event::Hear(who, call, failed)),
-                    }
+                    run.arrive(at, who, call, cost);
                     continue;
                 }
                 Event::Hear(who, call, what) => {
-                    let limits = heads.remove(&(who, call)).unwrap_or_default();
-                    let heard = match what {
-                        0 => Heard::Head(limits),
-                        1 => Heard::Done,
-                        2 => Heard::Refused(limits),
-                        _ => Heard::Failed,
-                    };
-                    clients[who].heard(call, heard, now);
+                    clients[who].heard(call, run.heard(who, call, what), now);
                     who
                 }
             };
-            loop {
-                match clients[who].next(wanted[who], now) {
-                    Next::Send(call) => {
-                        let way = WAY + rng.u64(0..=self.squeeze.as_nanos() as u64);
-                        push(at + way, Event::Arrive(who, call, wanted[who]));
-                        wanted[who] = self.cost(&mut rng);
-                    }
-                    Next::At(then) => {
-                        let then = then.as_nanos().max(at + 1);
-                        if then < woken[who] {
-                            woken[who] = then;
-                            push(then, Event::Wake(who));
-                        }
-                        break;
-                    }
-                    Next::Wait => break,
-                }
-            }
+            run.send(who, &mut *clients[who], now);
         }
-        self.report(&log, &got)
+        self.report(&run.log, &run.got)
     }
 
     /// 0 let in, 2 refused, 3 failed; and what the head says.

@@ -24,7 +24,7 @@ async fn use_it(limiter: &Limiter) {
 /// Drops a use of the limiter after so many polls. Whether it came to its end before.
 async fn dropped_after(polls: usize, limits: Limits) -> bool {
     let limiter = limiter(limits);
-    let held = limiter.acquire(ONE, None).await.unwrap();
+    let held = limiter.acquire(ONE, None).await.expect("there is room");
     let mut user = Box::pin(use_it(&limiter));
     let mut next = Box::pin(limiter.acquire(ONE, None));
     let woken = Arc::new(Woken::default());
@@ -37,7 +37,7 @@ async fn dropped_after(polls: usize, limits: Limits) -> bool {
             break;
         }
         if poll == 0 {
-            behind = next.as_mut().poll(&mut Context::from_waker(&waker)).map(Result::unwrap);
+            behind = next.as_mut().poll(&mut Context::from_waker(&waker)).map(|permit| permit.expect("no deadline"));
         }
         if poll == 2 {
             held.take();
@@ -55,7 +55,7 @@ async fn dropped_after(polls: usize, limits: Limits) -> bool {
         if polls == 0 || woken.times() > looks {
             looks = woken.times();
             if let Poll::Ready(permit) = next.as_mut().poll(&mut Context::from_waker(&waker)) {
-                break permit.unwrap();
+                break permit.expect("no deadline");
             }
         }
         assert!(tokio::time::timeout(Duration::from_secs(60), sleep(Duration::from_millis(10))).await.is_ok());
