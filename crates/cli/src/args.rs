@@ -262,6 +262,12 @@ pub(crate) struct Endpoint {
     /// The environment variable with the key; HOLYSHEEP_API_KEY if not given, except for endpoints on this machine.
     #[arg(long, value_name = "VARIABLE")]
     pub(crate) api_key_env: Option<String>,
+    /// Requests per minute, if known; a limit that is not told is found.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) rpm: Option<u64>,
+    /// Tokens per minute, if known.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) tpm: Option<u64>,
     /// The most calls in flight at once.
     #[arg(long, value_name = "N", default_value = "64")]
     pub(crate) max_in_flight: NonZeroUsize,

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use bellwether_core::{Observer, RateLimiter};
-use bellwether_dispatch::{Dispatch, Fifo, PermitPool};
+use bellwether_core::Observer;
+use bellwether_dispatch::Dispatch;
 use bellwether_provider::{ApiKey, ConfigError, OpenAiCompatible, Preset, ProviderConfig};
 
 use crate::args::Endpoint;
 use crate::exit::Failure;
-
-/// How many calls may wait for their turn.
-const QUEUE_CAPACITY: usize = 10_000;
+use crate::quota::{self, Told};
+use crate::team_file::raw::RawQueue;
 
 /// Puts the parts together. Needs a runtime.
 pub(crate) fn connect(endpoint: &Endpoint, observer: &Arc<dyn Observer>) -> Result<Arc<Dispatch>, Failure> {
@@ -33,10 +32,10 @@ pub(crate) fn connect(endpoint: &Endpoint, observer: &Arc<dyn Observer>) -> Resu
         }
     }
     let provider = OpenAiCompatible::new(config).map_err(Failure::usage)?;
-    let limiter: Arc<dyn RateLimiter> = Arc::new(PermitPool::new(in_flight));
+    let told = Told { requests: endpoint.rpm, tokens: endpoint.tpm, concurrency: Some(in_flight) };
     let dispatch = Dispatch::builder(Arc::new(provider))
-        .queue(Arc::new(Fifo::new(QUEUE_CAPACITY)))
-        .limiter(limiter)
+        .queue(quota::queue(&RawQueue::default(), observer))
+        .limiter(quota::limiter("endpoint", told, observer))
         .observer(Arc::clone(observer))
         .build();
     Ok(Arc::new(dispatch))

@@ -1,7 +1,7 @@
 //! The command line of Bellwether: arguments and a team file become parts, parts become a run.
 //!
 //! - [`args`], [`command`]: what can be asked, and what then happens.
-//! - [`team_file`], [`parts`]: from `team.toml` to a team that can run.
+//! - [`team_file`], [`quota`], [`parts`]: from `team.toml` to a team that can run.
 //! - [`session`], [`live`], [`summary`]: one run, and what is shown of it.
 //! - [`memory`]: the journal as the commands use it.
 //! - [`batch`], [`endpoint`], [`tally`]: many calls through one quota, without a team.
@@ -15,6 +15,7 @@ mod exit;
 mod live;
 mod memory;
 mod parts;
+mod quota;
 mod session;
 mod summary;
 mod tally;

@@ -1,24 +1,23 @@
 //! From a team file to a team that can run: the one place that names concrete parts.
 
 use std::collections::{BTreeMap, HashMap};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_budget::{Budgeted, Caps, Ledger, Scope};
 use bellwether_core::{ChatProvider, Class, Journal, Observer, Price};
-use bellwether_dispatch::{Dispatch, Fifo, PermitPool, RetryPolicy};
+use bellwether_dispatch::{Dispatch, RetryPolicy};
 use bellwether_provider::{ApiKey, ConfigError, MaxTokensField, OpenAiCompatible, Preset, ProviderConfig, StreamUsage};
 use bellwether_team::{OnInvalidPlan, Role, RoleKind, Settings, Team, Tier};
 
 use crate::exit::Failure;
+use crate::quota::{self, Told};
 use crate::team_file::TeamFile;
 use crate::team_file::raw::{
     Count, RawClass, RawKind, RawMaxTokensField, RawModel, RawOnInvalid, RawPrompt, RawProvider, RawRole, Span,
 };
 
-/// How many calls may wait for their turn.
-const QUEUE_CAPACITY: usize = 10_000;
 /// How many calls may be in flight if the team file does not say.
 const DEFAULT_CONCURRENCY: usize = 8;
 
@@ -102,7 +101,7 @@ pub(crate) fn build(
         // A provider that no model uses needs no key.
         if file.raw.models.0.iter().any(|(_, model)| model.provider.get_ref() == name) {
             let (provider, prices) = provider(file, name, raw, overrides, keys)?;
-            dispatches.insert(name.as_str(), dispatch(file, raw, purse.guard(provider, prices), observer));
+            dispatches.insert(name.as_str(), dispatch(file, name, raw, purse.guard(provider, prices), observer));
         }
     }
     let settings = settings(file, overrides);
@@ -239,6 +238,7 @@ fn known_prices(file: &TeamFile, provider: &str, config: &ProviderConfig) -> BTr
 
 fn dispatch(
     file: &TeamFile,
+    name: &str,
     raw: &RawProvider,
     provider: Arc<dyn ChatProvider>,
     observer: &Arc<dyn Observer>,
@@ -250,9 +250,12 @@ fn dispatch(
     }
     set(&mut policy.base, workflow.backoff.base);
     set(&mut policy.cap, workflow.backoff.cap);
+    let requests = raw.rpm.map(|Count(rpm)| u64::from(rpm));
+    let tokens = raw.tpm.map(|Count(tpm)| u64::from(tpm));
+    let told = Told { requests, tokens, concurrency: raw.concurrency.max.map(places) };
     let dispatch = Dispatch::builder(provider)
-        .queue(Arc::new(Fifo::new(QUEUE_CAPACITY)))
-        .limiter(Arc::new(PermitPool::new(concurrency(raw))))
+        .queue(quota::queue(&file.raw.queue, observer))
+        .limiter(quota::limiter(name, told, observer))
         .retry(policy)
         .observer(Arc::clone(observer))
         .build();
@@ -279,6 +282,9 @@ fn settings(file: &TeamFile, overrides: &Overrides) -> Settings {
     };
     settings.deadline = overrides.deadline.or_else(|| raw.budget.deadline.map(|span| span.0));
     set(&mut settings.grace, raw.workflow.grace);
+    if let Some(Count(weight)) = raw.team.weight {
+        settings.weight = NonZeroU32::MIN.saturating_add(weight - 1);
+    }
     settings.class = match raw.team.class {
         RawClass::Batch => Class::Batch,
         RawClass::Interactive => Class::Interactive,

@@ -49,7 +49,7 @@ pub(crate) async fn run(
     overrides.budget = Budget::caps(budget, spent);
 
     let live = Arc::new(Live::new(view.progress));
-    let mut watchers: Vec<Arc<dyn Observer>> = vec![Arc::<Live>::clone(&live) as Arc<dyn Observer>];
+    let mut watchers: Vec<Arc<dyn Observer>> = Vec::new();
     let metrics = match view.metrics {
         Some(addr) => {
             let server = serve_metrics(addr).await?;
@@ -59,6 +59,8 @@ pub(crate) async fn run(
         }
         None => None,
     };
+    // Last, so that what is shown is counted already.
+    watchers.push(Arc::<Live>::clone(&live) as Arc<dyn Observer>);
     let observer: Arc<dyn Observer> = Arc::new(watchers);
     let parts = parts::build(file, &overrides, Keys::Required, &observer, remembering())?;
     if let Some(purse) = &parts.purse {

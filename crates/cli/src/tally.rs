@@ -7,7 +7,8 @@ use std::time::Duration;
 use bellwether_core::{Fact, Observer, Usage, Usd};
 use serde_json::{Map, Value, json};
 
-/// Hears facts and counts them by flow. A flow is the role of a call's [`Flow`](bellwether_core::Flow).
+/// Hears facts and counts them by flow. A flow is the run of a call's [`Flow`](bellwether_core::Flow): what shares a
+/// quota by weight.
 #[derive(Debug, Default)]
 pub(crate) struct Tally(Mutex<Counts>);
 
@@ -92,7 +93,7 @@ impl Observer for Tally {
     fn observe(&self, fact: &Fact) {
         self.with(|counts| {
             let mut of = |call: &Arc<bellwether_core::Call>, add: &dyn Fn(&mut Count)| {
-                add(counts.flows.entry(Arc::clone(&call.context.flow.role)).or_default());
+                add(counts.flows.entry(Arc::clone(&call.context.flow.run)).or_default());
             };
             match fact {
                 Fact::CallAdmitted { call, waited } => {

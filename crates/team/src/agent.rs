@@ -22,6 +22,7 @@ pub(crate) struct Shared {
     pub(crate) run: RunId,
     pub(crate) team: Arc<str>,
     pub(crate) class: Class,
+    pub(crate) weight: NonZeroU32,
     pub(crate) deadline: Option<Instant>,
     pub(crate) plan_rules: PlanRules,
     pub(crate) observer: Arc<dyn Observer>,
@@ -124,10 +125,10 @@ impl Agent {
     }
 
     fn context(&self, job: &Job, attempt: u32) -> CallContext {
-        let Shared { run, team, class, deadline, .. } = &*self.shared;
+        let Shared { run, team, class, weight, deadline, .. } = &*self.shared;
         let task = job.task().map_or("run", |task| task.as_str());
         CallContext {
-            weight: NonZeroU32::MIN,
+            weight: *weight,
             class: *class,
             deadline: deadline.map(Instant::into_std),
             timeout: Some(self.role.timeout),

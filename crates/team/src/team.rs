@@ -1,7 +1,7 @@
 //! A team: its roles, its rules, and how to put one together.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +43,8 @@ pub struct Settings {
     pub grace: Duration,
     /// How urgent the team's calls are.
     pub class: Class,
+    /// The share of its runs, relative to other runs on the same quota.
+    pub weight: NonZeroU32,
 }
 
 impl Default for Settings {
@@ -57,6 +59,7 @@ impl Default for Settings {
             deadline: None,
             grace: Duration::from_secs(20),
             class: Class::Standard,
+            weight: NonZeroU32::MIN,
         }
     }
 }

@@ -163,7 +163,7 @@ impl Sending {
                 task: Some(TaskId::from(Arc::clone(&item.id))),
                 phase: "batch",
                 idempotency_key: Some(Arc::clone(&item.id)),
-                ..CallContext::new(Flow::new("batch", "batch", Arc::clone(&item.flow)))
+                ..CallContext::new(Flow::new("batch", Arc::clone(&item.flow), "line"))
             };
             let dispatch = Arc::clone(&self.dispatch);
             self.under_way.spawn(async move {

@@ -107,7 +107,7 @@ async fn call_again_and_again(
             // What is still waiting when the time is up is given up, so that the end is the end.
             deadline: Some(bounds.until.into_std() + Duration::from_secs(60)),
             phase: "load",
-            ..CallContext::new(Flow::new("load", "load", Arc::clone(&flow.name)))
+            ..CallContext::new(Flow::new("load", Arc::clone(&flow.name), "loop"))
         };
         let asked = Instant::now();
         let answer = dispatch.chat(request.clone(), context).await;

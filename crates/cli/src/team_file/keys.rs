@@ -30,10 +30,11 @@ pub(super) const FILE: Keys = These(&[
     ("models", Table(Chosen(&MODEL))),
     ("plan", Table(These(&[("max_tasks", Value), ("on_invalid", Value)]))),
     ("provider", Table(Chosen(&PROVIDER))),
+    ("queue", Table(These(&[("capacity", Value), ("floors", Table(These(&[("batch", Value), ("standard", Value)])))]))),
     ("review", Table(These(&[("max_rounds", Value), ("threshold", Value)]))),
     ("roles", Table(Chosen(&ROLE))),
     ("schema", Value),
-    ("team", Table(These(&[("class", Value), ("name", Value)]))),
+    ("team", Table(These(&[("class", Value), ("name", Value), ("weight", Value)]))),
     ("workflow", Table(WORKFLOW)),
 ]);
 
@@ -45,8 +46,10 @@ const PROVIDER: Keys = These(&[
     ("kind", Value),
     ("max_tokens_field", Value),
     ("organisation", Value),
+    ("rpm", Value),
     ("stream_usage", Value),
     ("timeouts", Table(These(&[("connect", Value), ("first_token", Value), ("idle", Value), ("total", Value)]))),
+    ("tpm", Value),
 ]);
 
 const MODEL: Keys = These(&[

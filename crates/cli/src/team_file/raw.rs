@@ -26,6 +26,8 @@ pub(crate) struct RawFile {
     pub(crate) budget: RawBudget,
     #[serde(default)]
     pub(crate) journal: RawJournal,
+    #[serde(default)]
+    pub(crate) queue: RawQueue,
 }
 
 #[derive(Debug, serde::Deserialize)]
@@ -34,6 +36,8 @@ pub(crate) struct RawTeam {
     pub(crate) name: String,
     #[serde(default)]
     pub(crate) class: RawClass,
+    #[serde(default)]
+    pub(crate) weight: Option<Count>,
 }
 
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
@@ -58,6 +62,10 @@ pub(crate) struct RawProvider {
     pub(crate) timeouts: RawTimeouts,
     #[serde(default)]
     pub(crate) concurrency: RawConcurrency,
+    #[serde(default)]
+    pub(crate) rpm: Option<Count>,
+    #[serde(default)]
+    pub(crate) tpm: Option<Count>,
     #[serde(default)]
     pub(crate) organisation: Option<String>,
     #[serde(default)]
@@ -208,6 +216,21 @@ pub(crate) struct RawBudget {
     pub(crate) usd: Option<Dollars>,
 }
 
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawQueue {
+    pub(crate) capacity: Option<Count>,
+    pub(crate) floors: Option<RawFloors>,
+}
+
+/// The shares of all work, from 0 to 1, that a class is sure of while it has something waiting.
+#[derive(Clone, Copy, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawFloors {
+    pub(crate) standard: Share,
+    pub(crate) batch: Share,
+}
+
 #[derive(Clone, Debug, Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RawJournal {
@@ -239,6 +262,22 @@ impl<'de> Deserialize<'de> for Count {
             Ok(0) | Err(_) => Err(D::Error::custom("this has to be a whole number from 1 up")),
             Ok(count) => Ok(Self(count)),
         }
+    }
+}
+
+/// A share from 0 to 0.5, in thousandths.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Share(pub(crate) u32);
+
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let share = f64::deserialize(deserializer)?;
+        // Two floors of less than a half each always leave something to the most urgent class.
+        if !(0.0..0.5).contains(&share) {
+            return Err(D::Error::custom("this has to be a share from 0 to below 0.5, such as 0.05"));
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range was checked")]
+        Ok(Self((share * 1_000.0).round() as u32))
     }
 }
 

@@ -11,6 +11,7 @@ schema = 1
 [team]
 name = "all"
 class = "batch"
+weight = 2
 [provider.main]
 kind = "openai"
 base_url = "http://127.0.0.1:1/v1"
@@ -21,6 +22,8 @@ max_tokens_field = "max_completion_tokens"
 stream_usage = false
 timeouts = { connect = "1s", first_token = "2s", idle = "3s", total = "4s" }
 concurrency = { max = 2 }
+rpm = 60
+tpm = 1000
 [models.m]
 provider = "main"
 id = "model"
@@ -51,6 +54,9 @@ deadline = "1h"
 usd = 1.5
 tokens = 1000
 calls = 10
+[queue]
+capacity = 100
+floors = { standard = 0.1, batch = 0.05 }
 [journal]
 dir = "runs"
 "#;
@@ -99,11 +105,11 @@ fn every_misspelt_key_is_found_on_its_line() {
         assert!(mistake.contains(&format!("did you mean `{key}`?")), "{mistake}");
         tried += 1;
     }
-    assert_eq!(tried, 37);
+    assert_eq!(tried, 42);
 }
 
 #[test]
 fn a_table_in_place_of_a_value_is_refused() {
     let mistake = parse(&EVERYTHING.replacen("tiers = [\"m\"]", "tiers = { m = 1 }", 1)).unwrap_err().to_string();
-    assert!(mistake.starts_with("team.toml:23:"), "{mistake}");
+    assert!(mistake.starts_with("team.toml:26:"), "{mistake}");
 }

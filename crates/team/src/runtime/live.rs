@@ -45,6 +45,7 @@ impl<'a> Runtime<'a> {
             run,
             team: Arc::clone(&team.name),
             class: settings.class,
+            weight: settings.weight,
             deadline: settings.deadline.map(|deadline| began + deadline),
             plan_rules: PlanRules {
                 roles: team.workers().iter().map(|role| Arc::clone(&role.name)).collect(),
