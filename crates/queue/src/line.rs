@@ -119,13 +119,15 @@ impl Line {
     }
 
     /// Notes that one of its tasks was cancelled; amortised over cancellations this takes constant time.
-    pub(crate) fn cancelled<T>(&mut self, slab: &mut Slab<T>) {
+    pub(crate) fn cancelled<T>(&mut self, slot: u32, slab: &mut Slab<T>) {
         self.live -= 1;
         self.dead += 1;
         if self.dead > self.live.max(MIN_SWEEP) {
             self.sweep(slab);
+            self.settle_front(slab);
+        } else if self.first().is_some_and(|(_, first)| first == slot) {
+            self.settle_front(slab);
         }
-        self.settle_front(slab);
     }
 
     fn sweep<T>(&mut self, slab: &mut Slab<T>) {

@@ -180,12 +180,15 @@ impl<T, R: Ranking> Scheduler<T, R> {
         let taken = self.slab.kill(id)?;
         let flow = taken.flow;
         if let Body::Leaf(line) = &mut self.tree.node_mut(flow).body {
-            line.cancelled(&mut self.slab);
+            line.cancelled(id.slot, &mut self.slab);
         }
         self.left(&taken);
-        self.follow_first(flow);
-        self.tree.refresh(flow);
-        self.tree.rest(flow);
+        if self.tree.node(flow).is_empty() {
+            self.tree.refresh(flow);
+            self.tree.rest(flow);
+        } else {
+            self.follow_first(flow);
+        }
         Some(taken.task)
     }
 
@@ -195,7 +198,7 @@ impl<T, R: Ranking> Scheduler<T, R> {
         let new = self.slab.insert(flow, cost, task);
         if let Body::Leaf(line) = &mut self.tree.node_mut(flow).body {
             line.push(key, new.slot, &self.slab);
-            line.cancelled(&mut self.slab);
+            line.cancelled(id.slot, &mut self.slab);
         }
         if let Some((_, due)) = self.deadlines.remove(&id) {
             self.deadlines.push(new, due);

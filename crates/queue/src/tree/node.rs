@@ -101,6 +101,16 @@ impl<R> Node<R> {
     }
 }
 
+impl<R> Node<R> {
+    /// Whether nothing waits in its line.
+    pub(crate) const fn is_empty(&self) -> bool {
+        match &self.body {
+            Body::Inner(_) => true,
+            Body::Leaf(line) => line.len() == 0,
+        }
+    }
+}
+
 impl<R: Default> Body<R> {
     pub(crate) const fn leaf() -> Self {
         Self::Leaf(Line::new())
