@@ -265,3 +265,21 @@ fn flows_that_come_once_and_go_do_not_pile_up() {
         assert!(scheduler.nodes() <= 3 + 1 + 2 * 18, "{}", scheduler.nodes());
     }
 }
+
+/// A flow that owes something, is held back by a cap and has a task again was once forgotten with that task, as soon as
+/// virtual time had come to where it stood.
+#[test]
+fn a_debtor_that_is_held_back_keeps_its_tasks() {
+    let mut scheduler = Scheduler::<&str>::new(&Settings::default());
+    for _ in 0..5 {
+        let _ = scheduler.push(0, &["other"], Ask::of(100), "other").unwrap();
+    }
+    let _ = scheduler.push(0, &["debtor"], Ask::of(100), "first").unwrap();
+    while scheduler.pop().unwrap().task != "first" {}
+    scheduler.set_cap(&["debtor"], 0);
+    let _ = scheduler.push(0, &["debtor"], Ask::of(100), "second").unwrap();
+    while scheduler.pop().is_some() {}
+    assert_eq!(scheduler.status(0, &["debtor"]).map(|status| status.waiting), Some(1));
+    scheduler.set_cap(&["debtor"], 1);
+    assert_eq!(scheduler.pop().map(|granted| granted.task), Some("second"));
+}
