@@ -78,7 +78,8 @@ impl Estimator {
         let counted = self.counted(request);
         let input = model.map_or(counted, |model| scaled(counted, model.factor));
         let forecast = || {
-            let known = model.and_then(|model| model.outputs.get(role)?.value().or_else(|| model.output.value()));
+            let known = model
+                .and_then(|model| model.outputs.get(role).and_then(Quantile::value).or_else(|| model.output.value()));
             known.unwrap_or(FIRST_FORECAST)
         };
         let output = request.max_output_tokens.map_or_else(forecast, u64::from);

@@ -33,6 +33,7 @@ pub struct Learner {
     hold: f64,
     /// The highest limit of late; forgotten slowly.
     best: f64,
+    best_at: Timestamp,
     /// Refusals in a row with nothing let through in between.
     streak: u32,
     /// What everything sent so far took, refused or not.
@@ -48,7 +49,6 @@ pub struct Learner {
     reacted_at: Option<Timestamp>,
     recent: Recent,
     ticked: Timestamp,
-    last_rate: f64,
 }
 
 /// How a [`Learner`] goes about it.
@@ -164,6 +164,7 @@ impl Learner {
             guess: true,
             hold: FIRST_HOLD,
             best: 0.0,
+            best_at: now,
             streak: 0,
             sent: 0,
             since: None,
@@ -173,7 +174,6 @@ impl Learner {
             reacted_at: None,
             recent: Recent::default(),
             ticked: now,
-            last_rate: policy.initial,
         }
     }
 
@@ -206,7 +206,6 @@ impl Learner {
     fn believe(&mut self, limit: f64) {
         self.phase = Phase::Told;
         self.base = limit;
-        self.last_rate = limit;
         self.guess = false;
         self.hold = FIRST_HOLD;
     }
@@ -214,9 +213,12 @@ impl Learner {
     /// Goes on to `now`; `idle` of the time since the last call the budget was full, so that nobody wanted more.
     /// Says how fast to send, per second; `None` if as fast as it was told.
     pub fn tick(&mut self, now: Timestamp, idle: Duration) -> Option<f64> {
+        if self.phase == Phase::Told {
+            self.ticked = self.ticked.max(now);
+            return None;
+        }
         let passed = now.since(self.ticked).as_secs_f64();
         self.ticked = self.ticked.max(now);
-        self.best *= (-passed / BEST_FORGOTTEN).exp();
         let busy = (passed - idle.as_secs_f64()).max(0.0);
         let busy = if busy >= BUSY_SHARE * passed { busy } else { 0.0 };
         match &mut self.phase {
@@ -237,8 +239,7 @@ impl Learner {
         if let Some(ceiling) = self.ceiling.filter(|ceiling| self.phase != Phase::Told && self.rate() >= *ceiling) {
             self.believe(ceiling);
         }
-        self.last_rate = self.rate();
-        (self.phase != Phase::Told).then_some(self.last_rate)
+        (self.phase != Phase::Told).then(|| self.rate())
     }
 
     /// Nobody sends for that long after a refusal; what it holds for begins after that.
@@ -470,7 +471,8 @@ impl Learner {
         }
         self.base = counted.rate;
         self.guess = false;
-        self.best = self.best.max(self.base);
+        self.best = self.base.max(self.best * (-now.since(self.best_at).as_secs_f64() / BEST_FORGOTTEN).exp());
+        self.best_at = now;
         self.hold = if confirmed { 2.0 * self.hold } else { FIRST_HOLD };
         // The further it fell below what it was, the sooner it may be back.
         let longest = self.policy.longest_hold.as_secs_f64() * (self.base / self.best).powf(FALLEN);
