@@ -98,13 +98,21 @@ pub(crate) struct Run {
     pub(crate) view: View,
 }
 
+/// A run that the journal knows.
 #[derive(Debug, Args)]
-pub(crate) struct Resume {
+pub(crate) struct Which {
     /// The run: its id, the beginning or end of it, or `last`.
+    #[arg(default_value = "last")]
     pub(crate) run: String,
     /// The journal that remembers it.
     #[arg(long, value_name = "DIR", default_value = memory::DIRECTORY)]
     pub(crate) journal: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Resume {
+    #[command(flatten)]
+    pub(crate) which: Which,
     /// The team file, if it is not where it was.
     #[arg(long, value_name = "FILE")]
     pub(crate) team: Option<PathBuf>,
@@ -160,12 +168,8 @@ pub(crate) enum RunsCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct Tail {
-    /// The run: its id, the beginning or end of it, or `last`.
-    #[arg(default_value = "last")]
-    pub(crate) run: String,
-    /// The journal.
-    #[arg(long, value_name = "DIR", default_value = memory::DIRECTORY)]
-    pub(crate) journal: PathBuf,
+    #[command(flatten)]
+    pub(crate) which: Which,
     /// Prints one JSON object an entry.
     #[arg(long)]
     pub(crate) json: bool,
@@ -173,12 +177,8 @@ pub(crate) struct Tail {
 
 #[derive(Debug, Args)]
 pub(crate) struct Replay {
-    /// The run: its id, the beginning or end of it, or `last`.
-    #[arg(default_value = "last")]
-    pub(crate) run: String,
-    /// The journal.
-    #[arg(long, value_name = "DIR", default_value = memory::DIRECTORY)]
-    pub(crate) journal: PathBuf,
+    #[command(flatten)]
+    pub(crate) which: Which,
     /// The team file, if it is not where it was.
     #[arg(long, value_name = "FILE")]
     pub(crate) team: Option<PathBuf>,
@@ -189,12 +189,8 @@ pub(crate) struct Replay {
 
 #[derive(Debug, Args)]
 pub(crate) struct Cancel {
-    /// The run: its id, the beginning or end of it, or `last`.
-    #[arg(default_value = "last")]
-    pub(crate) run: String,
-    /// The journal.
-    #[arg(long, value_name = "DIR", default_value = memory::DIRECTORY)]
-    pub(crate) journal: PathBuf,
+    #[command(flatten)]
+    pub(crate) which: Which,
 }
 
 #[derive(Debug, Args)]

@@ -12,8 +12,8 @@ use crate::team_file::TeamFile;
 use crate::{memory, terminal};
 
 pub(crate) async fn run(args: Resume) -> Result<Exit, Failure> {
-    let reader = memory::read(&args.journal)?;
-    let info = memory::find(&reader, &args.run).await?;
+    let reader = memory::read(&args.which.journal)?;
+    let info = memory::find(&reader, &args.which.run).await?;
     let file = match &args.team {
         Some(path) => path.clone(),
         None => memory::opening(&reader, &info.run, "origin").await?.map(PathBuf::from).ok_or_else(|| {
@@ -26,5 +26,5 @@ pub(crate) async fn run(args: Resume) -> Result<Exit, Failure> {
     let changed = if args.adopt_config { ChangedTerms::Adopt } else { ChangedTerms::Refuse };
     let overrides = Overrides { base_url: args.base_url, deadline: args.deadline, ..Overrides::default() };
     let work = Work::Resume(info.run, changed);
-    session::run(&file, overrides, &args.budget, work, Some(args.journal), &args.view).await
+    session::run(&file, overrides, &args.budget, work, Some(args.which.journal), &args.view).await
 }

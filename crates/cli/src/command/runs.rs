@@ -104,8 +104,8 @@ async fn collect(directory: &Path) -> Result<Exit, Failure> {
 
 /// Prints what is remembered of a run, and goes on with what comes until it ends.
 pub(crate) async fn tail(args: Tail) -> Result<Exit, Failure> {
-    let reader = memory::read(&args.journal)?;
-    let info = memory::find(&reader, &args.run).await?;
+    let reader = memory::read(&args.which.journal)?;
+    let info = memory::find(&reader, &args.which.run).await?;
     let mut after = 0;
     loop {
         while let Some(page) = page(&reader, &info, &mut after).await? {
@@ -126,13 +126,13 @@ pub(crate) async fn tail(args: Tail) -> Result<Exit, Failure> {
 
 /// Shows what came of a run as far as it is remembered; makes no calls.
 pub(crate) async fn replay(args: Replay) -> Result<Exit, Failure> {
-    let reader = memory::read(&args.journal)?;
-    let info = memory::find(&reader, &args.run).await?;
+    let reader = memory::read(&args.which.journal)?;
+    let info = memory::find(&reader, &args.which.run).await?;
     let origin = memory::opening(&reader, &info.run, "origin").await?.map(PathBuf::from);
     let path = args.team.or(origin).ok_or_else(|| Failure::usage("--team with the team file is needed"))?;
     let file = TeamFile::read(&path).map_err(Failure::usage)?;
     drop(reader);
-    let journal = memory::open(&args.journal, Some(&file))?;
+    let journal = memory::open(&args.which.journal, Some(&file))?;
     let report = session::recall(&file, &info.run, Some(journal)).await?;
     if args.json {
         let json = serde_json::to_string(&report).map_err(|error| Failure::new(Exit::Io, error.to_string()))?;
@@ -145,8 +145,8 @@ pub(crate) async fn replay(args: Replay) -> Result<Exit, Failure> {
 
 /// Asks the process that works on a run to stop, as Ctrl-C does.
 pub(crate) async fn cancel(args: Cancel) -> Result<Exit, Failure> {
-    let reader = memory::read(&args.journal)?;
-    let info = memory::find(&reader, &args.run).await?;
+    let reader = memory::read(&args.which.journal)?;
+    let info = memory::find(&reader, &args.which.run).await?;
     let Some(holder) = info.holder else {
         return Err(Failure::usage(format!("nobody works on run {}", info.run)));
     };
