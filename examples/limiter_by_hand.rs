@@ -4,6 +4,8 @@
 //! cargo run -p bellwether-examples --example limiter_by_hand
 //! ```
 
+#![expect(clippy::print_stdout, reason = "an example shows something")]
+
 use bellwether_limiter::{Demand, Limit, Limiter, Limits, Outcome, Rate, RateLimits, Refused, Settings, Usage};
 
 #[tokio::main(flavor = "current_thread")]

@@ -13,7 +13,7 @@ use world::World;
 
 fn row(name: &str) -> Row {
     let scenario = suite::all().into_iter().find(|scenario| scenario.name.starts_with(name)).expect("there is one");
-    scenario.run(2, Scenario::ours)
+    scenario.run(1, Scenario::ours)
 }
 
 #[test]
