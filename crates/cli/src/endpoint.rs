@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bellwether_core::Observer;
 use bellwether_dispatch::Dispatch;
-use bellwether_provider::{ApiKey, ConfigError, OpenAiCompatible, Preset, ProviderConfig};
+use bellwether_provider::{ApiKey, ChargeRule, ConfigError, OpenAiCompatible, Preset, ProviderConfig};
 
 use crate::args::Endpoint;
 use crate::exit::Failure;
@@ -32,7 +32,12 @@ pub(crate) fn connect(endpoint: &Endpoint, observer: &Arc<dyn Observer>) -> Resu
         }
     }
     let provider = OpenAiCompatible::new(config).map_err(Failure::usage)?;
-    let told = Told { requests: endpoint.rpm, tokens: endpoint.tpm, concurrency: Some(in_flight) };
+    let told = Told {
+        requests: endpoint.rpm,
+        tokens: endpoint.tpm,
+        concurrency: Some(in_flight),
+        charge: ChargeRule::default(),
+    };
     let dispatch = Dispatch::builder(Arc::new(provider))
         .queue(quota::queue(&RawQueue::default(), observer))
         .limiter(quota::limiter("endpoint", told, observer))

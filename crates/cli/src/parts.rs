@@ -8,7 +8,9 @@ use std::time::Duration;
 use bellwether_budget::{Budgeted, Caps, Ledger, Scope};
 use bellwether_core::{ChatProvider, Class, Journal, Observer, Price};
 use bellwether_dispatch::{Dispatch, RetryPolicy};
-use bellwether_provider::{ApiKey, ConfigError, MaxTokensField, OpenAiCompatible, Preset, ProviderConfig, StreamUsage};
+use bellwether_provider::{
+    ApiKey, ConfigError, MaxTokensField, ModelProfile, OpenAiCompatible, Preset, ProviderConfig, StreamUsage,
+};
 use bellwether_team::{OnInvalidPlan, Role, RoleKind, Settings, Team, Tier};
 
 use crate::exit::Failure;
@@ -155,17 +157,38 @@ pub(crate) fn provider_config(
     set(&mut config.timeouts.first_token, raw.timeouts.first_token);
     set(&mut config.timeouts.idle, raw.timeouts.idle);
     set(&mut config.timeouts.total, raw.timeouts.total);
-    config.max_tokens = match raw.max_tokens_field {
-        RawMaxTokensField::MaxTokens => MaxTokensField::MaxTokens,
-        RawMaxTokensField::MaxCompletionTokens => MaxTokensField::MaxCompletionTokens,
-    };
+    config.max_tokens = raw.max_tokens_field.into();
     config.stream_usage = if raw.stream_usage { StreamUsage::Ask } else { StreamUsage::DoNotAsk };
     config.organisation.clone_from(&raw.organisation);
     config.allow_insecure = raw.allow_insecure;
     config.pool_size = concurrency(raw).get();
     config.prices = prices(file, name);
+    for (_, model) in file.raw.models.0.iter().filter(|(_, model)| model.provider.get_ref() == name) {
+        config.models.set(model.id.get_ref().as_str(), profile(model));
+    }
     let state = key(file, raw, preset, &mut config)?;
     Ok((config, state))
+}
+
+/// What a team file says of a model beside its price; the rest is as the catalogue knows it.
+fn profile(raw: &RawModel) -> ModelProfile {
+    let tokens = |count: Option<Count>| count.map(|Count(tokens)| u64::from(tokens));
+    ModelProfile {
+        context_window: tokens(raw.context),
+        max_output: tokens(raw.max_output),
+        max_tokens_field: raw.max_tokens_field.map(MaxTokensField::from),
+        charge: raw.charge,
+        ..ModelProfile::default()
+    }
+}
+
+impl From<RawMaxTokensField> for MaxTokensField {
+    fn from(raw: RawMaxTokensField) -> Self {
+        match raw {
+            RawMaxTokensField::MaxTokens => Self::MaxTokens,
+            RawMaxTokensField::MaxCompletionTokens => Self::MaxCompletionTokens,
+        }
+    }
 }
 
 /// Whether a provider's key is there.
@@ -252,7 +275,10 @@ fn dispatch(
     set(&mut policy.cap, workflow.backoff.cap);
     let requests = raw.rpm.map(|Count(rpm)| u64::from(rpm));
     let tokens = raw.tpm.map(|Count(tpm)| u64::from(tpm));
-    let told = Told { requests, tokens, concurrency: raw.concurrency.max.map(places) };
+    // One key has one rule of counting: that of the first model which says so.
+    let own = file.raw.models.0.iter().filter(|(_, model)| model.provider.get_ref() == name);
+    let charge = own.filter_map(|(_, model)| model.charge).next().unwrap_or_default();
+    let told = Told { requests, tokens, concurrency: raw.concurrency.max.map(places), charge };
     let dispatch = Dispatch::builder(provider)
         .queue(quota::queue(&file.raw.queue, observer))
         .limiter(quota::limiter(name, told, observer))

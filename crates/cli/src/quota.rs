@@ -5,7 +5,8 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 
 use bellwether_core::{Observer, RateLimiter, TaskQueue};
-use bellwether_limiter::{Concurrency, Limit, Limiter, Limits, Rate};
+use bellwether_limiter::{Cached, Charges, Concurrency, Limit, Limiter, Limits, Rate};
+use bellwether_provider::ChargeRule;
 use bellwether_queue::{AtTheDoor, TicketQueue};
 
 use crate::team_file::raw::RawQueue;
@@ -22,6 +23,8 @@ pub(crate) struct Told {
     pub(crate) tokens: Option<u64>,
     /// Calls in flight at once.
     pub(crate) concurrency: Option<NonZeroUsize>,
+    /// What counts against the tokens per minute.
+    pub(crate) charge: ChargeRule,
 }
 
 /// The limits of the key `name`.
@@ -37,7 +40,10 @@ pub(crate) fn limiter(name: &str, told: Told, observer: &Arc<dyn Observer>) -> A
     };
     // Processes that share a key must not draw alike.
     let seed = RandomState::new().hash_one(name);
-    let settings = bellwether_limiter::Settings { limits, seed, ..bellwether_limiter::Settings::default() };
+    let charges = if told.charge == ChargeRule::InputAndCap { Charges::Reserved } else { Charges::Actual };
+    let cached = if told.charge == ChargeRule::UncachedInputAndOutput { Cached::Free } else { Cached::Counts };
+    let settings =
+        bellwether_limiter::Settings { limits, charges, cached, seed, ..bellwether_limiter::Settings::default() };
     Arc::new(Limiter::observed(name, settings, Arc::clone(observer)))
 }
 

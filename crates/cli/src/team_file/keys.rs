@@ -53,7 +53,11 @@ const PROVIDER: Keys = These(&[
 ]);
 
 const MODEL: Keys = These(&[
+    ("charge", Value),
+    ("context", Value),
     ("id", Value),
+    ("max_output", Value),
+    ("max_tokens_field", Value),
     ("provider", Value),
     ("usd_per_mtok", Table(These(&[("cached", Value), ("in", Value), ("out", Value)]))),
 ]);

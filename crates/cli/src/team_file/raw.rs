@@ -4,6 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
+use bellwether_provider::ChargeRule;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use toml::Spanned;
 
@@ -110,6 +111,14 @@ pub(crate) struct RawModel {
     pub(crate) id: Spanned<String>,
     #[serde(default)]
     pub(crate) usd_per_mtok: Option<RawPrice>,
+    #[serde(default)]
+    pub(crate) context: Option<Count>,
+    #[serde(default)]
+    pub(crate) max_output: Option<Count>,
+    #[serde(default)]
+    pub(crate) max_tokens_field: Option<RawMaxTokensField>,
+    #[serde(default)]
+    pub(crate) charge: Option<ChargeRule>,
 }
 
 #[derive(Clone, Copy, Debug, serde::Deserialize)]

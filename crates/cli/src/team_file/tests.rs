@@ -28,6 +28,10 @@ tpm = 1000
 provider = "main"
 id = "model"
 usd_per_mtok = { in = 1, cached = 0.5, out = 2 }
+context = 1000
+max_output = 100
+max_tokens_field = "max_tokens"
+charge = "input_and_cap"
 [roles.coder]
 kind = "worker"
 prompt = { file = "coder.md" }
@@ -105,11 +109,11 @@ fn every_misspelt_key_is_found_on_its_line() {
         assert!(mistake.contains(&format!("did you mean `{key}`?")), "{mistake}");
         tried += 1;
     }
-    assert_eq!(tried, 42);
+    assert_eq!(tried, 46);
 }
 
 #[test]
 fn a_table_in_place_of_a_value_is_refused() {
     let mistake = parse(&EVERYTHING.replacen("tiers = [\"m\"]", "tiers = { m = 1 }", 1)).unwrap_err().to_string();
-    assert!(mistake.starts_with("team.toml:26:"), "{mistake}");
+    assert!(mistake.starts_with("team.toml:30:"), "{mistake}");
 }

@@ -1,6 +1,6 @@
 //! `init`, `check` and `simulate`: files and servers to begin with.
 
-use crate::process::{Folder, Simulator, bellwether, feature_team, said};
+use crate::process::{CANARY, Folder, Simulator, bellwether, feature_team, said};
 
 #[test]
 fn init_writes_a_team_that_check_understands_and_never_overwrites_it() {
@@ -52,4 +52,26 @@ fn a_scenario_file_shapes_the_simulator_and_a_wrong_one_is_refused() {
     let bad = said(bellwether(&folder).args(["simulate", "--listen", "0", "--scenario", "bad.toml"]));
     assert_eq!(bad.code, Some(2));
     assert!(bad.stderr.contains("bad.toml") && bad.stderr.contains("line 1"), "{}", bad.stderr);
+}
+
+#[test]
+fn doctor_says_what_is_wrong_and_how_to_mend_it() {
+    let folder = Folder::new("doctor");
+    let simulator = Simulator::start(&folder, &["--api-key-env", "SIM_KEY"]);
+    let team = std::fs::read_to_string(feature_team()).unwrap();
+    let team = team.replacen("kind = \"holysheep\"", "kind = \"holysheep\"\napi_key_env = \"KEY\"", 1);
+    let folder = folder.with("team.toml", &team.replacen("claude-opus-4-5", "sim-large", 1));
+    let examine = |key: &str, url: &str| {
+        let mut command = bellwether(&folder);
+        said(command.env("KEY", key).args(["doctor", "team.toml", "--base-url", url]))
+    };
+    let well = examine(CANARY, &simulator.base_url);
+    assert_eq!(well.code, Some(0), "{}", well.stdout);
+    for check in ["settings", "key", "models", "clock", "call", "price"] {
+        assert!(well.stdout.contains(check), "no {check} in {}", well.stdout);
+    }
+    let ill = examine("sk-wrong", &simulator.base_url);
+    assert_eq!(ill.code, Some(4), "{}", ill.stdout);
+    assert!(ill.stdout.contains("broken") && ill.stdout.contains("->"), "{}", ill.stdout);
+    assert!(!format!("{}{}", well.stdout, ill.stdout).contains(CANARY));
 }
