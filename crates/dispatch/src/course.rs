@@ -91,10 +91,10 @@ impl<'a> Course<'a> {
     }
 
     /// Sends the call and waits for the whole answer.
-    pub(crate) async fn whole(&mut self, turn: Turn) -> Result<ChatResponse, ProviderError> {
+    pub(crate) async fn whole(&mut self, mut turn: Turn) -> Result<ChatResponse, ProviderError> {
         let mut seen = Seen::default();
         let limit = self.limit();
-        let answer = clock::within(limit.map(|limit| limit.at), self.answer(&mut seen)).await;
+        let answer = clock::within(limit.map(|limit| limit.at), self.answer(&mut seen, &mut turn)).await;
         let answer = answer.unwrap_or_else(|| Err(Limit::passed(limit)));
         seen.settle(turn, answer.as_ref().err());
         if answer.is_ok() {
@@ -104,10 +104,10 @@ impl<'a> Course<'a> {
     }
 
     /// Sends the call and waits for the first piece of the answer.
-    pub(crate) async fn open(&mut self, turn: Turn) -> Result<Opened, ProviderError> {
+    pub(crate) async fn open(&mut self, mut turn: Turn) -> Result<Opened, ProviderError> {
         let mut seen = Seen::default();
         let limit = self.limit();
-        let first = clock::within(limit.map(|limit| limit.at), self.first(&mut seen)).await;
+        let first = clock::within(limit.map(|limit| limit.at), self.first(&mut seen, &mut turn)).await;
         match first.unwrap_or_else(|| Err(Limit::passed(limit))) {
             Ok((events, held)) => Ok(Opened { events, held, seen, turn, limit }),
             Err(error) => {
@@ -189,7 +189,7 @@ impl<'a> Course<'a> {
         place.answer().await.ok_or(NoTurn::Closed)?.map_err(NoTurn::Late)
     }
 
-    async fn answer(&self, seen: &mut Seen) -> Result<ChatResponse, ProviderError> {
+    async fn answer(&self, seen: &mut Seen, turn: &mut Turn) -> Result<ChatResponse, ProviderError> {
         let (request, context) = (self.request.clone(), self.story.context().clone());
         if self.dispatch.way == Way::Unary {
             let mut response = self.dispatch.provider.chat(request, context).await?;
@@ -200,7 +200,7 @@ impl<'a> Course<'a> {
         let mut events = self.dispatch.provider.stream(request, context).await?;
         let mut fold = Fold::default();
         while let Some(event) = events.next().await {
-            let event = self.numbered(event?);
+            let event = self.numbered(event?, turn);
             seen.event(&event);
             fold.add(event);
         }
@@ -209,22 +209,28 @@ impl<'a> Course<'a> {
 
     /// The stream, and its events up to the first piece of the answer. What comes before is held back, so that a
     /// provider that fails in between can be asked again.
-    async fn first(&self, seen: &mut Seen) -> Result<(ChatStream, VecDeque<ChatEvent>), ProviderError> {
+    async fn first(
+        &self,
+        seen: &mut Seen,
+        turn: &mut Turn,
+    ) -> Result<(ChatStream, VecDeque<ChatEvent>), ProviderError> {
         let (request, context) = (self.request.clone(), self.story.context().clone());
         let mut events = self.dispatch.provider.stream(request, context).await?;
         let mut held = VecDeque::new();
         while !seen.began() {
             let event = events.next().await.ok_or_else(|| ProviderError::truncated(false))??;
-            let event = self.numbered(event);
+            let event = self.numbered(event, turn);
             seen.event(&event);
             held.push_back(event);
         }
         Ok((events, held))
     }
 
-    /// Says in the head of an answer how often the call was sent before.
-    fn numbered(&self, mut event: ChatEvent) -> ChatEvent {
+    /// Says in the head of an answer how often the call was sent before, and hands on what the head says about limits:
+    /// it is true now, and stale when the answer ends.
+    fn numbered(&self, mut event: ChatEvent, turn: &mut Turn) -> ChatEvent {
         if let ChatEvent::Started(head) = &mut event {
+            turn.hint(&head.limits);
             head.retries = head.retries.saturating_add(self.story.context().attempt);
         }
         event

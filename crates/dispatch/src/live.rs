@@ -91,6 +91,9 @@ impl Seen {
             let limits = RateLimits { retry_after: named_wait(error), ..limits };
             return turn.settle(Outcome::Throttled { limits }, Some(0));
         }
+        if error.kind == ErrorKind::Overloaded {
+            return turn.settle(Outcome::Overloaded { limits }, Some(0));
+        }
         let may_have_executed = error.details.may_have_executed || self.first.is_some();
         let cost = if may_have_executed { estimate::charge_of(&self.usage) } else { Some(0) };
         turn.settle(Outcome::Failed { may_have_executed, limits }, cost);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bellwether_core::permit::RateLimits;
 use bellwether_core::queue::{Ticket, TicketId};
 use bellwether_core::{Outcome, Permit, TaskQueue};
 
@@ -33,6 +34,13 @@ impl Turn {
     /// Says that the call is being sent, so that it can no longer be unused.
     pub(crate) fn send(&mut self) {
         self.sent = true;
+    }
+
+    /// Hands on what the provider says about its limits, as soon as it says it.
+    pub(crate) fn hint(&mut self, limits: &RateLimits) {
+        if let Some(permit) = &mut self.permit {
+            permit.hint(limits);
+        }
     }
 
     /// Says what became of the call, and what it cost if that is known.

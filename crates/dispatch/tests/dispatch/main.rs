@@ -10,3 +10,4 @@ mod pool;
 mod retries;
 mod streams;
 mod throttles;
+mod told;
