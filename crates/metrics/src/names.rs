@@ -90,10 +90,14 @@ catalogue! {
         "Answered calls that took tokens at an unknown price, so that the dollars do not contain them.";
     FIRST_TOKEN: "bellwether_first_token_seconds", Histogram(FIRST_TOKEN_SECONDS), ["model", "provider"],
         Some(Unit::Seconds), "From sending a call to the first piece of its answer.";
+    LIMIT: "bellwether_limit", Gauge, ["dimension", "quota"], None,
+        "Limits as they were told or learnt: requests and tokens per minute, calls at once.";
     MESSAGES_DIED: "bellwether_messages_died_total", Counter, ["what"], None,
         "Messages that could not be delivered, by what they were.";
     MESSAGES: "bellwether_messages_total", Counter, ["what"], None,
         "Messages that agents sent to each other, by what they were.";
+    PAUSE: "bellwether_pause_seconds", Histogram(WAIT_SECONDS), ["quota"], Some(Unit::Seconds),
+        "How long everybody on a quota stayed away because its provider said so.";
     PLAN_REJECTED: "bellwether_plan_rejected_total", Counter, [], None,
         "Answers of a planner that were of no use.";
     PLANS: "bellwether_plans_total", Counter, ["degraded"], None,
@@ -120,6 +124,8 @@ catalogue! {
         "Tasks that came to rest, by where.";
     THROTTLED: "bellwether_throttled_total", Counter, ["model", "provider"], None,
         "Times a provider asked everybody on the key to slow down.";
+    TICKETS_SHED: "bellwether_tickets_shed_total", Counter, ["class", "reason"], None,
+        "Calls that left the line without their turn: expired at their deadline, or made room for others.";
     TOKENS: "bellwether_tokens_total", Counter, ["model", "type"], None,
         "Tokens of answered calls. Cached tokens are part of the input, reasoning tokens part of the output: do not add.";
     VERDICT_SCORE: "bellwether_verdict_score", Histogram(SCORES), ["accepted"], None,

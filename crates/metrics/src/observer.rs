@@ -12,12 +12,13 @@ use crate::names;
 
 /// Counts facts through the `metrics` facade.
 ///
-/// Label values come from closed sets, except for the names of models, providers, roles and teams: of each the first
+/// Label values come from closed sets, except for the names of models, providers, quotas, roles and teams: of each the first
 /// hundred are kept, and further ones become `other`. Ids and texts are never labels.
 #[derive(Debug, Default)]
 pub struct MetricsObserver {
     models: Cap,
     providers: Cap,
+    quotas: Cap,
     roles: Cap,
     teams: Cap,
 }
@@ -75,6 +76,10 @@ impl MetricsObserver {
 
     fn provider(&self, call: &Call) -> SharedString {
         label(self.providers.value(&call.provider))
+    }
+
+    fn quota(&self, quota: &Arc<str>) -> SharedString {
+        label(self.quotas.value(quota))
     }
 
     fn call(&self, fact: &Fact) {
@@ -146,6 +151,18 @@ impl Observer for MetricsObserver {
             Fact::TaskMoved { from, to, round, .. } => moved(*from, *to, *round),
             Fact::TaskReviewed { score, accepted, .. } => {
                 histogram!(names::VERDICT_SCORE, "accepted" => truth(*accepted)).record(*score);
+            }
+            Fact::LimitChanged { quota, what, limit } => {
+                // A limit beyond 2^53 is no limit; less is exact.
+                #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
+                gauge!(names::LIMIT, "dimension" => what.as_str(), "quota" => self.quota(quota)).set(*limit as f64);
+            }
+            Fact::QuotaPaused { quota, wait } => {
+                histogram!(names::PAUSE, "quota" => self.quota(quota)).record(*wait);
+            }
+            Fact::TicketShed { class, expired, .. } => {
+                let reason = if *expired { "expired" } else { "room" };
+                counter!(names::TICKETS_SHED, "class" => class.as_str(), "reason" => reason).increment(1);
             }
             fact => self.call(fact),
         }

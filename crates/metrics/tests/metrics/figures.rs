@@ -138,3 +138,19 @@ fn a_task_passes_through_every_state_and_leaves_nothing_under_way() {
     assert!(under_way.iter().all(|sample| sample.value == 0.0), "{under_way:?}");
     assert_eq!(under_way.len(), TaskState::ALL.iter().filter(|state| !state.is_final()).count());
 }
+
+#[test]
+fn a_quota_shows_its_limits_its_pauses_and_who_left_the_line() {
+    let text = read(&story::quota());
+    let quota = ("quota", "holysheep");
+    assert_values(
+        &text,
+        &[
+            ("bellwether_limit", &[("dimension", "requests"), quota], 480.0),
+            ("bellwether_pause_seconds_sum", &[quota], 2.0),
+            ("bellwether_pause_seconds_count", &[quota], 1.0),
+            ("bellwether_tickets_shed_total", &[("class", "batch"), ("reason", "expired")], 2.0),
+            ("bellwether_tickets_shed_total", &[("class", "batch"), ("reason", "room")], 1.0),
+        ],
+    );
+}

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bellwether_core::limiter::WaitReason;
+use bellwether_core::queue::TicketId;
 use bellwether_core::{
     Call, CallContext, Class, ErrorKind, Fact, Flow, RunId, RunOutcome, TaskId, TaskState, Usage, Usd,
 };
@@ -125,7 +127,19 @@ pub(crate) fn everything() -> Vec<Fact> {
         took: Duration::from_secs(1),
         first_token: None,
     };
-    [hard_call(), lost_calls(), run(), vec![unpriced]].concat()
+    [hard_call(), lost_calls(), run(), quota(), vec![unpriced]].concat()
+}
+
+/// A limit that is told and then learnt anew, a pause for everybody, and tickets that leave the line.
+pub(crate) fn quota() -> Vec<Fact> {
+    let quota = || "holysheep".into();
+    let changed = |limit| Fact::LimitChanged { quota: quota(), what: WaitReason::Requests, limit };
+    let shed = |expired| {
+        let flow = Flow::new("writers", RUN, "coder");
+        Fact::TicketShed { ticket: TicketId(7), flow, class: Class::Batch, expired }
+    };
+    let paused = Fact::QuotaPaused { quota: quota(), wait: Duration::from_secs(2) };
+    vec![changed(600), changed(480), paused, shed(true), shed(true), shed(false)]
 }
 
 /// What an exporter of its own says after these facts.
