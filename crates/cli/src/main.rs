@@ -1,6 +1,6 @@
 //! The command line of Bellwether: arguments and a team file become parts, parts become a run.
 //!
-//! - [`args`], [`command`]: what can be asked, and what then happens.
+//! - [`args`], [`budget`], [`command`]: what can be asked, and what then happens.
 //! - [`team_file`], [`quota`], [`parts`]: from `team.toml` to a team that can run.
 //! - [`session`], [`live`], [`summary`]: one run, and what is shown of it.
 //! - [`memory`]: the journal as the commands use it.
@@ -9,6 +9,7 @@
 
 mod args;
 mod batch;
+mod budget;
 mod command;
 mod endpoint;
 mod exit;

@@ -10,7 +10,8 @@ use bellwether_metrics::{Exporter, MetricsObserver, MetricsServer};
 use bellwether_team::{ChangedTerms, Control, ResumeError, RunOutcome, RunReport, Team, new_run_id};
 use tokio::task::JoinSet;
 
-use crate::args::{Budget, View};
+use crate::args::View;
+use crate::budget::Budget;
 use crate::exit::{Exit, Failure};
 use crate::live::Live;
 use crate::parts::{self, Keys, Overrides, Parts};
