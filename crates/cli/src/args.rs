@@ -86,7 +86,7 @@ pub(crate) struct Run {
     /// The most to spend, such as 2usd, 500000tokens or 40calls; can be given for each.
     #[arg(long, value_name = "AMOUNT")]
     pub(crate) budget: Vec<Budget>,
-    /// Where to remember the run, instead of the team file's [journal] dir, or `runs`.
+    /// Where to remember the run, instead of the directory that the team file names, or `runs`.
     #[arg(long, value_name = "DIR")]
     pub(crate) journal: Option<PathBuf>,
     /// Remembers nothing: the run cannot be resumed.
