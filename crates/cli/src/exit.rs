@@ -75,14 +75,6 @@ pub(crate) const fn of_kind(kind: ErrorKind) -> Exit {
     }
 }
 
-/// Whether every further call would fail in the same way.
-pub(crate) const fn is_hopeless(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::Auth | ErrorKind::BudgetExceeded | ErrorKind::PermissionDenied | ErrorKind::QuotaExhausted
-    )
-}
-
 /// The provider's failure that decided a run: the one that ended it, or else the first task's.
 pub(crate) fn decisive(report: &RunReport) -> Option<ErrorKind> {
     let of_tasks = report.tasks.iter().filter_map(|task| task.error.as_ref());

@@ -149,6 +149,12 @@ impl ErrorKind {
         }
     }
 
+    /// Whether every further call on the same key and budget would fail in the same way.
+    #[must_use]
+    pub const fn is_hopeless(self) -> bool {
+        matches!(self, Self::Auth | Self::BudgetExceeded | Self::PermissionDenied | Self::QuotaExhausted)
+    }
+
     /// The retry hint this kind has when the provider gave none.
     #[must_use]
     pub const fn retry(self) -> Retry {

@@ -5,14 +5,21 @@
 //! always. So the learner never guesses while it can count. It holds a little below what it counted, then ramps up
 //! ever faster until it is refused again, and counts anew.
 
+mod interval;
+mod phase;
 mod recent;
+mod words;
 
 use std::time::Duration;
 
 use bellwether_core::Timestamp;
 
+use self::interval::Interval;
+use self::phase::{Phase, ramp};
 use self::recent::Recent;
 use crate::snapshot::Stage;
+
+pub use self::words::{Flight, LearnPolicy, Reaction};
 
 /// Finds one hidden limit.
 ///
@@ -51,55 +58,6 @@ pub struct Learner {
     ticked: Timestamp,
 }
 
-/// How a [`Learner`] goes about it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LearnPolicy {
-    /// What it begins with, per second.
-    pub initial: f64,
-    /// The share of a counted limit that it uses while it holds.
-    pub utilisation: f64,
-    /// How long it holds a limit that was confirmed again and again.
-    pub longest_hold: Duration,
-    /// The longest stay away that it asks for when nothing at all is let through.
-    pub longest_pause: Duration,
-    /// Whether the provider counts refused requests too.
-    pub refusals_count: bool,
-}
-
-/// A request on its way, as its learner remembers it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Flight {
-    /// When it was sent.
-    pub sent: Timestamp,
-    /// How many requests were sent before it.
-    pub number: u64,
-    /// What they took of this budget together.
-    pub before: u64,
-    /// What it took of this budget.
-    pub cost: u64,
-}
-
-/// What to do after a refusal.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Reaction {
-    /// Stay away that long, then send one request alone and wait what becomes of it.
-    Blackout(Duration),
-    /// Stay away that long.
-    Pause(Duration),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Phase {
-    /// Double every second, later every other second; so many seconds of it are over.
-    Startup { over: f64 },
-    /// Stay until then.
-    Hold { until: Timestamp },
-    /// Go up ever faster; so many seconds of it are over.
-    Ramp { over: f64 },
-    /// The limit is known; use all of it.
-    Told,
-}
-
 #[derive(Clone, Copy, Debug)]
 struct Counted {
     rate: f64,
@@ -119,34 +77,11 @@ struct Since {
     returned: u64,
 }
 
-/// What was let through between two refusals.
-#[derive(Clone, Copy, Debug)]
-struct Interval {
-    cost: f64,
-    count: u64,
-    seconds: f64,
-    /// What the refused requests at both ends wanted. Each may have left almost that much in the server's bucket.
-    first: f64,
-    last: f64,
-    /// How many were refused in between.
-    refused: f64,
-}
-
 /// The refusal that was last heard: its request, and how many sent after it were refused with it.
 #[derive(Clone, Copy, Debug)]
 struct Last {
     number: u64,
     refused: u64,
-}
-
-// === impl Interval ===
-
-impl Interval {
-    /// Whether a limit of `rate` lets through so much, give or take what a bucket that refused may have held.
-    fn confirms(&self, rate: f64) -> bool {
-        let expected = rate * self.seconds;
-        expected > self.cost * (1.0 - CONFIRMED) - self.first && expected < self.cost * (1.0 + CONFIRMED) + self.last
-    }
 }
 
 // === impl Learner ===
@@ -485,13 +420,6 @@ impl Learner {
     }
 }
 
-/// What a ramp adds after so many seconds, as a share of where it began: ever faster until it doubled, evenly then.
-fn ramp(over: f64) -> f64 {
-    let bent = ((1.0 + RAMP_STEP) / RAMP_STEP).log2() / RAMP_SPEED;
-    let curve = RAMP_STEP * ((RAMP_SPEED * over.min(bent)).exp2() - 1.0);
-    curve + (over - bent).max(0.0) * RAMP_SPEED * std::f64::consts::LN_2
-}
-
 fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
 }
@@ -502,14 +430,11 @@ const BEST_FORGOTTEN: f64 = 120.0;
 const FIRST_HOLD: f64 = 1.0;
 const GUESS_HOLD: f64 = 0.5;
 const DECREASE: f64 = 0.7;
-const RAMP_STEP: f64 = 0.02;
-const RAMP_SPEED: f64 = 2.0;
 const LONGEST_RAMP: f64 = 8.0;
 /// How many doublings take a second each.
 const QUICK_DOUBLINGS: f64 = 3.0;
 const MOST_DOUBLINGS: f64 = 40.0;
 const BUSY_SHARE: f64 = 0.8;
-const CONFIRMED: f64 = 0.1;
 const TOLD_IS_TRUE: f64 = 0.9;
 const JUMPED: f64 = 1.5;
 const ENOUGH_REQUESTS: u64 = 8;

@@ -103,6 +103,13 @@ pub struct Failure {
     pub provider: Option<ErrorKind>,
 }
 
+impl Failure {
+    /// Whether every further call would fail in the same way.
+    pub(crate) fn is_hopeless(&self) -> bool {
+        self.provider.is_some_and(ErrorKind::is_hopeless)
+    }
+}
+
 impl From<&JobError> for Failure {
     fn from(error: &JobError) -> Self {
         let (kind, provider) = match error {

@@ -14,7 +14,6 @@ use bellwether_core::{ErrorKind, RunOutcome, TaskId, TaskState, Timestamp};
 use crate::message::{Job, Spent};
 use crate::plan::Plan;
 use crate::report::Failure;
-use crate::state::event::is_hopeless;
 use crate::verdict::Verdict;
 
 pub(crate) use event::{Attempt, Event, Stop};
@@ -308,7 +307,7 @@ impl State {
 
     fn fail(&mut self, job: &Job, failure: Failure, spent: Spent, moves: &mut Moves) {
         self.land(job);
-        let hopeless = is_hopeless(&failure);
+        let hopeless = failure.is_hopeless();
         match job.task().and_then(|task| self.find(task)) {
             Some(n) => {
                 let record = &mut self.tasks[n];

@@ -133,7 +133,7 @@ impl Sending {
             let (item, result, took) =
                 joined.map_err(|error| Failure::new(Exit::Failed, format!("a call fell over: {error}")))?;
             if let Err(error) = &result
-                && exit::is_hopeless(error.kind)
+                && error.kind.is_hopeless()
             {
                 // It has no result line, so that a resume asks again.
                 let failure = Failure::new(exit::of_kind(error.kind), format!("{}: {error}", item.id));

@@ -1,6 +1,6 @@
 //! What can happen to a run, as it is folded and as it is remembered.
 
-use bellwether_core::{ErrorKind, TaskId};
+use bellwether_core::TaskId;
 use serde::{Deserialize, Serialize};
 
 use crate::message::{Job, Spent};
@@ -106,12 +106,4 @@ impl Stop {
             Self::Hopeless(failure) => failure.provider.is_some(),
         }
     }
-}
-
-/// Whether every further call would fail in the same way.
-pub(crate) const fn is_hopeless(failure: &Failure) -> bool {
-    matches!(
-        failure.provider,
-        Some(ErrorKind::Auth | ErrorKind::BudgetExceeded | ErrorKind::PermissionDenied | ErrorKind::QuotaExhausted)
-    )
 }

@@ -2,7 +2,7 @@
 
 use bellwether_core::{TaskState, Timestamp};
 
-use super::event::{Attempt, is_hopeless};
+use super::event::Attempt;
 use crate::message::Spent;
 use crate::plan::PlannedTask;
 use crate::report::Failure;
@@ -60,7 +60,7 @@ impl Record {
 
     /// Goes back to where it was before the run was stopped, if that is why it came to rest.
     pub(super) fn resume(&mut self, max_rounds: u32) {
-        if self.failure.as_ref().is_some_and(is_hopeless) {
+        if self.failure.as_ref().is_some_and(Failure::is_hopeless) {
             self.failure = None;
         } else if self.failure.is_some() {
             return;

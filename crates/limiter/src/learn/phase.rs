@@ -1,0 +1,26 @@
+//! The phases of learning, and how a ramp rises.
+
+use bellwether_core::Timestamp;
+
+/// What a learner is about.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Phase {
+    /// Double every second, later every other second; so many seconds of it are over.
+    Startup { over: f64 },
+    /// Stay until then.
+    Hold { until: Timestamp },
+    /// Go up ever faster; so many seconds of it are over.
+    Ramp { over: f64 },
+    /// The limit is known; use all of it.
+    Told,
+}
+
+/// What a ramp adds after so many seconds, as a share of where it began: ever faster until it doubled, evenly then.
+pub(super) fn ramp(over: f64) -> f64 {
+    let bent = ((1.0 + RAMP_STEP) / RAMP_STEP).log2() / RAMP_SPEED;
+    let curve = RAMP_STEP * ((RAMP_SPEED * over.min(bent)).exp2() - 1.0);
+    curve + (over - bent).max(0.0) * RAMP_SPEED * std::f64::consts::LN_2
+}
+
+const RAMP_STEP: f64 = 0.02;
+const RAMP_SPEED: f64 = 2.0;
