@@ -136,7 +136,8 @@ proptest! {
                 let most = |rate: u64| i64::try_from(u128::from(rate) * (1_000_000_000 + nanos) / 1_000_000_000).unwrap() + 1;
                 prop_assert!(count <= most(requests), "R1 for requests");
                 let debt = (*took - i64::try_from(tokens).unwrap()).max(0);
-                prop_assert!(cost <= most(tokens) + debt, "R1 for tokens");
+                // Who takes nothing adds nothing to the debt of a large request that went before at the same moment.
+                prop_assert!(*took == 0 || cost <= most(tokens) + debt, "R1 for tokens");
             }
         }
         for (reservation, _) in out {
