@@ -11,6 +11,7 @@ use bellwether_dispatch::{Dispatch, RetryPolicy};
 use bellwether_provider::{
     ApiKey, ConfigError, MaxTokensField, ModelProfile, OpenAiCompatible, Preset, ProviderConfig, StreamUsage,
 };
+use bellwether_team::plan::Means;
 use bellwether_team::{OnInvalidPlan, Role, RoleKind, Settings, Team, Tier};
 
 use crate::exit::Failure;
@@ -46,6 +47,9 @@ pub(crate) struct Parts {
     /// What keeps its calls within their budget, if there is one.
     pub(crate) purse: Option<Arc<Budgeted>>,
 }
+
+/// What the models of each provider cost, as far as known.
+type Prices<'a> = HashMap<&'a str, BTreeMap<String, Price>>;
 
 /// Puts every provider of a team under one budget, if there is one.
 struct Purse {
@@ -98,12 +102,14 @@ pub(crate) fn build(
     journal: Option<Arc<dyn Journal>>,
 ) -> Result<Parts, Failure> {
     let mut dispatches = HashMap::new();
+    let mut prices: Prices<'_> = HashMap::new();
     let mut purse = Purse { caps: caps(file, overrides), first: None };
     for (name, raw) in &file.raw.provider.0 {
         // A provider that no model uses needs no key.
         if file.raw.models.0.iter().any(|(_, model)| model.provider.get_ref() == name) {
-            let (provider, prices) = provider(file, name, raw, overrides, keys)?;
-            dispatches.insert(name.as_str(), dispatch(file, name, raw, purse.guard(provider, prices), observer));
+            let (provider, known) = provider(file, name, raw, overrides, keys)?;
+            prices.insert(name.as_str(), known.clone());
+            dispatches.insert(name.as_str(), dispatch(file, name, raw, purse.guard(provider, known), observer));
         }
     }
     let settings = settings(file, overrides);
@@ -116,7 +122,7 @@ pub(crate) fn build(
         builder = builder.journal(journal);
     }
     for (name, raw) in &file.raw.roles.0 {
-        builder = builder.role(role(file, name, raw, &dispatches)?);
+        builder = builder.role(role(file, name, raw, &dispatches, &prices)?);
     }
     let team = builder.build().map_err(|error| Failure::usage(file.mistake(None, error.to_string())))?;
     Ok(Parts { team, dispatches: dispatches.into_values().collect(), purse: purse.first })
@@ -297,6 +303,13 @@ fn settings(file: &TeamFile, overrides: &Overrides) -> Settings {
     if let Some(count) = raw.plan.max_tasks {
         settings.max_tasks = places(count);
     }
+    if let Some(count) = raw.plan.max_depth {
+        settings.max_depth = places(count);
+    }
+    settings.plan_repairs = raw.plan.repair_attempts.unwrap_or(settings.plan_repairs);
+    settings.right_size = raw.plan.right_size.unwrap_or(settings.right_size);
+    let Caps { usd, tokens, calls } = caps(file, overrides);
+    settings.means = Means { usd, tokens, calls };
     if let Some(Count(attempts)) = raw.workflow.max_attempts {
         settings.max_attempts = attempts;
     }
@@ -324,6 +337,7 @@ fn role(
     name: &str,
     raw: &RawRole,
     dispatches: &HashMap<&str, Arc<Dispatch>>,
+    prices: &Prices<'_>,
 ) -> Result<Role, Failure> {
     let mut tiers = Vec::new();
     for tier in &raw.tiers {
@@ -337,6 +351,7 @@ fn role(
             name: tier.get_ref().as_str().into(),
             provider: Arc::<Dispatch>::clone(provider) as Arc<dyn ChatProvider>,
             model: model.id.get_ref().as_str().into(),
+            price: prices.get(model.provider.get_ref().as_str()).and_then(|of| of.get(model.id.get_ref())).copied(),
         });
     }
     let kind = match raw.kind {

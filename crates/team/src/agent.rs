@@ -24,6 +24,7 @@ pub(crate) struct Shared {
     pub(crate) class: Class,
     pub(crate) weight: NonZeroU32,
     pub(crate) deadline: Option<Instant>,
+    pub(crate) request: Arc<str>,
     pub(crate) plan_rules: PlanRules,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) runtime: Mailbox,
@@ -91,7 +92,7 @@ impl Agent {
         let result = match self.ask(&assignment, &mut spent).await {
             Ok(answer) => self
                 .make(&assignment.job, &answer)
-                .map_err(|problems| JobError::Unusable { answer: answer.text, problems }),
+                .map_err(|problems| JobError::Unusable { answer: beginning(answer.text), problems }),
             Err(error) => Err(error.into()),
         };
         spent.busy = began.elapsed();
@@ -160,9 +161,20 @@ impl Agent {
             _ => {}
         }
         match job {
-            Job::Plan => Plan::read(&answer.text, &self.shared.plan_rules).map(Product::Plan),
+            Job::Plan => Plan::read(&answer.text, &self.shared.request, &self.shared.plan_rules).map(Product::Plan),
             Job::Review { .. } => Verdict::read(&answer.text).map(Product::Verdict).map_err(|problem| vec![problem]),
             Job::Work { .. } => Ok(Product::Work(answer.text.clone())),
         }
     }
+}
+
+/// What is kept of an answer that could not be used: it goes back to the model, which is paid for.
+fn beginning(mut answer: String) -> String {
+    const MAX_BYTES: usize = 16 * 1024;
+    if answer.len() > MAX_BYTES {
+        let cut = (0..=MAX_BYTES).rev().find(|at| answer.is_char_boundary(*at)).unwrap_or_default();
+        answer.truncate(cut);
+        answer.push_str("\n… (the rest was left out)");
+    }
+    answer
 }

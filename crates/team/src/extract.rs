@@ -38,24 +38,66 @@ pub(crate) fn text(object: &Value, key: &str) -> Option<String> {
 
 /// A field that is a list of texts; a single text counts as a list of one.
 pub(crate) fn texts(object: &Value, key: &str) -> Vec<String> {
-    let of = |value: &Value| match value {
+    match object.get(key) {
+        Some(Value::Array(items)) => items.iter().filter_map(plain).collect(),
+        Some(value) => plain(value).into_iter().collect(),
+        None => Vec::new(),
+    }
+}
+
+/// A text, a number as text, or the `text` of an object.
+pub(crate) fn plain(value: &Value) -> Option<String> {
+    match value {
         Value::String(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
         Value::Number(number) => Some(number.to_string()),
         Value::Object(_) => text(value, "text"),
         _ => None,
-    };
-    match object.get(key) {
-        Some(Value::Array(items)) => items.iter().filter_map(of).collect(),
-        Some(value) => of(value).into_iter().collect(),
-        None => Vec::new(),
     }
+}
+
+/// The same text without what JSON does not know but models write all the same: commas before a closing bracket, and
+/// comments behind `//`. What stands in strings stays.
+pub(crate) fn relaxed(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut quoted = false;
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '"' => quoted = !quoted,
+            '\\' if quoted => {
+                kept.push(c);
+                kept.extend(rest.next());
+                continue;
+            }
+            '/' if !quoted && rest.peek() == Some(&'/') => {
+                while rest.next_if(|c| *c != '\n').is_some() {}
+                continue;
+            }
+            ']' | '}' if !quoted => {
+                let end = kept.trim_end();
+                if let Some(before) = end.strip_suffix(',') {
+                    kept.truncate(before.len());
+                }
+            }
+            _ => {}
+        }
+        kept.push(c);
+    }
+    kept
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::objects;
+    use super::{objects, relaxed};
+
+    #[test]
+    fn commas_and_comments_that_json_does_not_know_are_left_out() {
+        let text = "{\"a\": [1, 2 , ], // \"two\"\n \"b\": \"//,} \\\" ,]\",\n}";
+        assert_eq!(objects(&relaxed(text)), [json!({"a": [1, 2], "b": "//,} \" ,]"})]);
+        assert_eq!(relaxed(",,,"), ",,,");
+    }
 
     #[test]
     fn an_object_is_found_in_prose_and_fences() {

@@ -6,18 +6,25 @@ use bellwether_core::Message;
 
 use crate::plan::{Plan, PlannedTask};
 use crate::role::Role;
+use crate::team::Settings;
 use crate::verdict::Issue;
 
 /// What the planner gets.
-pub(crate) fn plan(planner: &Role, request: &str, workers: &[&Role], max_tasks: usize) -> Vec<Message> {
+pub(crate) fn plan(planner: &Role, request: &str, workers: &[&Role], settings: &Settings) -> Vec<Message> {
     let roles: Vec<&str> = workers.iter().map(|role| &*role.name).collect();
+    let Settings { max_tasks, max_depth, .. } = settings;
     let ask = format!(
-        "Break the request below down into at most {max_tasks} subtasks, as few as make sense. Each must be clear \
-         enough to be done by somebody who sees only it and the request. Subtasks without dependencies are done side \
-         by side.\n\n{}\n\nAnswer with one JSON object:\n\
-         {{\"summary\": \"...\", \"tasks\": [{{\"id\": \"a\", \"title\": \"...\", \"objective\": \"...\", \
-         \"acceptance\": [\"what the work is judged by\"], \"role\": one of {roles:?}, \
-         \"depends_on\": [\"ids of subtasks whose work this one needs\"], \"complexity\": 1 to 5}}]}}\n\
+        "Break the request below down into at most {max_tasks} subtasks, as few as make sense: one is right for a \
+         simple request. Each must be clear enough to be done by somebody who sees only it and the request. Subtasks \
+         without dependencies are done side by side; at most {max_depth} may wait for each other in a row. No two \
+         may do the same work or write the same file.\n\n{}\n\nAnswer with one JSON object:\n\
+         {{\"summary\": \"...\", \"assumptions\": [\"...\"], \"tasks\": [{{\"id\": \"a\", \"title\": \"...\", \
+         \"objective\": \"...\", \"deliverable\": \"what is handed in, in which form\", \
+         \"acceptance\": [\"what the work is judged by\"], \"boundaries\": [\"what is not part of it\"], \
+         \"role\": one of {roles:?}, \"depends_on\": [\"ids of subtasks whose work this one needs\"], \
+         \"optional\": [\"ids of subtasks whose work would help\"], \"complexity\": 1 to 5, \
+         \"est_output_tokens\": a number, \"tags\": [\"...\"]}}], \
+         \"combine\": \"how the parts become one whole\"}}\n\
          A numbered list, one subtask a line, is understood as well.",
         fenced("request", request),
     );
@@ -41,8 +48,7 @@ pub(crate) fn work(
         }
         ask.push('\n');
     }
-    ask.push_str(&format!("Your task {}: {}\n", task.id, task.objective));
-    ask.push_str(&criteria(task));
+    ask.push_str(&format!("Your task {}: {}\n", task.id, contract(task)));
     for input in inputs {
         let id = &input.task.id;
         match input.work {
@@ -68,11 +74,10 @@ pub(crate) struct Input<'a> {
 /// What a reviewer gets.
 pub(crate) fn review(reviewer: &Role, request: &str, task: &PlannedTask, work: &str, open: &[Issue]) -> Vec<Message> {
     let mut ask = format!(
-        "Review a piece of work that was done for this request:\n\n{}\n\nIts task {}: {}\n{}\nThe work:\n{}\n",
+        "Review a piece of work that was done for this request:\n\n{}\n\nIts task {}: {}\nThe work:\n{}\n",
         fenced("request", request),
         task.id,
-        task.objective,
-        criteria(task),
+        contract(task),
         fenced("work", work),
     );
     if !open.is_empty() {
@@ -105,12 +110,19 @@ pub(crate) fn unusable(problems: &[String]) -> Message {
     Message::user(format!("Your answer could not be used:\n{list}\nAnswer again, in full."))
 }
 
-fn criteria(task: &PlannedTask) -> String {
-    if task.acceptance.is_empty() {
-        return String::new();
+/// What a task is, what it is not, and what its work is judged by.
+fn contract(task: &PlannedTask) -> String {
+    let mut contract = format!("{}\n", task.objective);
+    if !task.deliverable.is_empty() {
+        contract.push_str(&format!("Deliver: {}\n", task.deliverable));
     }
-    let list: String = task.acceptance.iter().map(|criterion| format!("- {criterion}\n")).collect();
-    format!("The work is judged by:\n{list}")
+    for (heading, items) in [("Not part of it:", &task.boundaries), ("The work is judged by:", &task.acceptance)] {
+        if !items.is_empty() {
+            let items: String = items.iter().map(|item| format!("- {item}\n")).collect();
+            contract.push_str(&format!("{heading}\n{items}"));
+        }
+    }
+    contract
 }
 
 fn list(issues: &[Issue]) -> String {

@@ -25,6 +25,8 @@ pub struct RunReport {
     pub reason: String,
     /// Whether there was no usable plan, so that the request was worked on as a whole.
     pub degraded: bool,
+    /// What was wrong with the planner's answer and could be mended without asking again.
+    pub plan_mended: Vec<String>,
     /// The tasks, in the plan's order.
     pub tasks: Vec<TaskResult>,
     /// Answers asked for, over planning and all tasks.
@@ -141,6 +143,7 @@ impl RunReport {
             outcome: state.outcome(),
             reason: reason(state),
             degraded: state.plan().is_some_and(|plan| plan.degraded),
+            plan_mended: state.plan().map_or_else(Vec::new, |plan| plan.mended.clone()),
             tasks: state.tasks().iter().map(|record| TaskResult::new(record, frame)).collect(),
             calls,
             retries,

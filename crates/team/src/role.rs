@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_core::ChatProvider;
+use bellwether_core::{ChatProvider, Price};
 
 /// A part in the team. Several agents may play it side by side.
 #[derive(Clone, Debug)]
@@ -97,6 +97,8 @@ pub struct Tier {
     pub provider: Arc<dyn ChatProvider>,
     /// The provider's name for it.
     pub model: Arc<str>,
+    /// What its tokens cost, if known: for estimates, not for bills.
+    pub price: Option<Price>,
 }
 
 impl Tier {
@@ -104,6 +106,13 @@ impl Tier {
     #[must_use]
     pub fn new(provider: Arc<dyn ChatProvider>, model: impl Into<Arc<str>>) -> Self {
         let model = model.into();
-        Self { name: Arc::clone(&model), provider, model }
+        Self { name: Arc::clone(&model), provider, model, price: None }
+    }
+
+    /// The same with what its tokens cost.
+    #[must_use]
+    pub const fn priced(mut self, price: Option<Price>) -> Self {
+        self.price = price;
+        self
     }
 }

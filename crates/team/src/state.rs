@@ -26,6 +26,10 @@ pub(crate) struct Rules {
     pub(crate) max_parallel: usize,
     /// How often a job may be asked for until an answer can be used: at least once.
     pub(crate) max_attempts: u32,
+    /// How often a planner is told what is wrong with its plan, on the same tier.
+    pub(crate) plan_repairs: u32,
+    /// How many tiers the planner has.
+    pub(crate) plan_tiers: usize,
     /// How often work may go back.
     pub(crate) max_rounds: u32,
     /// The least score of accepted work.
@@ -135,7 +139,16 @@ impl State {
     /// Whether a job may be asked for once more after an answer that could not be used.
     pub(crate) fn may_ask_again(&self, job: &Job) -> bool {
         let asked = u32::try_from(self.unusable(job).len()).unwrap_or(u32::MAX).saturating_add(1);
-        self.stop.is_none() && asked < self.rules.max_attempts
+        let most = match job {
+            Job::Plan => 1 + self.rules.plan_repairs + u32::from(self.rules.plan_tiers > 1),
+            Job::Review { .. } | Job::Work { .. } => self.rules.max_attempts,
+        };
+        self.stop.is_none() && asked < most
+    }
+
+    /// The tier that a plan is asked for on: once repairs on the first one are used up, the next one.
+    pub(crate) fn plan_tier(&self) -> usize {
+        usize::from(self.unusable.len() > self.rules.plan_repairs as usize)
     }
 
     /// The answers to a job that could not be used.

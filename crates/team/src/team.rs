@@ -8,6 +8,7 @@ use std::time::Duration;
 use bellwether_core::router::FirstTier;
 use bellwether_core::{Class, Journal, Observer, Router};
 
+use crate::plan::{Means, PlanRules};
 use crate::role::{Role, RoleKind};
 
 /// A team that can run. Cheap to clone; runs of one team share nothing but its providers.
@@ -29,6 +30,14 @@ pub struct Settings {
     pub max_parallel: NonZeroUsize,
     /// The most subtasks a plan may have.
     pub max_tasks: NonZeroUsize,
+    /// The most subtasks of a plan in a row, each needing the one before.
+    pub max_depth: NonZeroUsize,
+    /// How often a planner is told what is wrong with its plan before the next tier is asked, once.
+    pub plan_repairs: u32,
+    /// Whether a plan of simple tasks becomes one task, done by one worker.
+    pub right_size: bool,
+    /// What the run may take: a plan that would take more is not begun.
+    pub means: Means,
     /// How often a model is asked again in all if its answer cannot be used: at least once.
     pub max_attempts: u32,
     /// How often work may go back for revision.
@@ -52,6 +61,10 @@ impl Default for Settings {
         Self {
             max_parallel: NonZeroUsize::MIN.saturating_add(7),
             max_tasks: NonZeroUsize::MIN.saturating_add(23),
+            max_depth: NonZeroUsize::MIN.saturating_add(7),
+            plan_repairs: 2,
+            right_size: true,
+            means: Means::default(),
             max_attempts: 3,
             max_rounds: 1,
             threshold: 0.8,
@@ -117,6 +130,22 @@ impl Team {
             terms.insert(format!("{name}: prompt"), role.prompt.to_string());
         }
         terms
+    }
+
+    /// What this team's plans keep to.
+    pub(crate) fn plan_rules(&self) -> PlanRules {
+        let Settings { max_tasks, max_depth, right_size, means, .. } = self.settings;
+        let workers = self.workers();
+        // The first tier is the cheapest.
+        let price = |role: &&Role| Some((Arc::clone(&role.name), role.tiers.first()?.price?));
+        PlanRules {
+            max_tasks: max_tasks.get(),
+            max_depth: max_depth.get(),
+            right_size,
+            means,
+            prices: workers.iter().filter_map(price).collect(),
+            ..PlanRules::new(workers.iter().map(|role| Arc::clone(&role.name)))
+        }
     }
 
     pub(crate) fn workers(&self) -> Vec<&Role> {

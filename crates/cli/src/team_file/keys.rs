@@ -28,7 +28,7 @@ pub(super) const FILE: Keys = These(&[
     ("budget", Table(These(&[("calls", Value), ("deadline", Value), ("tokens", Value), ("usd", Value)]))),
     ("journal", Table(These(&[("dir", Value)]))),
     ("models", Table(Chosen(&MODEL))),
-    ("plan", Table(These(&[("max_tasks", Value), ("on_invalid", Value)]))),
+    ("plan", Table(PLAN)),
     ("provider", Table(Chosen(&PROVIDER))),
     ("queue", Table(These(&[("capacity", Value), ("floors", Table(These(&[("batch", Value), ("standard", Value)])))]))),
     ("review", Table(These(&[("max_rounds", Value), ("threshold", Value)]))),
@@ -36,6 +36,14 @@ pub(super) const FILE: Keys = These(&[
     ("schema", Value),
     ("team", Table(These(&[("class", Value), ("name", Value), ("weight", Value)]))),
     ("workflow", Table(WORKFLOW)),
+]);
+
+const PLAN: Keys = These(&[
+    ("max_depth", Value),
+    ("max_tasks", Value),
+    ("on_invalid", Value),
+    ("repair_attempts", Value),
+    ("right_size", Value),
 ]);
 
 const PROVIDER: Keys = These(&[

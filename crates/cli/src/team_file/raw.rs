@@ -181,6 +181,9 @@ pub(crate) struct RawHistory {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RawPlan {
     pub(crate) max_tasks: Option<Count>,
+    pub(crate) max_depth: Option<Count>,
+    pub(crate) repair_attempts: Option<u32>,
+    pub(crate) right_size: Option<bool>,
     pub(crate) on_invalid: RawOnInvalid,
 }
 

@@ -43,6 +43,9 @@ timeout = "1m"
 history = { window_tokens = 1000 }
 [plan]
 max_tasks = 3
+max_depth = 2
+repair_attempts = 1
+right_size = false
 on_invalid = "fail"
 [workflow]
 max_parallel = 2

@@ -1,6 +1,6 @@
 //! Plans as a numbered or bulleted list.
 
-use super::{Draft, DraftTask};
+use super::draft::{Draft, DraftTask};
 
 /// The top-level points of a list; `None` if there are none.
 ///
@@ -13,7 +13,7 @@ pub(super) fn read(answer: &str) -> Option<Draft> {
     if found.is_empty() {
         return None;
     }
-    Some(Draft { summary: String::new(), tasks: found })
+    Some(Draft { tasks: found, ..Draft::default() })
 }
 
 fn points(answer: &str, marker: fn(&str) -> Option<&str>) -> Vec<DraftTask> {

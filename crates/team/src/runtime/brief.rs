@@ -34,8 +34,8 @@ fn first<'a>(team: &'a Team, request: &str, state: &State, job: &Job) -> Option<
     match job {
         Job::Plan => {
             let role = team.role(RoleKind::Planner)?;
-            let max_tasks = team.settings.max_tasks.get();
-            Some((role, 0, prompt::plan(role, request, &team.workers(), max_tasks)))
+            let tier = state.plan_tier().min(role.tiers.len() - 1);
+            Some((role, tier, prompt::plan(role, request, &team.workers(), &team.settings)))
         }
         Job::Review { task, .. } => {
             let role = team.role(RoleKind::Reviewer)?;

@@ -15,7 +15,7 @@ use crate::agent::{Agent, Shared};
 use crate::log::Log;
 use crate::mailbox::Mailbox;
 use crate::message::{Address, Assignment, Body, Envelope, Finished, Job, JobError, Product, Spent};
-use crate::plan::{Plan, PlanRules};
+use crate::plan::Plan;
 use crate::report::{Failure, Frame, RunReport};
 use crate::role::RoleKind;
 use crate::state::{Attempt, Event, Move, Rules, State, Stop};
@@ -47,10 +47,8 @@ impl<'a> Runtime<'a> {
             class: settings.class,
             weight: settings.weight,
             deadline: settings.deadline.map(|deadline| began + deadline),
-            plan_rules: PlanRules {
-                roles: team.workers().iter().map(|role| Arc::clone(&role.name)).collect(),
-                max_tasks: settings.max_tasks.get(),
-            },
+            request: request.into(),
+            plan_rules: team.plan_rules(),
             observer: Arc::clone(&team.observer),
             // No more jobs than this are ever under way, so no sender ever waits.
             runtime: Mailbox::new(parallel),
@@ -369,6 +367,8 @@ fn rules(team: &Team) -> Rules {
     Rules {
         max_parallel: settings.max_parallel.get(),
         max_attempts: settings.max_attempts,
+        plan_repairs: settings.plan_repairs,
+        plan_tiers: team.role(RoleKind::Planner).map_or(0, |role| role.tiers.len()),
         max_rounds: settings.max_rounds,
         threshold: settings.threshold,
         planned: team.role(RoleKind::Planner).is_some(),

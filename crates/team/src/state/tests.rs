@@ -11,7 +11,16 @@ use crate::plan::PlannedTask;
 use crate::verdict::Decision;
 
 fn rules(max_parallel: usize) -> Rules {
-    Rules { max_parallel, max_attempts: 2, max_rounds: 1, threshold: 0.8, planned: true, reviewed: true }
+    Rules {
+        max_parallel,
+        max_attempts: 2,
+        plan_repairs: 1,
+        plan_tiers: 1,
+        max_rounds: 1,
+        threshold: 0.8,
+        planned: true,
+        reviewed: true,
+    }
 }
 
 fn task(n: usize, depends_on: &[usize]) -> PlannedTask {
@@ -20,15 +29,20 @@ fn task(n: usize, depends_on: &[usize]) -> PlannedTask {
         id: id(n),
         title: "a task".into(),
         objective: "do it".to_owned(),
+        deliverable: String::new(),
         acceptance: Vec::new(),
+        boundaries: Vec::new(),
         role: "coder".into(),
         depends_on: depends_on.iter().map(|n| id(*n)).collect(),
+        wants: Vec::new(),
         complexity: 3,
+        est_output_tokens: None,
+        tags: Vec::new(),
     }
 }
 
 fn plan(tasks: Vec<PlannedTask>) -> Plan {
-    Plan { summary: String::new(), tasks, degraded: false }
+    Plan { tasks, ..Plan::default() }
 }
 
 fn verdict(decision: Decision, score: f64) -> Verdict {
