@@ -178,6 +178,9 @@ impl Observer for Live {
             Fact::RunStarted { run, team } => self.began(run, team),
             Fact::PlanAccepted { tasks, degraded, .. } => self.planned(tasks, *degraded),
             Fact::PlanRejected { reason, .. } => self.change("plan", &format!("not usable: {}", plain(reason, false))),
+            Fact::RouteDecided { task, tier, why, .. } => {
+                self.change(task.as_str(), &format!("starts on {}: {}", plain(tier, false), plain(why, false)));
+            }
             Fact::TaskMoved { task, role, to, round, .. } => self.moved(task, role, *to, *round),
             Fact::TaskReviewed { task, score, accepted, .. } => {
                 let verdict = if *accepted { "accepted" } else { "wanting" };

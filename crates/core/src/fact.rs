@@ -131,6 +131,19 @@ pub enum Fact {
         /// How long.
         wait: Duration,
     },
+    /// It was decided which tier of its role's ladder a task starts on.
+    RouteDecided {
+        /// The run.
+        run: RunId,
+        /// The task.
+        task: TaskId,
+        /// The tier's name.
+        tier: Arc<str>,
+        /// Whether it was chosen to learn about it.
+        explored: bool,
+        /// Why, for people.
+        why: String,
+    },
     /// A run ended.
     RunFinished {
         /// The run.

@@ -7,7 +7,7 @@
 //! - [`permit`]: a reservation that is settled exactly once.
 //! - [`fact`]: everything that can happen, in the past tense.
 //! - the seams, each one trait that works behind a pointer: [`ChatProvider`], [`RateLimiter`], [`TaskQueue`],
-//!   [`Router`], [`Journal`], [`Observer`].
+//!   [`Journal`], [`Observer`].
 //! - [`time`]: time as a value, for decisions that read no clock.
 //!
 //! There is no I/O here and no runtime. Whoever implements a seam may depend on this crate alone; the feature
@@ -23,7 +23,6 @@ pub mod observer;
 pub mod permit;
 pub mod provider;
 pub mod queue;
-pub mod router;
 #[cfg(feature = "test-util")]
 pub mod test_util;
 pub mod time;
@@ -39,6 +38,5 @@ pub use observer::Observer;
 pub use permit::{Outcome, Permit, Settle};
 pub use provider::ChatProvider;
 pub use queue::TaskQueue;
-pub use router::Router;
 pub use time::Timestamp;
 pub use usage::{Demand, Price, Usage, Usd};

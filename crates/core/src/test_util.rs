@@ -6,5 +6,5 @@
 mod conformance;
 mod doubles;
 
-pub use conformance::{journal, provider, queue, rate_limiter, router};
+pub use conformance::{journal, provider, queue, rate_limiter};
 pub use doubles::{MemoryJournal, Recorder, Unlimited};

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bellwether_core::chat::{Fold, Started};
-use bellwether_core::router::FirstTier;
 use bellwether_core::test_util::{self, MemoryJournal, Recorder, Unlimited};
 use bellwether_core::{
     CallContext, ChatEvent, ChatProvider, ChatRequest, ChatResponse, ChatStream, Demand, ErrorKind, Fact, FinishReason,
@@ -42,7 +41,6 @@ async fn a_provider_of_twelve_lines_keeps_the_promises_of_the_seam() {
 async fn the_doubles_keep_the_promises_of_their_seams() {
     test_util::rate_limiter(&Unlimited).await;
     test_util::journal(&MemoryJournal::default()).await;
-    test_util::router(&FirstTier);
 }
 
 #[test]

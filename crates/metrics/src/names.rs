@@ -110,6 +110,8 @@ catalogue! {
         "Calls that were turned away before they were sent, by reason.";
     RETRIES: "bellwether_retries_total", Counter, ["kind", "model"], None,
         "Calls that are sent again after a failure, by the kind of the failure.";
+    ROUTE_CHOICE: "bellwether_route_choice_total", Counter, ["explored", "tier"], None,
+        "Tasks by the tier that they were started on, and whether it was chosen to learn about it.";
     RUN_DURATION: "bellwether_run_duration_seconds", Histogram(RUN_SECONDS), ["outcome"], Some(Unit::Seconds),
         "From the beginning of a run to its end.";
     RUNS_IN_PROGRESS: "bellwether_runs_in_progress", Gauge, [], None,

@@ -12,7 +12,7 @@ use crate::names;
 
 /// Counts facts through the `metrics` facade.
 ///
-/// Label values come from closed sets, except for the names of models, providers, quotas, roles and teams: of each the first
+/// Label values come from closed sets, except for the names of models, providers, quotas, roles, teams and tiers: of each the first
 /// hundred are kept, and further ones become `other`. Ids and texts are never labels.
 #[derive(Debug, Default)]
 pub struct MetricsObserver {
@@ -21,6 +21,7 @@ pub struct MetricsObserver {
     quotas: Cap,
     roles: Cap,
     teams: Cap,
+    tiers: Cap,
 }
 
 impl MetricsObserver {
@@ -147,6 +148,10 @@ impl Observer for MetricsObserver {
                 counter!(names::PLANS, "degraded" => truth(*degraded)).increment(1);
             }
             Fact::PlanRejected { .. } => counter!(names::PLAN_REJECTED).increment(1),
+            Fact::RouteDecided { tier, explored, .. } => {
+                let tier = label(self.tiers.value(tier));
+                counter!(names::ROUTE_CHOICE, "explored" => truth(*explored), "tier" => tier).increment(1);
+            }
             Fact::RunFinished { .. } | Fact::RunStarted { .. } => self.run(fact),
             Fact::TaskMoved { from, to, round, .. } => moved(*from, *to, *round),
             Fact::TaskReviewed { score, accepted, .. } => {

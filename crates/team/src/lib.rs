@@ -52,7 +52,8 @@ mod state;
 pub mod team;
 pub mod verdict;
 
-pub use bellwether_core::{ChatProvider, Class, Fact, Journal, Observer, Router, RunId, RunOutcome, TaskState};
+pub use bellwether_core::{ChatProvider, Class, Fact, Journal, Observer, RunId, RunOutcome, TaskState};
+pub use bellwether_router::Router;
 pub use report::{RunReport, TaskResult};
 pub use role::{Role, RoleKind, Tier};
 pub use runtime::{ChangedTerms, Control, ResumeError, new_run_id};

@@ -106,6 +106,11 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// Whether the model's answers are to blame, and nothing else.
+    pub(crate) fn is_unusable(&self) -> bool {
+        self.kind == UNUSABLE
+    }
+
     /// Whether every further call would fail in the same way.
     pub(crate) fn is_hopeless(&self) -> bool {
         self.provider.is_some_and(ErrorKind::is_hopeless)
@@ -117,11 +122,14 @@ impl From<&JobError> for Failure {
         let (kind, provider) = match error {
             JobError::Panicked => ("panicked", None),
             JobError::Provider(error) => (error.kind.as_str(), Some(error.kind)),
-            JobError::Unusable { .. } => ("unusable_answer", None),
+            JobError::Unusable { .. } => (UNUSABLE, None),
         };
         Self { kind: kind.to_owned(), message: error.to_string(), provider }
     }
 }
+
+/// The kind of failure that is the model's own.
+const UNUSABLE: &str = "unusable_answer";
 
 /// What a report is made of beside the state.
 pub(crate) struct Frame<'a> {

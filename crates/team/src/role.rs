@@ -97,7 +97,7 @@ pub struct Tier {
     pub provider: Arc<dyn ChatProvider>,
     /// The provider's name for it.
     pub model: Arc<str>,
-    /// What its tokens cost, if known: for estimates, not for bills.
+    /// What its tokens cost, if known: for estimates and routes, not for bills.
     pub price: Option<Price>,
 }
 

@@ -2,6 +2,7 @@
 
 mod brief;
 mod live;
+mod routing;
 
 use std::sync::Arc;
 

@@ -8,6 +8,7 @@
 
 pub(crate) mod event;
 mod record;
+mod stint;
 
 use bellwether_core::{ErrorKind, RunOutcome, TaskId, TaskState, Timestamp};
 
@@ -103,6 +104,11 @@ impl State {
             }
             Event::Produced { task, text, spent } => self.produce(&task, text, spent, &mut moves),
             Event::Resumed => self.resume(),
+            Event::Routed { task, route } => {
+                if let Some(n) = self.find(&task) {
+                    self.tasks[n].route = Some(*route);
+                }
+            }
             Event::Stopped { stop } => self.halt(stop, &mut moves),
             Event::Unusable { job, attempt, spent } => self.ask_again(&job, attempt, spent),
         }
@@ -251,6 +257,7 @@ impl State {
             let record = &mut self.tasks[n];
             if !reviewing {
                 record.tier = tier;
+                record.enter(tier, moves.at);
             }
             moves.make(n, record, if reviewing { TaskState::InReview } else { TaskState::Running });
         }
@@ -303,6 +310,7 @@ impl State {
         let job = Job::Review { task: task.clone(), round: record.round };
         let accepted = verdict.accepts(self.rules.threshold);
         record.spent += spent;
+        record.judging += spent;
         record.unusable.clear();
         if let Some(draft) = record.drafts.last_mut() {
             draft.verdict = Some(verdict);

@@ -5,8 +5,8 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_core::router::FirstTier;
-use bellwether_core::{Class, Journal, Observer, Router};
+use bellwether_core::{Class, Journal, Observer};
+use bellwether_router::{FirstTier, Router};
 
 use crate::plan::{Means, PlanRules};
 use crate::role::{Role, RoleKind};

@@ -14,7 +14,6 @@ use crate::limiter::RateLimiter;
 use crate::permit::{Outcome, RateLimits};
 use crate::provider::ChatProvider;
 use crate::queue::{TaskQueue, Ticket, TicketId};
-use crate::router::{Router, TaskProfile};
 use crate::usage::{Demand, Usage};
 
 /// A provider that answers: the stream folds to what the unary call says, and ends with a finish reason.
@@ -100,21 +99,6 @@ pub async fn queue(queue: &dyn TaskQueue) {
     }
     assert!(!queue.cancel(TicketId(0)), "a taken ticket cannot be cancelled");
     assert!(queue.next().await.is_none(), "a closed and empty queue ends");
-}
-
-/// The tier picked is always one that exists.
-///
-/// # Panics
-///
-/// If a promise is broken.
-pub fn router(router: &dyn Router) {
-    for tiers in 1..=4 {
-        for complexity in 1..=5 {
-            let route = router.route(&TaskProfile { role: "coder".into(), complexity, tiers });
-            assert!(route.tier < tiers, "the tier exists");
-            assert!(!route.why.is_empty(), "a decision is explained");
-        }
-    }
 }
 
 /// Entries come back in order, numbered without gaps, and only the latest lease may write.

@@ -96,6 +96,7 @@ fn a_run_and_its_tasks() {
     assert_values(
         &text,
         &[
+            ("bellwether_route_choice_total", &[("explored", "true"), ("tier", "small")], 1.0),
             ("bellwether_runs_in_progress", &[], 1.0),
             ("bellwether_runs_total", &[("outcome", "partial"), ("team", "writers")], 1.0),
             ("bellwether_run_duration_seconds_sum", &[("outcome", "partial")], 90.0),

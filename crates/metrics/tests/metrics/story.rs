@@ -107,6 +107,13 @@ pub(crate) fn run() -> Vec<Fact> {
         reviewed(0.9, true),
         moved(TASK, Some(InReview), Accepted, 1),
         moved("t2", Some(Pending), Skipped, 0),
+        Fact::RouteDecided {
+            run: run(),
+            task: TaskId::from(TASK),
+            tier: "small".into(),
+            explored: true,
+            why: "a secret reason".to_owned(),
+        },
         Fact::MessageSent { run: run(), from: "a".into(), to: "b".into(), what: "assignment" },
         Fact::MessageDied { run: run(), to: "b".into(), what: "assignment" },
         Fact::RunStarted { run: run(), team: "writers".into() },

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bellwether_core::Message;
-use bellwether_core::router::TaskProfile;
 
 use crate::history::History;
 use crate::message::Job;
@@ -25,11 +24,6 @@ pub(super) fn of<'a>(team: &'a Team, request: &str, state: &State, job: &Job) ->
     Some((role, tier, history.messages()))
 }
 
-/// What is known of a task before its tier is chosen.
-pub(super) fn profile(role: &Role, record: &Record) -> TaskProfile {
-    TaskProfile { role: Arc::clone(&role.name), complexity: record.planned.complexity, tiers: role.tiers.len() }
-}
-
 fn first<'a>(team: &'a Team, request: &str, state: &State, job: &Job) -> Option<Brief<'a>> {
     match job {
         Job::Plan => {
@@ -46,8 +40,10 @@ fn first<'a>(team: &'a Team, request: &str, state: &State, job: &Job) -> Option<
         Job::Work { task, .. } => {
             let record = state.task(task)?;
             let role = team.named(&record.planned.role)?;
-            let fresh = record.began.is_none();
-            let tier = if fresh { team.router.route(&profile(role, record)).tier } else { record.tier };
+            let tier = match (&record.route, record.stints.is_empty()) {
+                (Some(route), true) => route.tier,
+                _ => record.tier,
+            };
             Some((role, tier.min(role.tiers.len() - 1), work_so_far(role, request, state, record)))
         }
     }

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use bellwether_core::journal::JournalError;
-use bellwether_core::router::Lesson;
 use bellwether_core::{Fact, RunId, TaskId, Timestamp};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Control, brief};
+use super::{Control, brief, routing};
 use crate::agent::{Agent, Shared};
 use crate::log::Log;
 use crate::mailbox::Mailbox;
@@ -106,6 +105,8 @@ impl<'a> Runtime<'a> {
         for task in 0..self.state.tasks().len() {
             let to = self.state.tasks()[task].state;
             self.tell_move(&Move { task, from: None, to });
+            // What the process before this one may not have come to say.
+            routing::teach(self.team, &self.shared.run, &self.state, task);
         }
         self.live(control).await
     }
@@ -140,12 +141,15 @@ impl<'a> Runtime<'a> {
 
     /// Hands every job that may begin to an agent of the role it is for. All of them are remembered before any is sent.
     async fn assign_all(&mut self) {
-        let mut begun = Vec::new();
         let mut sent = Vec::new();
-        for job in self.state.jobs() {
+        let jobs = self.state.jobs();
+        let left = self.shared.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let mut begun = routing::decide(self.team, &self.shared.run, &self.state, left, &jobs);
+        for job in jobs {
             let Some((role, tier, conversation)) = brief::of(self.team, self.request, &self.state, &job) else {
                 continue;
             };
+            let tier = routing::chosen(&begun, &job).unwrap_or(tier);
             let attempt = u32::try_from(self.state.unusable(&job).len()).unwrap_or(u32::MAX);
             let assignment = Assignment { job: job.clone(), tier, attempt, conversation };
             let body = match &job {
@@ -218,17 +222,7 @@ impl<'a> Runtime<'a> {
         let accepted = verdict.accepts(self.team.settings.threshold);
         let (Some(record), run) = (self.state.task(task), self.shared.run.clone()) else { return };
         let (score, round) = (verdict.score, record.round);
-        self.tell(&Fact::TaskReviewed { run: run.clone(), task: task.clone(), round, score, accepted });
-        let Some(role) = self.team.named(&record.planned.role) else { return };
-        self.team.router.learn(&Lesson {
-            run,
-            task: task.clone(),
-            round,
-            profile: brief::profile(role, record),
-            tier: record.tier,
-            accepted,
-            cost: record.spent.usage.cost,
-        });
+        self.tell(&Fact::TaskReviewed { run, task: task.clone(), round, score, accepted });
     }
 
     /// Remembers events, folds them into the state and tells which tasks they moved. If they cannot be remembered, the
@@ -260,10 +254,16 @@ impl<'a> Runtime<'a> {
         match &event {
             Event::Judged { task, verdict, .. } => self.reviewed(task, verdict),
             Event::Planned { plan, .. } => self.tell_plan(plan),
+            Event::Routed { task, route } => {
+                let (tier, why) = (Arc::clone(&route.name), route.why.clone());
+                let (run, task, explored) = (self.shared.run.clone(), task.clone(), route.explored);
+                self.tell(&Fact::RouteDecided { run, task, tier, explored, why });
+            }
             _ => {}
         }
         for moved in self.state.apply(event, now) {
             self.tell_move(&moved);
+            routing::teach(self.team, &self.shared.run, &self.state, moved.task);
         }
     }
 

@@ -1,6 +1,7 @@
 //! What can happen to a run, as it is folded and as it is remembered.
 
 use bellwether_core::TaskId;
+use bellwether_router::Route;
 use serde::{Deserialize, Serialize};
 
 use crate::message::{Job, Spent};
@@ -60,6 +61,13 @@ pub(crate) enum Event {
     },
     /// The run goes on in another process; what was under way is begun anew.
     Resumed,
+    /// It was decided which tier a task starts on.
+    Routed {
+        /// The task.
+        task: TaskId,
+        /// The decision, with everything it was made of.
+        route: Box<Route>,
+    },
     /// No new job may begin.
     Stopped {
         /// Why.

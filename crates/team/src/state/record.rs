@@ -1,8 +1,10 @@
 //! What is known of a task: its drafts, what was said of them, what they took.
 
 use bellwether_core::{TaskState, Timestamp};
+use bellwether_router::Route;
 
 use super::event::Attempt;
+use super::stint::Stint;
 use crate::message::Spent;
 use crate::plan::PlannedTask;
 use crate::report::Failure;
@@ -21,8 +23,14 @@ pub(crate) struct Record {
     pub(crate) drafts: Vec<Draft>,
     /// The tier it is worked on.
     pub(crate) tier: usize,
+    /// Why it started on the tier it did.
+    pub(crate) route: Option<Route>,
+    /// The tiers it was on, in order.
+    pub(crate) stints: Vec<Stint>,
     /// What it took.
     pub(crate) spent: Spent,
+    /// The part of it that went into verdicts.
+    pub(crate) judging: Spent,
     /// Answers to its current job that could not be used.
     pub(crate) unusable: Vec<Attempt>,
     /// Why it, or its review, came to nothing.
@@ -50,7 +58,10 @@ impl Record {
             round: 0,
             drafts: Vec::new(),
             tier: 0,
+            route: None,
+            stints: Vec::new(),
             spent: Spent::ZERO,
+            judging: Spent::ZERO,
             unusable: Vec::new(),
             failure: None,
             began: None,
