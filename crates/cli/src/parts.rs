@@ -352,6 +352,8 @@ fn role(
             provider: Arc::<Dispatch>::clone(provider) as Arc<dyn ChatProvider>,
             model: model.id.get_ref().as_str().into(),
             price: prices.get(model.provider.get_ref().as_str()).and_then(|of| of.get(model.id.get_ref())).copied(),
+            context: model.context.map(|count| places(count).get()),
+            max_output: model.max_output.map(|Count(tokens)| tokens),
         });
     }
     let kind = match raw.kind {
@@ -420,5 +422,19 @@ fn places(count: Count) -> NonZeroUsize {
 const fn set(value: &mut Duration, span: Option<Span>) {
     if let Some(Span(duration)) = span {
         *value = duration;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_team_says_how_urgent_it_is_and_how_much_it_weighs() {
+        let text = "schema = 1\nprovider = {}\nmodels = {}\nroles = {}\n\
+                    team = { name = 't', class = 'batch', weight = 7 }\n";
+        let file = TeamFile::parse("team.toml".as_ref(), text.to_owned()).unwrap();
+        let settings = settings(&file, &Overrides::default());
+        assert_eq!((settings.class, settings.weight.get()), (Class::Batch, 7));
     }
 }

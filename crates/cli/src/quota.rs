@@ -58,3 +58,61 @@ pub(crate) fn queue(raw: &RawQueue, observer: &Arc<dyn Observer>) -> Arc<dyn Tas
     }
     Arc::new(TicketQueue::new(&settings, AtTheDoor::Refuse, Arc::clone(observer)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use bellwether_core::queue::{Ticket, TicketId};
+    use bellwether_core::{Class, Flow};
+
+    use super::*;
+    use crate::team_file::raw::{RawFloors, Share};
+
+    /// Who has how many of the first hundred turns, if each flow has a hundred calls waiting.
+    async fn turns(raw: &RawQueue, flows: &[(&'static str, u32, Class)]) -> HashMap<String, usize> {
+        let observer: Arc<dyn Observer> = Arc::new(());
+        let queue = queue(raw, &observer);
+        let mut owners = HashMap::new();
+        for n in 0..100 {
+            for (run, weight, class) in flows {
+                let id = TicketId(owners.len() as u64);
+                owners.insert(id, format!("{run} {}", class.as_str()));
+                let weight = NonZeroU32::new(*weight).unwrap();
+                let flow = Flow::new("team", *run, "coder");
+                let ticket = Ticket { id, flow, weight, class: *class, cost: 100, deadline: None };
+                assert_eq!(queue.push(ticket).await, Ok(()), "{n}");
+            }
+        }
+        let mut turns = HashMap::new();
+        for _ in 0..100 {
+            let next = queue.next().await.unwrap();
+            *turns.entry(owners[&next.id].clone()).or_default() += 1;
+        }
+        turns
+    }
+
+    const EACH: [(&str, u32, Class); 3] =
+        [("a", 1, Class::Interactive), ("b", 1, Class::Standard), ("c", 1, Class::Batch)];
+
+    #[tokio::test]
+    async fn floors_are_the_share_that_a_class_is_sure_of() {
+        for (standard, batch) in [(100, 50), (300, 200)] {
+            let floors = RawFloors { standard: Share(standard), batch: Share(batch) };
+            let turns = turns(&RawQueue { floors: Some(floors), ..RawQueue::default() }, &EACH).await;
+            for (who, thousandths) in [("b standard", standard), ("c batch", batch)] {
+                let wanted = thousandths as usize / 10;
+                assert!(turns[who].abs_diff(wanted) <= 2, "{who} is to have {wanted}: {turns:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn runs_share_by_weight_and_the_urgent_go_first() {
+        let light_and_heavy = [("light", 1, Class::Standard), ("heavy", 3, Class::Standard)];
+        let turns = turns(&RawQueue::default(), &light_and_heavy).await;
+        assert!(turns["heavy standard"].abs_diff(75) <= 2, "{turns:?}");
+        let turns = self::turns(&RawQueue::default(), &EACH).await;
+        assert!(turns["a interactive"] > turns["b standard"] && turns["b standard"] > turns["c batch"], "{turns:?}");
+    }
+}

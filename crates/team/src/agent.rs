@@ -91,7 +91,7 @@ impl Agent {
         let mut spent = Spent::ZERO;
         let result = match self.ask(&assignment, &mut spent).await {
             Ok(answer) => self
-                .make(&assignment.job, &answer)
+                .make(&assignment, &answer)
                 .map_err(|problems| JobError::Unusable { answer: beginning(answer.text), problems }),
             Err(error) => Err(error.into()),
         };
@@ -104,7 +104,7 @@ impl Agent {
         let request = ChatRequest {
             model: Arc::clone(&tier.model),
             messages: assignment.conversation.clone(),
-            max_output_tokens: self.role.max_output_tokens,
+            max_output_tokens: assignment.output_cap,
             temperature: self.role.temperature,
             ..ChatRequest::default()
         };
@@ -145,7 +145,7 @@ impl Agent {
     }
 
     /// Makes of an answer what the job is for, or says what is wrong with it.
-    fn make(&self, job: &Job, answer: &ChatResponse) -> Result<Product, Vec<String>> {
+    fn make(&self, assignment: &Assignment, answer: &ChatResponse) -> Result<Product, Vec<String>> {
         if let Some(refusal) = &answer.refusal {
             return Err(vec![format!("the model refused: {refusal}")]);
         }
@@ -153,14 +153,14 @@ impl Agent {
             FinishReason::Length => {
                 return Err(vec![format!(
                     "the answer was cut off{}; answer more briefly",
-                    self.role.max_output_tokens.map_or(String::new(), |cap| format!(" after {cap} tokens"))
+                    assignment.output_cap.map_or(String::new(), |cap| format!(" after {cap} tokens"))
                 )]);
             }
             FinishReason::ContentFilter => return Err(vec!["the provider's filter withheld the answer".to_owned()]),
             _ if answer.text.trim().is_empty() => return Err(vec!["the answer is empty".to_owned()]),
             _ => {}
         }
-        match job {
+        match assignment.job {
             Job::Plan => Plan::read(&answer.text, &self.shared.request, &self.shared.plan_rules).map(Product::Plan),
             Job::Review { .. } => Verdict::read(&answer.text).map(Product::Verdict).map_err(|problem| vec![problem]),
             Job::Work { .. } => Ok(Product::Work(answer.text.clone())),

@@ -91,6 +91,8 @@ pub struct Assignment {
     pub job: Job,
     /// The tier of the role's ladder to use.
     pub tier: usize,
+    /// The most output tokens to buy; the provider's own cap if absent.
+    pub output_cap: Option<u32>,
     /// How often the job was asked for before, counted from 0.
     pub attempt: u32,
     /// The conversation to continue.

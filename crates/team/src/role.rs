@@ -46,6 +46,22 @@ impl Role {
         }
     }
 
+    /// The most output tokens a call on a tier may buy: the role's cap, as far as the model can give so many.
+    pub(crate) fn output_cap(&self, tier: usize) -> Option<u32> {
+        let able = self.tiers.get(tier).and_then(|tier| tier.max_output);
+        match (self.max_output_tokens, able) {
+            (Some(cap), Some(able)) => Some(cap.min(able)),
+            (cap, able) => cap.or(able),
+        }
+    }
+
+    /// The most input tokens of a conversation on a tier: the answer has to fit into the model's window as well.
+    pub(crate) fn window(&self, tier: usize) -> usize {
+        let answer = self.output_cap(tier).map_or(0, |cap| usize::try_from(cap).unwrap_or(usize::MAX));
+        let context = self.tiers.get(tier).and_then(|tier| tier.context);
+        context.map_or(self.history_tokens, |context| self.history_tokens.min(context.saturating_sub(answer)))
+    }
+
     /// A role that breaks the request down.
     #[must_use]
     pub fn planner(name: impl Into<Arc<str>>, prompt: impl Into<Arc<str>>, tier: Tier) -> Self {
@@ -99,6 +115,10 @@ pub struct Tier {
     pub model: Arc<str>,
     /// What its tokens cost, if known: for estimates and routes, not for bills.
     pub price: Option<Price>,
+    /// The most tokens of a conversation and its answer together; unknown if absent.
+    pub context: Option<usize>,
+    /// The most output tokens it can give in one answer; unknown if absent.
+    pub max_output: Option<u32>,
 }
 
 impl Tier {
@@ -106,7 +126,7 @@ impl Tier {
     #[must_use]
     pub fn new(provider: Arc<dyn ChatProvider>, model: impl Into<Arc<str>>) -> Self {
         let model = model.into();
-        Self { name: Arc::clone(&model), provider, model, price: None }
+        Self { name: Arc::clone(&model), provider, model, price: None, context: None, max_output: None }
     }
 
     /// The same with what its tokens cost.

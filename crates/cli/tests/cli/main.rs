@@ -4,6 +4,7 @@ mod batches;
 mod crashes;
 mod demo;
 mod files;
+mod limits;
 mod mistakes;
 mod process;
 mod runs;

@@ -87,9 +87,15 @@ pub(crate) struct Simulator {
 }
 
 impl Simulator {
+    /// Quick whatever its scenario says.
     pub(crate) fn start(folder: &Path, args: &[&str]) -> Self {
+        Self::plain(folder, &[&["--first-token", "5ms", "--per-token", "0ms"], args].concat())
+    }
+
+    /// As quick as its scenario.
+    pub(crate) fn plain(folder: &Path, args: &[&str]) -> Self {
         let mut command = bellwether(folder);
-        command.args(["simulate", "--listen", "0", "--json", "--first-token", "5ms", "--per-token", "0ms"]).args(args);
+        command.args(["simulate", "--listen", "0", "--json"]).args(args);
         command.env("SIM_KEY", CANARY).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("the simulator starts");
         let mut line = String::new();

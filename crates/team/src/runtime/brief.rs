@@ -17,7 +17,7 @@ pub(super) type Brief<'a> = (&'a Arc<Role>, usize, Vec<Message>);
 /// The brief of a job, and after it each answer that could not be used. `None` if nobody can do it.
 pub(super) fn of<'a>(team: &'a Team, request: &str, state: &State, job: &Job) -> Option<Brief<'a>> {
     let (role, tier, brief) = first(team, request, state, job)?;
-    let mut history = History::new(brief, role.history_tokens);
+    let mut history = History::new(brief, role.window(tier));
     for Attempt { answer, problems } in state.unusable(job) {
         history.push(Message::assistant(answer.as_str()), prompt::unusable(problems));
     }
@@ -44,20 +44,21 @@ fn first<'a>(team: &'a Team, request: &str, state: &State, job: &Job) -> Option<
                 (Some(route), true) => route.tier,
                 _ => record.tier,
             };
-            Some((role, tier.min(role.tiers.len() - 1), work_so_far(role, request, state, record)))
+            let tier = tier.min(role.tiers.len() - 1);
+            Some((role, tier, work_so_far((role, tier), request, state, record)))
         }
     }
 }
 
 /// The conversation of a task: its brief, then each draft with what the reviewer said of it.
-fn work_so_far(role: &Role, request: &str, state: &State, record: &Record) -> Vec<Message> {
+fn work_so_far((role, tier): (&Role, usize), request: &str, state: &State, record: &Record) -> Vec<Message> {
     let Some(plan) = state.plan() else { return Vec::new() };
     let needed = record.planned.depends_on.iter().filter_map(|id| state.task(id));
     let inputs: Vec<Input<'_>> = needed
         .map(|needed| Input { task: &needed.planned, work: needed.best().map(|draft| draft.text.as_str()) })
         .collect();
     let brief = prompt::work(role, request, plan, &record.planned, &inputs);
-    let mut history = History::new(brief, role.history_tokens);
+    let mut history = History::new(brief, role.window(tier));
     for draft in &record.drafts {
         if let Some(verdict) = &draft.verdict {
             let said = Message::assistant(draft.text.as_str());

@@ -151,7 +151,8 @@ impl<'a> Runtime<'a> {
             };
             let tier = routing::chosen(&begun, &job).unwrap_or(tier);
             let attempt = u32::try_from(self.state.unusable(&job).len()).unwrap_or(u32::MAX);
-            let assignment = Assignment { job: job.clone(), tier, attempt, conversation };
+            let output_cap = role.output_cap(tier);
+            let assignment = Assignment { job: job.clone(), tier, output_cap, attempt, conversation };
             let body = match &job {
                 Job::Review { .. } => Body::ReviewRequest(assignment),
                 Job::Work { round, .. } if *round > 0 => Body::Revise(assignment),
