@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bellwether_dispatch::{Dispatch, PermitPool};
 use bellwether_provider::{ChatProvider, OpenAiCompatible, ProviderConfig};
 use bellwether_sim::{Answers, Faults, Scenario, Simulator};
-use bellwether_team::{Role, Settings, Team, Tier};
+use bellwether_team::{ReviewRules, Role, Settings, Team, Tier};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -31,7 +31,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let team = Team::builder("press")
         .role(Role::worker("writer", "You write clean, documented Rust.", tier.clone()))
         .role(Role::reviewer("critic", "You review code for security and clarity.", tier))
-        .settings(Settings { max_rounds: 2, ..Settings::default() })
+        .settings(Settings { review: ReviewRules { max_rounds: 3, ..ReviewRules::default() }, ..Settings::default() })
         .build()?;
     let report = team.run("A function that parses Retry-After").await;
 

@@ -1,7 +1,7 @@
 //! The command line of Bellwether: arguments and a team file become parts, parts become a run.
 //!
 //! - [`args`], [`budget`], [`command`]: what can be asked, and what then happens.
-//! - [`team_file`], [`quota`], [`parts`]: from `team.toml` to a team that can run.
+//! - [`team_file`], [`quota`], [`checks`], [`parts`]: from `team.toml` to a team that can run.
 //! - [`session`], [`live`], [`summary`]: one run, and what is shown of it.
 //! - [`memory`]: the journal as the commands use it.
 //! - [`batch`], [`endpoint`], [`tally`]: many calls through one quota, without a team.
@@ -10,6 +10,7 @@
 mod args;
 mod batch;
 mod budget;
+mod checks;
 mod command;
 mod endpoint;
 mod exit;

@@ -14,6 +14,7 @@ use bellwether_provider::{
 use bellwether_team::plan::Means;
 use bellwether_team::{OnInvalidPlan, Role, RoleKind, Settings, Team, Tier};
 
+use crate::checks;
 use crate::exit::Failure;
 use crate::quota::{self, Told};
 use crate::team_file::TeamFile;
@@ -123,6 +124,9 @@ pub(crate) fn build(
     }
     for (name, raw) in &file.raw.roles.0 {
         builder = builder.role(role(file, name, raw, &dispatches, &prices)?);
+    }
+    for raw in &file.raw.review.checks {
+        builder = builder.check(checks::build(file, raw)?);
     }
     let team = builder.build().map_err(|error| Failure::usage(file.mistake(None, error.to_string())))?;
     Ok(Parts { team, dispatches: dispatches.into_values().collect(), purse: purse.first })
@@ -313,8 +317,7 @@ fn settings(file: &TeamFile, overrides: &Overrides) -> Settings {
     if let Some(Count(attempts)) = raw.workflow.max_attempts {
         settings.max_attempts = attempts;
     }
-    settings.max_rounds = raw.review.max_rounds.unwrap_or(settings.max_rounds);
-    settings.threshold = raw.review.threshold.unwrap_or(settings.threshold);
+    settings.review = checks::rules(&raw.review);
     settings.on_invalid_plan = match raw.plan.on_invalid {
         RawOnInvalid::Fail => OnInvalidPlan::Fail,
         RawOnInvalid::Fallback => OnInvalidPlan::Fallback,
@@ -347,14 +350,16 @@ fn role(
             let what = format!("there is no provider {:?}: known are {known}", model.provider.get_ref());
             Failure::usage(file.mistake(Some(model.provider.span()), what))
         })?;
-        tiers.push(Tier {
-            name: tier.get_ref().as_str().into(),
-            provider: Arc::<Dispatch>::clone(provider) as Arc<dyn ChatProvider>,
-            model: model.id.get_ref().as_str().into(),
-            price: prices.get(model.provider.get_ref().as_str()).and_then(|of| of.get(model.id.get_ref())).copied(),
-            context: model.context.map(|count| places(count).get()),
-            max_output: model.max_output.map(|Count(tokens)| tokens),
-        });
+        let served = Arc::<Dispatch>::clone(provider) as Arc<dyn ChatProvider>;
+        let mut known = Tier::new(served, model.id.get_ref().as_str());
+        known.name = tier.get_ref().as_str().into();
+        if let Some(family) = &model.family {
+            known.family = family.as_str().into();
+        }
+        known.price = prices.get(model.provider.get_ref().as_str()).and_then(|of| of.get(model.id.get_ref())).copied();
+        known.context = model.context.map(|count| places(count).get());
+        known.max_output = model.max_output.map(|Count(tokens)| tokens);
+        tiers.push(known);
     }
     let kind = match raw.kind {
         RawKind::Planner => RoleKind::Planner,

@@ -161,6 +161,7 @@ impl Agent {
             _ => {}
         }
         match assignment.job {
+            Job::Check { .. } => Err(vec!["a check is not for an agent".to_owned()]),
             Job::Plan => Plan::read(&answer.text, &self.shared.request, &self.shared.plan_rules).map(Product::Plan),
             Job::Review { .. } => Verdict::read(&answer.text).map(Product::Verdict).map_err(|problem| vec![problem]),
             Job::Work { .. } => Ok(Product::Work(answer.text.clone())),

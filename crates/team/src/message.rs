@@ -9,6 +9,7 @@ use bellwether_core::{Message, ProviderError, RunId, TaskId, Usage};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Plan;
+use crate::review::Finding;
 use crate::verdict::Verdict;
 
 /// A message with its wrapping.
@@ -103,6 +104,13 @@ pub struct Assignment {
 #[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Job {
+    /// Let the checks look at a task's work of a round. No model is asked.
+    Check {
+        /// The task.
+        task: TaskId,
+        /// The review round, counted from 0.
+        round: u32,
+    },
     /// Break the request down.
     Plan,
     /// Judge a task's work of a round.
@@ -126,6 +134,7 @@ impl Job {
     #[must_use]
     pub const fn phase(&self) -> &'static str {
         match self {
+            Self::Check { .. } => "check",
             Self::Plan => "plan",
             Self::Review { .. } => "review",
             Self::Work { .. } => "work",
@@ -137,7 +146,7 @@ impl Job {
     pub const fn task(&self) -> Option<&TaskId> {
         match self {
             Self::Plan => None,
-            Self::Review { task, .. } | Self::Work { task, .. } => Some(task),
+            Self::Check { task, .. } | Self::Review { task, .. } | Self::Work { task, .. } => Some(task),
         }
     }
 
@@ -146,8 +155,14 @@ impl Job {
     pub const fn round(&self) -> u32 {
         match self {
             Self::Plan => 0,
-            Self::Review { round, .. } | Self::Work { round, .. } => *round,
+            Self::Check { round, .. } | Self::Review { round, .. } | Self::Work { round, .. } => *round,
         }
+    }
+
+    /// Whether a model is asked, which costs something.
+    #[must_use]
+    pub const fn is_paid(&self) -> bool {
+        !matches!(self, Self::Check { .. })
     }
 }
 
@@ -165,6 +180,8 @@ pub struct Finished {
 /// Something an agent made.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Product {
+    /// What checks found.
+    Findings(Vec<Finding>),
     /// A plan.
     Plan(Plan),
     /// A judgement.

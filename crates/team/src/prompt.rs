@@ -5,6 +5,7 @@
 use bellwether_core::Message;
 
 use crate::plan::{Plan, PlannedTask};
+use crate::review::Finding;
 use crate::role::Role;
 use crate::team::Settings;
 use crate::verdict::Issue;
@@ -71,8 +72,15 @@ pub(crate) struct Input<'a> {
     pub(crate) work: Option<&'a str>,
 }
 
-/// What a reviewer gets.
-pub(crate) fn review(reviewer: &Role, request: &str, task: &PlannedTask, work: &str, open: &[Issue]) -> Vec<Message> {
+/// What a reviewer gets: the task, its criteria and the work; neither its author's model nor the way to it.
+pub(crate) fn review(
+    reviewer: &Role,
+    request: &str,
+    task: &PlannedTask,
+    work: &str,
+    open: &[Issue],
+    advice: &[&Finding],
+) -> Vec<Message> {
     let mut ask = format!(
         "Review a piece of work that was done for this request:\n\n{}\n\nIts task {}: {}\nThe work:\n{}\n",
         fenced("request", request),
@@ -80,17 +88,23 @@ pub(crate) fn review(reviewer: &Role, request: &str, task: &PlannedTask, work: &
         contract(task),
         fenced("work", work),
     );
+    for finding in advice {
+        ask.push_str(&format!("\nThe check {} found:\n{}\n", finding.id, fenced("finding", &finding.evidence)));
+    }
     if !open.is_empty() {
         ask.push_str(
-            "\nIt was revised because of these issues. Say which are still open, and name a new one only if \
-             the revision caused it or it makes the work unusable:\n",
+            "\nIt was revised because of these issues. Name those that are still open by their keys. A new one \
+             counts only if the revision caused it (\"from_revision\": true) or it makes the work unusable \
+             (\"severity\": \"blocker\"):\n",
         );
-        ask.push_str(&list(open));
+        ask.push_str(&named(open));
     }
     ask.push_str(
-        "\nAnswer with one JSON object:\n{\"decision\": \"accept\" | \"revise\" | \"reject\", \"score\": 0.0 to 1.0, \
-         \"summary\": \"one sentence\", \"issues\": [{\"severity\": \"major\" | \"minor\", \"where\": \"...\", \
-         \"fix\": \"what to do\"}]}",
+        "\nFirst go through the criteria and quote what shows that each is met or not; then judge. Answer with one \
+         JSON object:\n{\"criteria\": [{\"id\": \"c1\", \"evidence\": \"...\", \"pass\": true | false}], \
+         \"issues\": [{\"key\": \"of a known issue\", \"severity\": \"blocker\" | \"major\" | \"minor\", \
+         \"where\": \"...\", \"fix\": \"what to do\", \"from_revision\": true | false}], \"summary\": \"one \
+         sentence\", \"score\": 0.0 to 1.0, \"decision\": \"accept\" | \"revise\" | \"reject\"}",
     );
     vec![Message::system(&*reviewer.prompt), Message::user(ask)]
 }
@@ -116,7 +130,9 @@ fn contract(task: &PlannedTask) -> String {
     if !task.deliverable.is_empty() {
         contract.push_str(&format!("Deliver: {}\n", task.deliverable));
     }
-    for (heading, items) in [("Not part of it:", &task.boundaries), ("The work is judged by:", &task.acceptance)] {
+    let criteria: Vec<String> =
+        task.acceptance.iter().enumerate().map(|(n, criterion)| format!("c{}: {criterion}", n + 1)).collect();
+    for (heading, items) in [("Not part of it:", &task.boundaries), ("The work is judged by:", &criteria)] {
         if !items.is_empty() {
             let items: String = items.iter().map(|item| format!("- {item}\n")).collect();
             contract.push_str(&format!("{heading}\n{items}"));
@@ -125,12 +141,19 @@ fn contract(task: &PlannedTask) -> String {
     contract
 }
 
+fn named(issues: &[Issue]) -> String {
+    issues.iter().map(|issue| format!("- {}: {}", issue.key, line(issue))).collect()
+}
+
 fn list(issues: &[Issue]) -> String {
-    let line = |issue: &Issue| match issue.place.as_str() {
-        "" => format!("- [{}] {}\n", issue.severity, issue.fix),
-        place => format!("- [{}] {place}: {}\n", issue.severity, issue.fix),
-    };
-    issues.iter().map(line).collect()
+    issues.iter().map(|issue| format!("- {}", line(issue))).collect()
+}
+
+fn line(issue: &Issue) -> String {
+    match issue.place.as_str() {
+        "" => format!("[{}] {}\n", issue.severity, issue.fix),
+        place => format!("[{}] {place}: {}\n", issue.severity, issue.fix),
+    }
 }
 
 /// `text` between markers that it cannot close by itself.

@@ -194,7 +194,7 @@ impl TaskResult {
             calls,
             revisions: u32::try_from(record.drafts.len().saturating_sub(1)).unwrap_or(u32::MAX),
             score: best.and_then(|draft| draft.verdict.as_ref()).map(|verdict| verdict.score),
-            open_issues: if record.state == TaskState::Accepted { Vec::new() } else { record.open_issues().to_vec() },
+            open_issues: if record.state == TaskState::Accepted { Vec::new() } else { record.open_issues() },
             usage,
             cost_usd: usage.cost,
         }

@@ -119,6 +119,9 @@ pub struct Tier {
     pub context: Option<usize>,
     /// The most output tokens it can give in one answer; unknown if absent.
     pub max_output: Option<u32>,
+    /// Which models it is kin to: a judge of another family is preferred to one of the author's own, which shares its
+    /// blind spots.
+    pub family: Arc<str>,
 }
 
 impl Tier {
@@ -126,7 +129,9 @@ impl Tier {
     #[must_use]
     pub fn new(provider: Arc<dyn ChatProvider>, model: impl Into<Arc<str>>) -> Self {
         let model = model.into();
-        Self { name: Arc::clone(&model), provider, model, price: None, context: None, max_output: None }
+        let family = family_of(&model).into();
+        let name = Arc::clone(&model);
+        Self { name, provider, model, price: None, context: None, max_output: None, family }
     }
 
     /// The same with what its tokens cost.
@@ -134,5 +139,22 @@ impl Tier {
     pub const fn priced(mut self, price: Option<Price>) -> Self {
         self.price = price;
         self
+    }
+}
+
+/// The letters a model's name begins with, without its maker: `gpt` for `openai/gpt-4.1-mini`.
+fn family_of(model: &str) -> String {
+    let name = model.rsplit('/').next().unwrap_or(model);
+    name.chars().take_while(|c| c.is_alphabetic()).flat_map(char::to_lowercase).collect()
+}
+
+impl Role {
+    /// The tiers of this role in the order in which they should judge the work of a model: those of another family
+    /// first, otherwise as they stand.
+    pub(crate) fn judges_of(&self, author: Option<&Tier>) -> Vec<usize> {
+        let kin = |n: &usize| author.is_some_and(|author| self.tiers[*n].family == author.family);
+        let mut order: Vec<usize> = (0..self.tiers.len()).collect();
+        order.sort_by_key(kin);
+        order
     }
 }

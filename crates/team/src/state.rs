@@ -10,18 +10,23 @@ pub(crate) mod event;
 mod record;
 mod stint;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use bellwether_core::{ErrorKind, RunOutcome, TaskId, TaskState, Timestamp};
 
 use crate::message::{Job, Spent};
 use crate::plan::Plan;
 use crate::report::Failure;
+use crate::review::convergence::{self, Next};
+use crate::review::{Finding, OnExhausted, ReviewRules};
 use crate::verdict::Verdict;
 
 pub(crate) use event::{Attempt, Event, Stop};
 pub(crate) use record::{Draft, Record};
 
 /// What a run keeps to.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Rules {
     /// The most jobs at once.
     pub(crate) max_parallel: usize,
@@ -31,14 +36,16 @@ pub(crate) struct Rules {
     pub(crate) plan_repairs: u32,
     /// How many tiers the planner has.
     pub(crate) plan_tiers: usize,
-    /// How often work may go back.
-    pub(crate) max_rounds: u32,
-    /// The least score of accepted work.
-    pub(crate) threshold: f64,
+    /// What is good enough, and how often work may go back.
+    pub(crate) review: ReviewRules,
     /// Whether there is a planner.
     pub(crate) planned: bool,
-    /// Whether there is a reviewer.
-    pub(crate) reviewed: bool,
+    /// Whether there are checks.
+    pub(crate) checked: bool,
+    /// How many judges a piece of work may be shown to until one comes to a verdict; 0 without a reviewer.
+    pub(crate) judges: u32,
+    /// How many tiers each role has.
+    pub(crate) ladders: BTreeMap<Arc<str>, usize>,
 }
 
 /// Where a run is.
@@ -88,6 +95,7 @@ impl State {
         let mut moves = Moves { at, made: Vec::new() };
         match event {
             Event::Began { job, tier } => self.begin(job, tier, &mut moves),
+            Event::Checked { task, findings } => self.check(&task, findings, &mut moves),
             Event::Dropped { job } => {
                 self.land(&job);
                 self.charge_doubtful(&job);
@@ -129,6 +137,7 @@ impl State {
         let job = |record: &Record| {
             let (task, round) = (record.planned.id.clone(), record.round);
             let job = match record.state {
+                TaskState::Produced if self.rules.checked && !record.is_checked() => Job::Check { task, round },
                 TaskState::Produced | TaskState::InReview => Job::Review { task, round },
                 TaskState::Running | TaskState::Revising => Job::Work { task, round },
                 TaskState::Pending if self.is_ready(record) => Job::Work { task, round },
@@ -147,7 +156,7 @@ impl State {
         let asked = u32::try_from(self.unusable(job).len()).unwrap_or(u32::MAX).saturating_add(1);
         let most = match job {
             Job::Plan => 1 + self.rules.plan_repairs + u32::from(self.rules.plan_tiers > 1),
-            Job::Review { .. } | Job::Work { .. } => self.rules.max_attempts,
+            Job::Check { .. } | Job::Review { .. } | Job::Work { .. } => self.rules.max_attempts,
         };
         self.stop.is_none() && asked < most
     }
@@ -155,6 +164,16 @@ impl State {
     /// The tier that a plan is asked for on: once repairs on the first one are used up, the next one.
     pub(crate) fn plan_tier(&self) -> usize {
         usize::from(self.unusable.len() > self.rules.plan_repairs as usize)
+    }
+
+    /// How often a job was asked for before, of whomever: with the job it names a call.
+    pub(crate) fn attempt(&self, job: &Job) -> u32 {
+        let unusable = u32::try_from(self.unusable(job).len()).unwrap_or(u32::MAX);
+        let deaf = match job {
+            Job::Review { task, .. } => self.task(task).map_or(0, |record| record.deaf_judges),
+            _ => 0,
+        };
+        deaf.saturating_mul(self.rules.max_attempts).saturating_add(unusable)
     }
 
     /// The answers to a job that could not be used.
@@ -253,19 +272,25 @@ impl State {
 
     fn begin(&mut self, job: Job, tier: usize, moves: &mut Moves) {
         if let Some(n) = job.task().and_then(|task| self.find(task)) {
-            let reviewing = matches!(job, Job::Review { .. });
             let record = &mut self.tasks[n];
-            if !reviewing {
-                record.tier = tier;
-                record.enter(tier, moves.at);
+            match job {
+                Job::Check { .. } | Job::Plan => {}
+                Job::Review { .. } => moves.make(n, record, TaskState::InReview),
+                Job::Work { .. } => {
+                    record.tier = tier;
+                    record.enter(tier, moves.at);
+                    moves.make(n, record, TaskState::Running);
+                }
             }
-            moves.make(n, record, if reviewing { TaskState::InReview } else { TaskState::Running });
         }
         self.in_flight.push(job);
     }
 
     /// Counts a call of which nobody knows whether it was answered: it may be billed.
     fn charge_doubtful(&mut self, job: &Job) {
+        if !job.is_paid() {
+            return;
+        }
         let spent = Spent { calls: 1, unpriced: 1, ..Spent::ZERO };
         match job.task().and_then(|task| self.find(task)) {
             Some(n) => self.tasks[n].spent += spent,
@@ -289,15 +314,41 @@ impl State {
 
     fn produce(&mut self, task: &TaskId, text: String, spent: Spent, moves: &mut Moves) {
         let Some(n) = self.find(task) else { return };
+        let (checked, reviewed) = (self.rules.checked, self.rules.judges > 0);
+        let stopped = self.stop.is_some();
         let record = &mut self.tasks[n];
         let job = Job::Work { task: task.clone(), round: record.round };
         record.spent += spent;
         record.unusable.clear();
-        record.drafts.push(Draft { text, verdict: None });
+        record.deaf_judges = 0;
+        // Who hands in the same work again gets the same answer, and nobody is paid for it.
+        let known = record.drafts.iter().find(|draft| draft.text == text).and_then(|draft| draft.verdict.clone());
+        record.drafts.push(Draft { text, checks: None, verdict: None });
         moves.make(n, record, TaskState::Produced);
-        if !self.rules.reviewed {
+        if let Some(verdict) = known {
+            self.weigh(n, verdict, moves);
+        } else if !checked && !reviewed {
             moves.make(n, record, TaskState::Accepted);
-        } else if self.stop.is_some() {
+        } else if stopped {
+            moves.make(n, record, TaskState::Unreviewed);
+        }
+        self.land(&job);
+    }
+
+    fn check(&mut self, task: &TaskId, findings: Vec<Finding>, moves: &mut Moves) {
+        let Some(n) = self.find(task) else { return };
+        let stopped = self.stop.is_some();
+        let record = &mut self.tasks[n];
+        let job = Job::Check { task: task.clone(), round: record.round };
+        let verdict = Verdict::from_checks(&findings);
+        if let Some(draft) = record.drafts.last_mut() {
+            draft.checks = Some(findings);
+        }
+        if let Some(verdict) = verdict {
+            self.weigh(n, verdict, moves);
+        } else if self.rules.judges == 0 {
+            moves.make(n, record, TaskState::Accepted);
+        } else if stopped {
             moves.make(n, record, TaskState::Unreviewed);
         }
         self.land(&job);
@@ -305,25 +356,26 @@ impl State {
 
     fn judge(&mut self, task: &TaskId, verdict: Verdict, spent: Spent, moves: &mut Moves) {
         let Some(n) = self.find(task) else { return };
-        let stopped = self.stop.is_some();
         let record = &mut self.tasks[n];
         let job = Job::Review { task: task.clone(), round: record.round };
-        let accepted = verdict.accepts(self.rules.threshold);
         record.spent += spent;
         record.judging += spent;
         record.unusable.clear();
-        if let Some(draft) = record.drafts.last_mut() {
-            draft.verdict = Some(verdict);
-        }
-        if accepted {
-            moves.make(n, record, TaskState::Accepted);
-        } else if record.round < self.rules.max_rounds && !stopped {
-            record.round += 1;
-            moves.make(n, record, TaskState::Revising);
-        } else {
-            moves.make(n, record, TaskState::Rejected);
-        }
+        self.weigh(n, verdict, moves);
         self.land(&job);
+    }
+
+    /// Draws the consequence of a verdict on a task's latest work.
+    fn weigh(&mut self, n: usize, verdict: Verdict, moves: &mut Moves) {
+        let stopped = self.stop.is_some();
+        let record = &mut self.tasks[n];
+        record.hear(verdict, self.rules.review.freeze_scope);
+        let to =
+            if stopped && !record.is_accepted(&self.rules) { TaskState::Rejected } else { record.go_on(&self.rules) };
+        moves.make(n, record, to);
+        if to == TaskState::Failed {
+            self.skip_dependents(moves);
+        }
     }
 
     fn fail(&mut self, job: &Job, failure: Failure, spent: Spent, moves: &mut Moves) {
@@ -333,9 +385,16 @@ impl State {
             Some(n) => {
                 let record = &mut self.tasks[n];
                 record.spent += spent;
+                if matches!(job, Job::Review { .. }) && !hopeless {
+                    record.deaf_judges += 1;
+                    record.unusable.clear();
+                    if record.deaf_judges < self.rules.judges && self.stop.is_none() {
+                        return moves.make(n, record, TaskState::Produced);
+                    }
+                }
                 record.failure = Some(failure.clone());
                 let to = match job {
-                    Job::Review { .. } => TaskState::Unreviewed,
+                    Job::Check { .. } | Job::Review { .. } => TaskState::Unreviewed,
                     _ if record.drafts.is_empty() => TaskState::Failed,
                     _ => TaskState::Rejected,
                 };
@@ -354,7 +413,7 @@ impl State {
     /// Takes up again what a stop or a crash left lying. What came to rest for a reason of its own stays.
     fn resume(&mut self) {
         for job in std::mem::take(&mut self.in_flight) {
-            self.doubtful += 1;
+            self.doubtful += u32::from(job.is_paid());
             self.charge_doubtful(&job);
         }
         if self.stop.as_ref().is_some_and(Stop::is_resumable) {
@@ -363,8 +422,7 @@ impl State {
         if self.stop.is_some() {
             return;
         }
-        let max_rounds = self.rules.max_rounds;
-        self.tasks.iter_mut().for_each(|record| record.resume(max_rounds));
+        self.tasks.iter_mut().for_each(|record| record.resume(&self.rules));
         // What is skipped anew after this was skipped before; nobody has to be told.
         self.skip_dependents(&mut Moves { at: Timestamp::ZERO, made: Vec::new() });
     }

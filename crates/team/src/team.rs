@@ -9,6 +9,7 @@ use bellwether_core::{Class, Journal, Observer};
 use bellwether_router::{FirstTier, Router};
 
 use crate::plan::{Means, PlanRules};
+use crate::review::{Check, ReviewRules};
 use crate::role::{Role, RoleKind};
 
 /// A team that can run. Cheap to clone; runs of one team share nothing but its providers.
@@ -21,6 +22,7 @@ pub struct Team {
     pub(crate) router: Arc<dyn Router>,
     pub(crate) journal: Option<Arc<dyn Journal>>,
     pub(crate) origin: Option<Arc<str>>,
+    pub(crate) checks: Vec<Arc<dyn Check>>,
 }
 
 /// What a team keeps to. Every limit is finite.
@@ -40,10 +42,8 @@ pub struct Settings {
     pub means: Means,
     /// How often a model is asked again in all if its answer cannot be used: at least once.
     pub max_attempts: u32,
-    /// How often work may go back for revision.
-    pub max_rounds: u32,
-    /// The least score of accepted work, from 0 to 1.
-    pub threshold: f64,
+    /// What is good enough, and how often work may go back.
+    pub review: ReviewRules,
     /// What to do if no plan can be read from the planner's answers.
     pub on_invalid_plan: OnInvalidPlan,
     /// The most time a run may take; unlimited if absent.
@@ -66,8 +66,7 @@ impl Default for Settings {
             right_size: true,
             means: Means::default(),
             max_attempts: 3,
-            max_rounds: 1,
-            threshold: 0.8,
+            review: ReviewRules::default(),
             on_invalid_plan: OnInvalidPlan::Fallback,
             deadline: None,
             grace: Duration::from_secs(20),
@@ -98,6 +97,7 @@ impl Team {
             router: Arc::new(FirstTier),
             journal: None,
             origin: None,
+            checks: Vec::new(),
         }
     }
 
@@ -112,6 +112,11 @@ impl Team {
         self.roles.iter().map(|role| &**role)
     }
 
+    /// Its checks, in the order in which they were added.
+    pub fn checks(&self) -> impl Iterator<Item = &dyn Check> {
+        self.checks.iter().map(|check| &**check)
+    }
+
     /// Its rules.
     #[must_use]
     pub const fn settings(&self) -> &Settings {
@@ -120,8 +125,12 @@ impl Team {
 
     /// What the results of its runs depend on, by name. What only says how fast or how far they go is not among it.
     pub(crate) fn terms(&self) -> BTreeMap<String, String> {
-        let Settings { max_rounds, threshold, .. } = self.settings;
+        let ReviewRules { threshold, max_rounds, .. } = self.settings.review;
         let mut terms = BTreeMap::from([("review".to_owned(), format!("threshold {threshold}, rounds {max_rounds}"))]);
+        if !self.checks.is_empty() {
+            let names: Vec<&str> = self.checks.iter().map(|check| check.id()).collect();
+            terms.insert("checks".to_owned(), names.join(", "));
+        }
         for role in self.roles() {
             let models: Vec<&str> = role.tiers.iter().map(|tier| &*tier.model).collect();
             let name = format!("role {}", role.name);
@@ -171,6 +180,7 @@ pub struct TeamBuilder {
     router: Arc<dyn Router>,
     journal: Option<Arc<dyn Journal>>,
     origin: Option<Arc<str>>,
+    checks: Vec<Arc<dyn Check>>,
 }
 
 impl TeamBuilder {
@@ -178,6 +188,13 @@ impl TeamBuilder {
     #[must_use]
     pub fn role(mut self, role: Role) -> Self {
         self.roles.push(role);
+        self
+    }
+
+    /// Adds a check: it looks at each piece of work before any reviewer does.
+    #[must_use]
+    pub fn check(mut self, check: Arc<dyn Check>) -> Self {
+        self.checks.push(check);
         self
     }
 
@@ -223,12 +240,19 @@ impl TeamBuilder {
     ///
     /// [`TeamError`] if a role or a rule makes no sense.
     pub fn build(self) -> Result<Team, TeamError> {
-        let Self { name, roles, settings, observer, router, journal, origin } = self;
+        let Self { name, roles, settings, observer, router, journal, origin, checks } = self;
         if settings.max_attempts == 0 {
             return Err(TeamError::NoAttempts);
         }
-        if !(0.0..=1.0).contains(&settings.threshold) {
-            return Err(TeamError::Threshold { threshold: settings.threshold });
+        let ReviewRules { threshold, min_gain, .. } = settings.review;
+        if !(0.0..=1.0).contains(&threshold) {
+            return Err(TeamError::Threshold { threshold });
+        }
+        if !(min_gain > 0.0 && min_gain <= 1.0) {
+            return Err(TeamError::MinGain { min_gain });
+        }
+        if let Some(n) = (0..checks.len()).find(|&n| checks[..n].iter().any(|other| other.id() == checks[n].id())) {
+            return Err(TeamError::SameCheck { check: checks[n].id().to_owned() });
         }
         for (n, role) in roles.iter().enumerate() {
             let name = || Arc::clone(&role.name);
@@ -251,7 +275,8 @@ impl TeamBuilder {
         if !roles.iter().any(|role| role.kind == RoleKind::Worker) {
             return Err(TeamError::NoWorker);
         }
-        Ok(Team { name, roles: roles.into_iter().map(Arc::new).collect(), settings, observer, router, journal, origin })
+        let roles = roles.into_iter().map(Arc::new).collect();
+        Ok(Team { name, roles, settings, observer, router, journal, origin, checks })
     }
 }
 
@@ -259,6 +284,12 @@ impl TeamBuilder {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TeamError {
+    /// A rise of the score that is none, or can never be.
+    #[error("the least gain of a review round is {min_gain}: it has to be above 0 and at most 1")]
+    MinGain {
+        /// The rise.
+        min_gain: f64,
+    },
     /// A role has no name.
     #[error("role number {n} has no name")]
     Nameless {
@@ -283,6 +314,12 @@ pub enum TeamError {
     /// Nobody does the work.
     #[error("the team has no worker: add a role of kind \"worker\"")]
     NoWorker,
+    /// Two checks of one name.
+    #[error("there are two checks named {check:?}")]
+    SameCheck {
+        /// The name.
+        check: String,
+    },
     /// A second planner or reviewer.
     #[error("role {role:?} is a second one of its kind: a team has at most one planner and one reviewer")]
     SameKind {

@@ -4,6 +4,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::extract;
+use crate::review::Finding;
+
+/// The most issues, and the most criteria, of one verdict that are kept: a reviewer who finds more finds nothing.
+const MAX_POINTS: usize = 50;
+/// The most characters of each text in a verdict that are kept.
+const MAX_CHARS: usize = 2_000;
 
 /// A reviewer's judgement.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -16,6 +22,12 @@ pub struct Verdict {
     pub summary: String,
     /// What is to be mended.
     pub issues: Vec<Issue>,
+    /// Criterion by criterion, with evidence, as far as the reviewer went through them; or the checks that failed.
+    #[serde(default)]
+    pub criteria: Vec<Finding>,
+    /// Whether it comes from checks, and no reviewer was asked.
+    #[serde(default)]
+    pub by_checks: bool,
 }
 
 /// What to do with a piece of work.
@@ -33,15 +45,88 @@ pub enum Decision {
 /// Something to be mended.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Issue {
-    /// How bad it is, in the reviewer's word.
+    /// Its name in the task: `i1`, `i2`, ... for a reviewer's, `check:<id>` for one that a check found.
+    #[serde(default)]
+    pub key: String,
+    /// How bad it is, in the reviewer's word: `blocker`, `major`, `minor`.
     pub severity: String,
     /// Where it is.
     pub place: String,
     /// What to do about it.
     pub fix: String,
+    /// Whether the revision before caused it, in the reviewer's word.
+    #[serde(default)]
+    pub from_revision: bool,
+    /// Whether it counts: what a reviewer thinks of too late is only noted.
+    #[serde(default = "yes")]
+    pub open: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl Issue {
+    /// Something to be mended, not yet named.
+    #[must_use]
+    pub fn new(severity: &str, place: &str, fix: &str) -> Self {
+        Self {
+            key: String::new(),
+            severity: clip(severity),
+            place: clip(place),
+            fix: clip(fix),
+            from_revision: false,
+            open: true,
+        }
+    }
+
+    /// Whether it makes the work unusable.
+    #[must_use]
+    pub fn is_blocker(&self) -> bool {
+        ["blocker", "critical", "fatal"].iter().any(|word| self.severity.eq_ignore_ascii_case(word))
+    }
 }
 
 impl Verdict {
+    /// A bare verdict.
+    #[must_use]
+    pub const fn new(decision: Decision, score: f64) -> Self {
+        Self { decision, score, summary: String::new(), issues: Vec::new(), criteria: Vec::new(), by_checks: false }
+    }
+
+    /// The issues that count.
+    #[must_use]
+    pub fn open_issues(&self) -> Vec<Issue> {
+        self.issues.iter().filter(|issue| issue.open).cloned().collect()
+    }
+
+    /// How many issues count.
+    #[must_use]
+    pub fn open_count(&self) -> usize {
+        self.issues.iter().filter(|issue| issue.open).count()
+    }
+
+    /// What checks that must pass found, as a verdict that sends the work back; `None` if they found nothing.
+    #[must_use]
+    pub fn from_checks(findings: &[Finding]) -> Option<Self> {
+        let failed: Vec<&Finding> = findings.iter().filter(|finding| finding.must && !finding.pass).collect();
+        if failed.is_empty() {
+            return None;
+        }
+        let names: Vec<&str> = failed.iter().map(|finding| finding.id.as_str()).collect();
+        let issue = |finding: &&Finding| Issue {
+            key: format!("check:{}", finding.id),
+            ..Issue::new("blocker", &format!("check {}", finding.id), &finding.evidence)
+        };
+        Some(Self {
+            summary: format!("checks that failed: {}", names.join(", ")),
+            issues: failed.iter().map(issue).collect(),
+            criteria: findings.to_vec(),
+            by_checks: true,
+            ..Self::new(Decision::Revise, 0.0)
+        })
+    }
+
     /// Understands a reviewer's answer: JSON in any wrapping, or lines such as `Score: 8/10` and `Verdict: accept`.
     ///
     /// # Errors
@@ -54,34 +139,41 @@ impl Verdict {
             .or_else(|| lines(answer))
             .ok_or_else(|| "the answer contains no verdict: neither a JSON object with \"decision\" and \"score\" nor the lines \"Verdict: accept|revise|reject\" and \"Score: 0.0 to 1.0\"".to_owned())
     }
-
-    /// Whether the work is good enough, measured against the team's threshold as well.
-    #[must_use]
-    pub fn accepts(&self, threshold: f64) -> bool {
-        self.decision == Decision::Accept && self.score >= threshold
-    }
 }
 
 fn structured(object: &Value) -> Option<Verdict> {
     let decision = decision(&extract::text(object, "decision").or_else(|| extract::text(object, "verdict"))?)?;
     let score = score(&extract::text(object, "score")?)?;
-    let issues = object.get("issues").and_then(Value::as_array).map(|issues| issues.iter().filter_map(issue).collect());
+    let list = |key: &str| object.get(key).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     Some(Verdict {
-        decision,
-        score,
-        summary: extract::text(object, "summary").unwrap_or_default(),
-        issues: issues.unwrap_or_default(),
+        summary: clip(&extract::text(object, "summary").unwrap_or_default()),
+        issues: list("issues").iter().filter_map(issue).take(MAX_POINTS).collect(),
+        criteria: list("criteria").iter().filter_map(criterion).take(MAX_POINTS).collect(),
+        ..Verdict::new(decision, score)
     })
 }
 
 fn issue(value: &Value) -> Option<Issue> {
     if let Value::String(fix) = value {
-        return Some(Issue { severity: "major".to_owned(), place: String::new(), fix: fix.trim().to_owned() });
+        return Some(Issue::new("major", "", fix.trim()));
     }
+    let severity = extract::text(value, "severity").unwrap_or_else(|| "major".to_owned());
+    let place = extract::text(value, "where").unwrap_or_default();
+    let fix = extract::text(value, "fix").or_else(|| extract::text(value, "issue"))?;
     Some(Issue {
-        severity: extract::text(value, "severity").unwrap_or_else(|| "major".to_owned()),
-        place: extract::text(value, "where").unwrap_or_default(),
-        fix: extract::text(value, "fix").or_else(|| extract::text(value, "issue"))?,
+        key: clip(&extract::text(value, "key").unwrap_or_default()),
+        from_revision: value.get("from_revision").and_then(Value::as_bool).unwrap_or_default(),
+        ..Issue::new(&severity, &place, &fix)
+    })
+}
+
+/// `{"id": "c1", "pass": false, "evidence": "..."}`. Without a clear word on whether it is met there is none.
+fn criterion(value: &Value) -> Option<Finding> {
+    Some(Finding {
+        id: clip(&extract::text(value, "id")?),
+        must: true,
+        pass: value.get("pass").and_then(Value::as_bool)?,
+        evidence: clip(&extract::text(value, "evidence").unwrap_or_default()),
     })
 }
 
@@ -97,8 +189,12 @@ fn lines(answer: &str) -> Option<Verdict> {
     let decision = decision(field(&["verdict", "decision"])?)?;
     let score = score(field(&["score", "rating"])?)?;
     let issues = answer.lines().filter_map(|line| line.trim().strip_prefix("- "));
-    let issues = issues.map(|fix| Issue { severity: "major".to_owned(), place: String::new(), fix: fix.to_owned() });
-    Some(Verdict { decision, score, summary: String::new(), issues: issues.collect() })
+    let issues = issues.map(|fix| Issue::new("major", "", fix)).take(MAX_POINTS).collect();
+    Some(Verdict { issues, ..Verdict::new(decision, score) })
+}
+
+fn clip(text: &str) -> String {
+    text.chars().take(MAX_CHARS).collect()
 }
 
 fn decision(word: &str) -> Option<Decision> {

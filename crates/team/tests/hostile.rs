@@ -39,7 +39,7 @@ fn team(provider: Arc<dyn ChatProvider>, settings: Settings) -> Team {
         RoleKind::Planner,
         "lead",
         "You plan.",
-        vec![tier.clone(), Tier::new(tier.provider.clone(), "large")],
+        vec![tier.clone(), Tier::new(Arc::clone(&tier.provider), "large")],
     );
     let planner = Role { max_output_tokens: Some(100), ..planner };
     let reviewer = Role { max_output_tokens: Some(100), ..Role::reviewer("critic", "You review.", tier) };

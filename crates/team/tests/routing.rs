@@ -92,7 +92,8 @@ async fn a_task_starts_where_the_router_says_and_verdicts_teach_it() {
         ("plan", ..) => say("1. Write the parser code\n2. Prove it\n3. Translate it\n4. Break it\n5. Lose it"),
         ("work", "t4", _) => say(""),
         ("work", "t5", _) => Err(ProviderError::new(ErrorKind::Upstream, "the wire broke")),
-        ("work", ..) => say("work"),
+        ("work", _, 0) => say("work"),
+        ("work", ..) => say("better work"),
         (_, "t2", 0) | (_, "t3", _) => say(REVISE),
         _ => say(ACCEPT),
     });

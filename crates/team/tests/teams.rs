@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bellwether_core::ChatResponse;
 use bellwether_provider::Scripted;
-use bellwether_team::{Role, Settings, Team, TeamError, Tier};
+use bellwether_team::{CommandCheck, ReviewRules, Role, Settings, Team, TeamError, Tier};
 
 fn tier() -> Tier {
     Tier::new(Arc::new(Scripted::answering(|_, _| Ok(ChatResponse::text("done")))), "model")
@@ -27,7 +27,13 @@ fn a_team_that_makes_no_sense_is_turned_away_with_the_reason() {
     let critics = ["a", "b"].map(|name| Role::reviewer(name, "You review.", tier()));
     assert!(said(refused(critics.into_iter().chain([worker()]).collect(), rules)).contains("\"b\" is a second one"));
     assert_eq!(refused(vec![worker()], Settings { max_attempts: 0, ..rules }), TeamError::NoAttempts);
-    assert!(said(refused(vec![worker()], Settings { threshold: 1.5, ..rules })).contains("between 0 and 1"));
+    let review = |review: ReviewRules| Settings { review, ..rules };
+    let said_of = |review| said(refused(vec![worker()], review));
+    assert!(said_of(review(ReviewRules { threshold: 1.5, ..rules.review })).contains("between 0 and 1"));
+    assert!(said_of(review(ReviewRules { min_gain: 0.0, ..rules.review })).contains("above 0"));
+    let check = || Arc::new(CommandCheck::new("tests", "true", []));
+    let twice = Team::builder("team").role(worker()).check(check()).check(check()).build();
+    assert_eq!(twice.unwrap_err(), TeamError::SameCheck { check: "tests".to_owned() });
 }
 
 #[tokio::test(start_paused = true)]

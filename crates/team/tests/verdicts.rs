@@ -32,11 +32,20 @@ fn an_answer_without_a_clear_verdict_is_never_one() {
 }
 
 #[test]
-fn accepting_takes_the_word_and_the_score() {
-    let verdict = |decision, score| Verdict { decision, score, summary: String::new(), issues: Vec::new() };
-    assert!(verdict(Decision::Accept, 0.8).accepts(0.8));
-    assert!(!verdict(Decision::Accept, 0.7).accepts(0.8));
-    assert!(!verdict(Decision::Revise, 1.0).accepts(0.8));
+fn criteria_keys_and_causes_are_read_and_a_hostile_reviewer_cannot_fill_the_memory() {
+    let json = r#"{"decision": "revise", "score": 0.6, "criteria": [
+        {"id": "c1", "pass": true, "evidence": "line 3"}, {"id": "c2", "pass": "yes"}, {"id": "c3", "pass": false}],
+        "issues": [{"key": "i2", "severity": "Blocker", "fix": "it panics", "from_revision": true}]}"#;
+    let verdict = Verdict::read(json).unwrap();
+    let criteria: Vec<(&str, bool)> = verdict.criteria.iter().map(|found| (&*found.id, found.pass)).collect();
+    assert_eq!(criteria, [("c1", true), ("c3", false)], "what is not clear is no finding");
+    let issue = &verdict.issues[0];
+    assert_eq!((&*issue.key, issue.from_revision, issue.is_blocker()), ("i2", true, true));
+
+    let issues: Vec<String> = (0..1_000).map(|_| format!("\"{}\"", "x".repeat(10_000))).collect();
+    let huge = format!("{{\"decision\": \"revise\", \"score\": 0, \"issues\": [{}]}}", issues.join(","));
+    let kept = Verdict::read(&huge).unwrap();
+    assert_eq!((kept.issues.len(), kept.issues[0].fix.len()), (50, 2_000));
 }
 
 proptest! {

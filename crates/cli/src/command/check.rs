@@ -65,8 +65,11 @@ fn settings(team: &bellwether_team::Team) -> Value {
         "plan_repairs": settings.plan_repairs,
         "right_size": settings.right_size,
         "max_attempts": settings.max_attempts,
-        "max_rounds": settings.max_rounds,
-        "threshold": settings.threshold,
+        "max_rounds": settings.review.max_rounds,
+        "max_escalations": settings.review.max_escalations,
+        "threshold": settings.review.threshold,
+        "on_exhausted": settings.review.on_exhausted,
+        "checks": team.checks().map(bellwether_team::Check::id).collect::<Vec<_>>(),
         "deadline": settings.deadline.map(|deadline| humantime::format_duration(deadline).to_string()),
         "grace": humantime::format_duration(settings.grace).to_string(),
     })

@@ -16,7 +16,7 @@ pub(super) enum Keys {
 pub(super) enum Below {
     /// A value.
     Value,
-    /// A table. A value in its place is a matter of its type.
+    /// A table, or a list of such tables. A value in its place is a matter of its type.
     Table(Keys),
 }
 
@@ -31,7 +31,7 @@ pub(super) const FILE: Keys = These(&[
     ("plan", Table(PLAN)),
     ("provider", Table(Chosen(&PROVIDER))),
     ("queue", Table(These(&[("capacity", Value), ("floors", Table(These(&[("batch", Value), ("standard", Value)])))]))),
-    ("review", Table(These(&[("max_rounds", Value), ("threshold", Value)]))),
+    ("review", Table(REVIEW)),
     ("roles", Table(Chosen(&ROLE))),
     ("schema", Value),
     ("team", Table(These(&[("class", Value), ("name", Value), ("weight", Value)]))),
@@ -63,6 +63,7 @@ const PROVIDER: Keys = These(&[
 const MODEL: Keys = These(&[
     ("charge", Value),
     ("context", Value),
+    ("family", Value),
     ("id", Value),
     ("max_output", Value),
     ("max_tokens_field", Value),
@@ -78,6 +79,28 @@ const ROLE: Keys = These(&[
     ("prompt", Table(These(&[("file", Value)]))),
     ("temperature", Value),
     ("tiers", Value),
+    ("timeout", Value),
+]);
+
+const REVIEW: Keys = These(&[
+    ("checks", Table(CHECK)),
+    ("freeze_scope", Value),
+    ("max_escalations", Value),
+    ("max_rounds", Value),
+    ("min_gain", Value),
+    ("on_exhausted", Value),
+    ("threshold", Value),
+]);
+
+const CHECK: Keys = These(&[
+    ("command", Value),
+    ("expect", Value),
+    ("file", Value),
+    ("id", Value),
+    ("kind", Value),
+    ("must", Value),
+    ("pattern", Value),
+    ("roles", Value),
     ("timeout", Value),
 ]);
 
@@ -111,8 +134,18 @@ fn walk(table: &DeTable<'_>, keys: &Keys, path: &str, found: &mut Vec<(Range<usi
                 }
             },
         };
-        if let (Some(keys), DeValue::Table(table)) = (below, value.get_ref()) {
-            walk(table, keys, &here, found);
+        let Some(keys) = below else { continue };
+        match value.get_ref() {
+            DeValue::Table(table) => walk(table, keys, &here, found),
+            // A list of tables, each of which may have these keys.
+            DeValue::Array(items) => {
+                for item in items.iter() {
+                    if let DeValue::Table(table) = item.get_ref() {
+                        walk(table, keys, &here, found);
+                    }
+                }
+            }
+            _ => {}
         }
     }
 }

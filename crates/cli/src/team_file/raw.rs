@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use bellwether_provider::ChargeRule;
+use bellwether_team::OnExhausted;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use toml::Spanned;
 
@@ -114,6 +115,8 @@ pub(crate) struct RawModel {
     #[serde(default)]
     pub(crate) context: Option<Count>,
     #[serde(default)]
+    pub(crate) family: Option<String>,
+    #[serde(default)]
     pub(crate) max_output: Option<Count>,
     #[serde(default)]
     pub(crate) max_tokens_field: Option<RawMaxTokensField>,
@@ -212,11 +215,54 @@ pub(crate) struct RawBackoff {
     pub(crate) cap: Option<Span>,
 }
 
-#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[derive(Debug, Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RawReview {
     pub(crate) threshold: Option<f64>,
     pub(crate) max_rounds: Option<u32>,
+    pub(crate) max_escalations: Option<u32>,
+    pub(crate) freeze_scope: Option<bool>,
+    pub(crate) min_gain: Option<f64>,
+    pub(crate) on_exhausted: OnExhausted,
+    pub(crate) checks: Vec<RawCheck>,
+}
+
+/// `[[review.checks]]`: which of the keys count depends on the kind.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawCheck {
+    pub(crate) id: Spanned<String>,
+    pub(crate) kind: RawCheckKind,
+    #[serde(default = "yes")]
+    pub(crate) must: bool,
+    #[serde(default)]
+    pub(crate) roles: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(crate) file: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(crate) pattern: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(crate) expect: RawExpect,
+    #[serde(default)]
+    pub(crate) command: Vec<String>,
+    #[serde(default)]
+    pub(crate) timeout: Option<Span>,
+}
+
+#[derive(Clone, Copy, Debug, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawCheckKind {
+    Command,
+    JsonSchema,
+    Regex,
+}
+
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawExpect {
+    Absent,
+    #[default]
+    Match,
 }
 
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize)]

@@ -29,6 +29,7 @@ provider = "main"
 id = "model"
 usd_per_mtok = { in = 1, cached = 0.5, out = 2 }
 context = 1000
+family = "own"
 max_output = 100
 max_tokens_field = "max_tokens"
 charge = "input_and_cap"
@@ -56,6 +57,20 @@ grace = "1s"
 [review]
 threshold = 0.5
 max_rounds = 2
+max_escalations = 2
+freeze_scope = false
+min_gain = 0.1
+on_exhausted = "fail"
+[[review.checks]]
+id = "lint"
+kind = "command"
+must = false
+roles = ["coder"]
+file = "form.json"
+pattern = "x"
+expect = "absent"
+command = ["cargo", "check"]
+timeout = "2m"
 [budget]
 deadline = "1h"
 usd = 1.5
@@ -112,11 +127,11 @@ fn every_misspelt_key_is_found_on_its_line() {
         assert!(mistake.contains(&format!("did you mean `{key}`?")), "{mistake}");
         tried += 1;
     }
-    assert_eq!(tried, 46);
+    assert_eq!(tried, 63);
 }
 
 #[test]
 fn a_table_in_place_of_a_value_is_refused() {
     let mistake = parse(&EVERYTHING.replacen("tiers = [\"m\"]", "tiers = { m = 1 }", 1)).unwrap_err().to_string();
-    assert!(mistake.starts_with("team.toml:30:"), "{mistake}");
+    assert!(mistake.starts_with("team.toml:31:"), "{mistake}");
 }

@@ -245,6 +245,19 @@ const LIMITS: &[Row] = &[
         differ: |tight, loose| tight.failed("queue_full") && loose.ended("succeeded"),
     },
     Row {
+        key: "review.max_escalations",
+        tight: "0",
+        loose: "1",
+        with: &[
+            ("review.threshold", "1.0"),
+            ("models.n.provider", "'main'"),
+            ("models.n.id", "'sim-large'"),
+            ("roles.coder.tiers", "['m', 'n']"),
+        ],
+        scenario: REVISE,
+        differ: |tight, loose| tight.requests() < loose.requests(),
+    },
+    Row {
         key: "review.max_rounds",
         tight: "0",
         loose: "1",
@@ -335,8 +348,11 @@ const LIMITS: &[Row] = &[
 ];
 
 /// Limits with a test of their own below, or in the room that keeps them.
-const ELSEWHERE: [&str; 6] = [
+const ELSEWHERE: [&str; 8] = [
     "provider.main.timeouts.connect",
+    // `team/tests/reviews.rs` and `team/src/review/convergence.rs` try these.
+    "review.checks.timeout",
+    "review.min_gain",
     "workflow.grace",
     // Shares between runs on one quota; a run that is alone cannot show them. `quota.rs` tries them.
     "queue.floors.batch",
@@ -346,9 +362,10 @@ const ELSEWHERE: [&str; 6] = [
 ];
 
 /// What says what to do and not how much.
-const NO_LIMITS: [&str; 23] = [
+const NO_LIMITS: [&str; 34] = [
     "journal.dir",
     "models.m.charge",
+    "models.m.family",
     "models.m.id",
     "models.m.max_tokens_field",
     "models.m.provider",
@@ -364,6 +381,16 @@ const NO_LIMITS: [&str; 23] = [
     "provider.main.max_tokens_field",
     "provider.main.organisation",
     "provider.main.stream_usage",
+    "review.checks.command",
+    "review.checks.expect",
+    "review.checks.file",
+    "review.checks.id",
+    "review.checks.kind",
+    "review.checks.must",
+    "review.checks.pattern",
+    "review.checks.roles",
+    "review.freeze_scope",
+    "review.on_exhausted",
     "roles.coder.kind",
     "roles.coder.prompt.file",
     "roles.coder.temperature",

@@ -7,6 +7,7 @@ use bellwether_core::Message;
 use crate::history::History;
 use crate::message::Job;
 use crate::prompt::{self, Input};
+use crate::review::Finding;
 use crate::role::{Role, RoleKind};
 use crate::state::{Attempt, Record, State};
 use crate::team::Team;
@@ -26,6 +27,7 @@ pub(super) fn of<'a>(team: &'a Team, request: &str, state: &State, job: &Job) ->
 
 fn first<'a>(team: &'a Team, request: &str, state: &State, job: &Job) -> Option<Brief<'a>> {
     match job {
+        Job::Check { .. } => None,
         Job::Plan => {
             let role = team.role(RoleKind::Planner)?;
             let tier = state.plan_tier().min(role.tiers.len() - 1);
@@ -34,8 +36,14 @@ fn first<'a>(team: &'a Team, request: &str, state: &State, job: &Job) -> Option<
         Job::Review { task, .. } => {
             let role = team.role(RoleKind::Reviewer)?;
             let record = state.task(task)?;
-            let work = &record.drafts.last()?.text;
-            Some((role, 0, prompt::review(role, request, &record.planned, work, record.open_issues())))
+            let author = team.named(&record.planned.role).and_then(|worker| worker.tiers.get(record.tier));
+            let judges = role.judges_of(author);
+            let judge = judges[record.deaf_judges as usize % judges.len()];
+            let draft = record.drafts.last()?;
+            let advice: Vec<&Finding> =
+                draft.checks.iter().flatten().filter(|finding| !finding.pass && !finding.must).collect();
+            let open = record.open_issues();
+            Some((role, judge, prompt::review(role, request, &record.planned, &draft.text, &open, &advice)))
         }
         Job::Work { task, .. } => {
             let record = state.task(task)?;
@@ -59,10 +67,13 @@ fn work_so_far((role, tier): (&Role, usize), request: &str, state: &State, recor
         .collect();
     let brief = prompt::work(role, request, plan, &record.planned, &inputs);
     let mut history = History::new(brief, role.window(tier));
-    for draft in &record.drafts {
+    let (below, here) = record.drafts.split_at(record.below.min(record.drafts.len()));
+    // Who takes over from a lower tier sees the best of what was done there, and none of the way to it.
+    let best = record.best().filter(|best| below.contains(best));
+    for draft in best.into_iter().chain(here) {
         if let Some(verdict) = &draft.verdict {
             let said = Message::assistant(draft.text.as_str());
-            history.push(said, prompt::revise(&verdict.issues, &verdict.summary));
+            history.push(said, prompt::revise(&verdict.open_issues(), &verdict.summary));
         }
     }
     history.messages()

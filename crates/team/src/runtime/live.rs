@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use bellwether_core::journal::JournalError;
-use bellwether_core::{Fact, RunId, TaskId, Timestamp};
+use bellwether_core::{Fact, RunId, TaskId, TaskState, Timestamp};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
@@ -16,10 +16,10 @@ use crate::mailbox::Mailbox;
 use crate::message::{Address, Assignment, Body, Envelope, Finished, Job, JobError, Product, Spent};
 use crate::plan::Plan;
 use crate::report::{Failure, Frame, RunReport};
+use crate::review;
 use crate::role::RoleKind;
 use crate::state::{Attempt, Event, Move, Rules, State, Stop};
 use crate::team::{OnInvalidPlan, Team};
-use crate::verdict::Verdict;
 
 pub(super) struct Runtime<'a> {
     team: &'a Team,
@@ -142,21 +142,27 @@ impl<'a> Runtime<'a> {
     /// Hands every job that may begin to an agent of the role it is for. All of them are remembered before any is sent.
     async fn assign_all(&mut self) {
         let mut sent = Vec::new();
+        let mut checks = Vec::new();
         let jobs = self.state.jobs();
         let left = self.shared.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let mut begun = routing::decide(self.team, &self.shared.run, &self.state, left, &jobs);
         for job in jobs {
+            if let Job::Check { task, .. } = &job {
+                checks.push(task.clone());
+                begun.push(Event::Began { job, tier: 0 });
+                continue;
+            }
             let Some((role, tier, conversation)) = brief::of(self.team, self.request, &self.state, &job) else {
                 continue;
             };
             let tier = routing::chosen(&begun, &job).unwrap_or(tier);
-            let attempt = u32::try_from(self.state.unusable(&job).len()).unwrap_or(u32::MAX);
+            let attempt = self.state.attempt(&job);
             let output_cap = role.output_cap(tier);
             let assignment = Assignment { job: job.clone(), tier, output_cap, attempt, conversation };
             let body = match &job {
                 Job::Review { .. } => Body::ReviewRequest(assignment),
                 Job::Work { round, .. } if *round > 0 => Body::Revise(assignment),
-                Job::Plan | Job::Work { .. } => Body::Assign(assignment),
+                Job::Check { .. } | Job::Plan | Job::Work { .. } => Body::Assign(assignment),
             };
             begun.push(Event::Began { job, tier });
             sent.push((Arc::clone(&role.name), body));
@@ -167,6 +173,28 @@ impl<'a> Runtime<'a> {
         for (role, body) in sent {
             self.send(&role, body).await;
         }
+        for task in checks {
+            self.check(&task);
+        }
+    }
+
+    /// Lets the team's checks look at a task's latest work, beside everything else.
+    fn check(&mut self, task: &TaskId) {
+        let Some(record) = self.state.task(task) else { return };
+        let job = Job::Check { task: task.clone(), round: record.round };
+        let work = record.drafts.last().map_or_else(String::new, |draft| draft.text.clone());
+        let role = Arc::clone(&record.planned.role);
+        let checks: Vec<_> = self.team.checks.iter().filter(|check| check.is_for(&role)).cloned().collect();
+        let shared = Arc::clone(&self.shared);
+        self.agents.spawn(async move {
+            let findings = review::check::all(checks, work).await;
+            let finished = Finished { job, result: Ok(Product::Findings(findings)), spent: Spent::ZERO };
+            let body = Body::Finished(Box::new(finished));
+            let envelope = shared.envelope(None, Address::Runtime, Address::Runtime, body);
+            if let Err(envelope) = shared.runtime.send(envelope).await {
+                shared.bury(&envelope);
+            }
+        });
     }
 
     async fn send(&self, role: &Arc<str>, body: Body) {
@@ -183,6 +211,7 @@ impl<'a> Runtime<'a> {
     async fn hear(&mut self, finished: Finished) {
         let Finished { job, result, spent } = finished;
         let event = match (job, result) {
+            (Job::Check { task, .. }, Ok(Product::Findings(findings))) => Event::Checked { task, findings },
             (Job::Plan, Ok(Product::Plan(plan))) => return self.accept_plan(plan, spent).await,
             (Job::Review { task, .. }, Ok(Product::Verdict(verdict))) => Event::Judged { task, verdict, spent },
             (Job::Work { task, .. }, Ok(Product::Work(text))) => Event::Produced { task, text, spent },
@@ -219,10 +248,10 @@ impl<'a> Runtime<'a> {
         self.record(vec![Event::Planned { plan, spent }]).await;
     }
 
-    fn reviewed(&self, task: &TaskId, verdict: &Verdict) {
-        let accepted = verdict.accepts(self.team.settings.threshold);
+    /// Tells what a reviewer said of a task in `round`, and what followed from it.
+    fn tell_review(&self, task: &TaskId, round: u32, score: f64) {
         let (Some(record), run) = (self.state.task(task), self.shared.run.clone()) else { return };
-        let (score, round) = (verdict.score, record.round);
+        let accepted = record.state == TaskState::Accepted;
         self.tell(&Fact::TaskReviewed { run, task: task.clone(), round, score, accepted });
     }
 
@@ -253,7 +282,6 @@ impl<'a> Runtime<'a> {
 
     fn fold(&mut self, event: Event, now: Timestamp) {
         match &event {
-            Event::Judged { task, verdict, .. } => self.reviewed(task, verdict),
             Event::Planned { plan, .. } => self.tell_plan(plan),
             Event::Routed { task, route } => {
                 let (tier, why) = (Arc::clone(&route.name), route.why.clone());
@@ -262,7 +290,17 @@ impl<'a> Runtime<'a> {
             }
             _ => {}
         }
-        for moved in self.state.apply(event, now) {
+        let reviewed = match &event {
+            Event::Judged { task, verdict, .. } => {
+                self.state.task(task).map(|record| (task.clone(), record.round, verdict.score))
+            }
+            _ => None,
+        };
+        let moves = self.state.apply(event, now);
+        if let Some((task, round, score)) = reviewed {
+            self.tell_review(&task, round, score);
+        }
+        for moved in moves {
             self.tell_move(&moved);
             routing::teach(self.team, &self.shared.run, &self.state, moved.task);
         }
@@ -370,10 +408,11 @@ fn rules(team: &Team) -> Rules {
         max_attempts: settings.max_attempts,
         plan_repairs: settings.plan_repairs,
         plan_tiers: team.role(RoleKind::Planner).map_or(0, |role| role.tiers.len()),
-        max_rounds: settings.max_rounds,
-        threshold: settings.threshold,
+        review: settings.review,
         planned: team.role(RoleKind::Planner).is_some(),
-        reviewed: team.role(RoleKind::Reviewer).is_some(),
+        checked: !team.checks.is_empty(),
+        judges: team.role(RoleKind::Reviewer).map_or(0, |role| u32::try_from(role.tiers.len()).unwrap_or(u32::MAX)),
+        ladders: team.roles().map(|role| (Arc::clone(&role.name), role.tiers.len())).collect(),
     }
 }
 

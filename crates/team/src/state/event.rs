@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::message::{Job, Spent};
 use crate::plan::Plan;
 use crate::report::Failure;
+use crate::review::Finding;
 use crate::verdict::Verdict;
 
 /// Something that happened to a run.
@@ -19,6 +20,13 @@ pub(crate) enum Event {
         job: Job,
         /// The tier.
         tier: usize,
+    },
+    /// The checks looked at a task's latest work.
+    Checked {
+        /// The task.
+        task: TaskId,
+        /// What each of them found.
+        findings: Vec<Finding>,
     },
     /// A job's agent was stopped before it was done.
     Dropped {

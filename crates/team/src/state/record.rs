@@ -5,9 +5,11 @@ use bellwether_router::Route;
 
 use super::event::Attempt;
 use super::stint::Stint;
+use super::{Next, OnExhausted, Rules, convergence};
 use crate::message::Spent;
 use crate::plan::PlannedTask;
 use crate::report::Failure;
+use crate::review::{Finding, scope};
 use crate::verdict::{Issue, Verdict};
 
 /// What is known of a task.
@@ -27,6 +29,12 @@ pub(crate) struct Record {
     pub(crate) route: Option<Route>,
     /// The tiers it was on, in order.
     pub(crate) stints: Vec<Stint>,
+    /// How many drafts were made on the tiers below, before it went up.
+    pub(crate) below: usize,
+    /// How often it went up a tier.
+    pub(crate) escalations: u32,
+    /// Judges of the latest draft that came to no verdict.
+    pub(crate) deaf_judges: u32,
     /// What it took.
     pub(crate) spent: Spent,
     /// The part of it that went into verdicts.
@@ -46,7 +54,9 @@ pub(crate) struct Record {
 pub(crate) struct Draft {
     /// The work.
     pub(crate) text: String,
-    /// What the reviewer said of it.
+    /// What checks found, once they have looked.
+    pub(crate) checks: Option<Vec<Finding>>,
+    /// What the reviewer, or a check, said of it.
     pub(crate) verdict: Option<Verdict>,
 }
 
@@ -60,6 +70,9 @@ impl Record {
             tier: 0,
             route: None,
             stints: Vec::new(),
+            below: 0,
+            escalations: 0,
+            deaf_judges: 0,
             spent: Spent::ZERO,
             judging: Spent::ZERO,
             unusable: Vec::new(),
@@ -69,8 +82,56 @@ impl Record {
         }
     }
 
+    /// Whether checks have looked at the latest draft.
+    pub(super) fn is_checked(&self) -> bool {
+        self.drafts.last().is_some_and(|draft| draft.checks.is_some())
+    }
+
+    /// Puts a verdict beside the latest draft, its issues named as before.
+    pub(super) fn hear(&mut self, mut verdict: Verdict, frozen: bool) {
+        let Some((last, earlier)) = self.drafts.split_last_mut() else { return };
+        let earlier: Vec<&Verdict> = earlier.iter().filter_map(|draft| draft.verdict.as_ref()).collect();
+        scope::adopt(&mut verdict, &earlier, frozen);
+        last.verdict = Some(verdict);
+    }
+
+    /// Whether the latest draft was found good enough.
+    pub(super) fn is_accepted(&self, rules: &Rules) -> bool {
+        let verdict = self.drafts.last().and_then(|draft| draft.verdict.as_ref());
+        verdict.is_some_and(|verdict| convergence::is_accepted(verdict, &rules.review))
+    }
+
+    /// Where the task goes with the latest draft's verdict: to rest, into another round, or up a tier.
+    pub(super) fn go_on(&mut self, rules: &Rules) -> TaskState {
+        let verdicts: Vec<&Verdict> =
+            self.drafts.iter().skip(self.below).filter_map(|draft| draft.verdict.as_ref()).collect();
+        match convergence::next(&verdicts, &rules.review) {
+            Next::Accept => TaskState::Accepted,
+            Next::Revise => {
+                self.round += 1;
+                TaskState::Revising
+            }
+            Next::Exhausted if self.may_go_up(rules) => {
+                self.round += 1;
+                self.tier += 1;
+                self.escalations += 1;
+                self.below = self.drafts.len();
+                TaskState::Revising
+            }
+            Next::Exhausted => match rules.review.on_exhausted {
+                OnExhausted::AcceptBest => TaskState::Rejected,
+                OnExhausted::Fail => TaskState::Failed,
+            },
+        }
+    }
+
+    fn may_go_up(&self, rules: &Rules) -> bool {
+        let tiers = rules.ladders.get(&self.planned.role).copied().unwrap_or(1);
+        self.tier + 1 < tiers && self.escalations < rules.review.max_escalations
+    }
+
     /// Goes back to where it was before the run was stopped, if that is why it came to rest.
-    pub(super) fn resume(&mut self, max_rounds: u32) {
+    pub(super) fn resume(&mut self, rules: &Rules) {
         if self.failure.as_ref().is_some_and(Failure::is_hopeless) {
             self.failure = None;
         } else if self.failure.is_some() {
@@ -79,13 +140,12 @@ impl Record {
         let judged = self.drafts.last().map(|draft| draft.verdict.is_some());
         let behind = u32::try_from(self.drafts.len()).unwrap_or(u32::MAX) <= self.round;
         let state = match (self.state, judged) {
+            // Its rounds were used up, and that counts as failure in this team.
+            (TaskState::Failed, Some(true)) if !behind => TaskState::Failed,
             (TaskState::Cancelled | TaskState::Failed | TaskState::Skipped, _) => TaskState::Pending,
             (TaskState::Unreviewed, Some(false)) => TaskState::Produced,
             (TaskState::Rejected, Some(true)) if behind => TaskState::Revising,
-            (TaskState::Rejected, Some(true)) if self.round < max_rounds => {
-                self.round += 1;
-                TaskState::Revising
-            }
+            (TaskState::Rejected, Some(true)) => self.go_on(rules),
             (state, _) => state,
         };
         if state != self.state {
@@ -105,9 +165,9 @@ impl Record {
         self.drafts.iter().max_by(|a, b| score(a).total_cmp(&score(b)))
     }
 
-    /// The issues that the latest verdict left open.
-    pub(crate) fn open_issues(&self) -> &[Issue] {
+    /// The issues that the latest verdict left open, those that count only.
+    pub(crate) fn open_issues(&self) -> Vec<Issue> {
         let verdict = self.drafts.iter().rev().find_map(|draft| draft.verdict.as_ref());
-        verdict.map_or(&[], |verdict| &verdict.issues)
+        verdict.map_or_else(Vec::new, Verdict::open_issues)
     }
 }

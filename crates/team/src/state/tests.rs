@@ -11,15 +11,18 @@ use crate::plan::PlannedTask;
 use crate::verdict::Decision;
 
 fn rules(max_parallel: usize) -> Rules {
+    let ladders = BTreeMap::from([("coder".into(), 1)]);
+    let review = ReviewRules { max_rounds: 1, ..ReviewRules::default() };
     Rules {
         max_parallel,
         max_attempts: 2,
         plan_repairs: 1,
         plan_tiers: 1,
-        max_rounds: 1,
-        threshold: 0.8,
+        review,
         planned: true,
-        reviewed: true,
+        checked: false,
+        judges: 1,
+        ladders,
     }
 }
 
@@ -46,7 +49,11 @@ fn plan(tasks: Vec<PlannedTask>) -> Plan {
 }
 
 fn verdict(decision: Decision, score: f64) -> Verdict {
-    Verdict { decision, score, summary: String::new(), issues: Vec::new() }
+    Verdict::new(decision, score)
+}
+
+fn finding(pass: bool) -> Finding {
+    Finding { id: "tests".to_owned(), must: true, pass, evidence: "1 failed".to_owned() }
 }
 
 fn failed(kind: ErrorKind) -> Failure {
@@ -99,6 +106,7 @@ fn landed(state: &State, job: &Job, fate: Fate) -> Event {
     let judged =
         |task: &TaskId, decision, score| Event::Judged { task: task.clone(), verdict: verdict(decision, score), spent };
     match (job, fate) {
+        (Job::Check { .. }, Fate::Broken | Fate::Hopeless | Fate::Unusable) => landed(state, job, Fate::Poor),
         (_, Fate::Broken) => failed(ErrorKind::Upstream),
         (_, Fate::Hopeless) => failed(ErrorKind::QuotaExhausted),
         (_, Fate::Unusable) if state.may_ask_again(job) => {
@@ -106,7 +114,9 @@ fn landed(state: &State, job: &Job, fate: Fate) -> Event {
             Event::Unusable { job: job.clone(), attempt, spent }
         }
         (_, Fate::Unusable) => failed(ErrorKind::Decode),
-        (Job::Work { task, .. }, _) => Event::Produced { task: task.clone(), text: "work".to_owned(), spent },
+        (Job::Check { task, .. }, Fate::Good) => Event::Checked { task: task.clone(), findings: vec![finding(true)] },
+        (Job::Check { task, .. }, _) => Event::Checked { task: task.clone(), findings: vec![finding(false)] },
+        (Job::Work { task, round }, _) => Event::Produced { task: task.clone(), text: format!("work {round}"), spent },
         (Job::Review { task, .. }, Fate::Good) => judged(task, Decision::Accept, 0.9),
         (Job::Review { task, .. }, _) => judged(task, Decision::Revise, 0.5),
         (Job::Plan, _) => Event::Planned { plan: plan(Vec::new()), spent },
@@ -131,6 +141,18 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    /// With and without checks and reviewers, with more judges than one and a ladder to climb.
+    fn any_rules()(
+        max_parallel in 1usize..5, max_rounds in 0u32..4, tiers in 1usize..4, max_escalations in 0u32..3,
+        checked: bool, judges in 0u32..3, fails: bool,
+    ) -> Rules {
+        let on_exhausted = if fails { OnExhausted::Fail } else { OnExhausted::AcceptBest };
+        let review = ReviewRules { max_rounds, max_escalations, on_exhausted, ..ReviewRules::default() };
+        Rules { review, checked, judges, ladders: BTreeMap::from([("coder".into(), tiers)]), ..rules(max_parallel) }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
 
@@ -139,17 +161,18 @@ proptest! {
     #[test]
     fn every_task_comes_to_rest_exactly_once(
         tasks in tasks(),
-        max_parallel in 1usize..5,
+        rules in any_rules(),
         fates in prop::collection::vec((any::<prop::sample::Index>(), fate()), 1..200),
         stop_after in prop::option::of(0usize..40),
     ) {
-        let mut state = planned(rules(max_parallel), tasks.clone());
-        let mut begun: HashMap<(Job, usize), usize> = HashMap::new();
+        let max_parallel = rules.max_parallel;
+        let mut state = planned(rules, tasks.clone());
+        let mut begun: HashMap<(Job, u32), usize> = HashMap::new();
         let mut rests: HashMap<usize, usize> = HashMap::new();
-        let mut step = 0;
+        let (mut step, mut checks) = (0, 0);
         while !state.is_over() {
             for job in begin_all(&mut state) {
-                *begun.entry((job.clone(), state.unusable(&job).len())).or_default() += 1;
+                *begun.entry((job.clone(), state.attempt(&job))).or_default() += 1;
                 if let Job::Work { task, round: 0 } = &job {
                     let needs = &state.task(task).unwrap().planned.depends_on;
                     prop_assert!(needs.iter().all(|id| state.task(id).unwrap().best().is_some()));
@@ -162,6 +185,7 @@ proptest! {
             let event = landed(&state, &job, fate);
             let mut moves = state.apply(event, Timestamp::from_millis(step as u64));
             step += 1;
+            checks += usize::from(!job.is_paid());
             if stop_after == Some(step) {
                 moves.extend(state.apply(Event::Stopped { stop: Stop::Asked }, Timestamp::ZERO));
             }
@@ -174,7 +198,7 @@ proptest! {
             prop_assert!(state.tasks()[n].state.is_final());
             prop_assert_eq!(rests.get(&n), Some(&1));
         }
-        prop_assert_eq!(state.spent().calls as usize, step);
+        prop_assert_eq!(state.spent().calls as usize, step - checks);
     }
 
     /// A run that is cut off after any event and folded again from what is remembered goes on as if nothing had
@@ -182,14 +206,13 @@ proptest! {
     #[test]
     fn a_fold_of_what_is_remembered_is_the_run_itself(
         tasks in tasks(),
-        max_parallel in 1usize..5,
+        rules in any_rules(),
         fates in prop::collection::vec((any::<prop::sample::Index>(), fate()), 1..200),
         cuts in prop::collection::vec(1usize..30, 0..6),
     ) {
-        let rules = rules(max_parallel);
         let mut log = vec![Event::Planned { plan: plan(tasks.clone()), spent: Spent::ZERO }];
-        let mut state = planned(rules, tasks.clone());
-        let mut finished: HashMap<(Job, usize), usize> = HashMap::new();
+        let mut state = planned(rules.clone(), tasks.clone());
+        let mut finished: HashMap<(Job, u32), usize> = HashMap::new();
         let (mut step, mut cuts) = (0, cuts.into_iter());
         let mut next_cut = cuts.next();
         while !state.is_over() {
@@ -201,7 +224,7 @@ proptest! {
             let (which, fate) = fates[step % fates.len()];
             let job = state.in_flight()[which.index(state.in_flight().len())].clone();
             let event = landed(&state, &job, fate);
-            *finished.entry((job.clone(), state.unusable(&job).len())).or_default() += 1;
+            *finished.entry((job.clone(), state.attempt(&job))).or_default() += 1;
             state.apply(event.clone(), Timestamp::ZERO);
             log.push(event);
             step += 1;
@@ -209,7 +232,7 @@ proptest! {
                 next_cut = cuts.next();
                 // Remembered as text, as a journal does.
                 let text = serde_json::to_string(&log).unwrap();
-                let mut again = State::new(rules);
+                let mut again = State::new(rules.clone());
                 for event in serde_json::from_str::<Vec<Event>>(&text).unwrap() {
                     again.apply(event, Timestamp::ZERO);
                 }
