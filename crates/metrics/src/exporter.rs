@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::Router;
 use metrics::{gauge, set_global_recorder, with_local_recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
@@ -81,7 +82,8 @@ impl Exporter {
         self.handle.run_upkeep();
     }
 
-    /// Serves the figures at `http://addr/metrics`, and `ok` at `/healthz`. Port 0 finds a free one.
+    /// Serves the figures at `http://addr/metrics`, `ok` at `/healthz` while the process lives, and whether it takes work
+    /// at `/readyz`; see [`MetricsServer::set_ready`]. Port 0 finds a free one.
     ///
     /// There is no authentication. Whether an address other than a loopback one is wanted is the caller's to decide.
     ///
@@ -93,7 +95,24 @@ impl Exporter {
     ///
     /// Dropping the future serves nothing.
     pub async fn serve(&self, addr: SocketAddr) -> io::Result<MetricsServer> {
-        MetricsServer::start(self.clone(), addr).await
+        self.serve_with(addr, Router::new()).await
+    }
+
+    /// The same with other rooms beside them, such as a page to look at.
+    ///
+    /// # Errors
+    ///
+    /// If nobody can listen on `addr`.
+    ///
+    /// # Panics
+    ///
+    /// If a room of `others` lies at a path of ours.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future serves nothing.
+    pub async fn serve_with(&self, addr: SocketAddr, others: Router) -> io::Result<MetricsServer> {
+        MetricsServer::start(self.clone(), addr, others).await
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
@@ -21,24 +22,36 @@ use crate::exporter::Exporter;
 pub struct MetricsServer {
     addr: SocketAddr,
     stop: watch::Sender<bool>,
+    ready: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
 
 impl MetricsServer {
-    pub(crate) async fn start(exporter: Exporter, addr: SocketAddr) -> io::Result<Self> {
+    pub(crate) async fn start(exporter: Exporter, addr: SocketAddr, others: Router) -> io::Result<Self> {
         let listener = TcpListener::bind(addr).await?;
         let addr = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
+        let (ready, readiness) = watch::channel(true);
+        let rooms = Router::new()
+            .route("/metrics", get(figures).with_state(exporter.clone()))
+            .route("/healthz", get(async || "ok\n"))
+            .route("/readyz", get(is_ready).with_state(readiness))
+            .merge(others);
         let mut tasks = JoinSet::new();
-        tasks.spawn(serve(listener, exporter.clone(), stopped.clone()));
+        tasks.spawn(serve(listener, rooms, stopped.clone()));
         tasks.spawn(upkeep(exporter, stopped));
-        Ok(Self { addr, stop, tasks })
+        Ok(Self { addr, stop, ready, tasks })
     }
 
     /// Where it listens.
     #[must_use]
     pub const fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Says at `/readyz` whether the process takes work, as it does at first: 200 `ready`, or else 503 `draining`.
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.send_replace(ready);
     }
 
     /// Ends it: nobody can connect any more, and answers that are under way have a second to end. A client that never
@@ -56,15 +69,17 @@ impl MetricsServer {
     }
 }
 
-async fn serve(listener: TcpListener, exporter: Exporter, stopped: watch::Receiver<bool>) {
-    let rooms =
-        Router::new().route("/metrics", get(figures)).route("/healthz", get(async || "ok\n")).with_state(exporter);
+async fn serve(listener: TcpListener, rooms: Router, stopped: watch::Receiver<bool>) {
     // Serving ends by the signal only; a connection that fails ends alone.
     let _ = axum::serve(listener, rooms).with_graceful_shutdown(until(stopped)).await;
 }
 
 async fn figures(State(exporter): State<Exporter>) -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], exporter.render())
+}
+
+async fn is_ready(State(ready): State<watch::Receiver<bool>>) -> impl IntoResponse {
+    if *ready.borrow() { (StatusCode::OK, "ready\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "draining\n") }
 }
 
 async fn upkeep(exporter: Exporter, stopped: watch::Receiver<bool>) {

@@ -36,6 +36,11 @@ async fn figures_and_health_are_served() {
     assert!(body.contains("bellwether_queue_wait_seconds_count{class=\"standard\"} 3\n"), "{body}");
     assert!(body.contains(concat!("bellwether_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1\n")));
     assert_eq!(get(server.addr(), "/healthz").await.1, "ok\n");
+    assert_eq!(get(server.addr(), "/readyz").await.1, "ready\n");
+    server.set_ready(false);
+    let (head, body) = get(server.addr(), "/readyz").await;
+    assert!(head.starts_with("http/1.1 503") && body == "draining\n", "{head}");
+    assert_eq!(get(server.addr(), "/healthz").await.1, "ok\n", "whoever drains is alive");
     assert!(get(server.addr(), "/elsewhere").await.0.starts_with("http/1.1 404"));
     server.shutdown().await;
 }
