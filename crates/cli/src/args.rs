@@ -39,6 +39,10 @@ pub(crate) enum Command {
     Tail(Tail),
     /// Shows what came of a run as far as it is remembered; makes no calls.
     Replay(Replay),
+    /// Serves a live page of the journal's runs, those of other processes and past ones among them.
+    Watch(Watch),
+    /// Writes one file that says what came of a run: timeline, costs, reviews, waits, and the work.
+    Report(Report),
     /// Asks the process that works on a run to stop, as Ctrl-C does.
     Cancel(Cancel),
     /// Says what is wrong with a team's providers, and how to mend it; makes one tiny call for each model.
@@ -90,7 +94,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "DIR")]
     pub(crate) journal: Option<PathBuf>,
     /// Remembers nothing: the run cannot be resumed.
-    #[arg(long, conflicts_with = "journal")]
+    #[arg(long, conflicts_with_all = ["journal", "ui"])]
     pub(crate) no_journal: bool,
     #[command(flatten)]
     pub(crate) view: View,
@@ -183,6 +187,33 @@ pub(crate) struct Replay {
     /// Prints one JSON object instead of the summary.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Where to listen: a port on this machine (0 picks a free one), or IP:PORT. Prompts and answers are shown there.
+    #[arg(long, value_name = "ADDR", default_value = "9000", value_parser = address)]
+    pub(crate) listen: SocketAddr,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// One HTML page that needs nothing else: no script, nothing remote.
+    #[arg(long, group = "form")]
+    pub(crate) html: bool,
+    /// Markdown, which is what comes if nothing is said.
+    #[arg(long, group = "form")]
+    pub(crate) md: bool,
+    /// One JSON object.
+    #[arg(long, group = "form")]
+    pub(crate) json: bool,
+    /// Writes it into this file, readable by its owner only, instead of to standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -288,6 +319,9 @@ pub(crate) struct View {
     /// Serves Prometheus metrics at this address while the run is on: a port on this machine, or IP:PORT.
     #[arg(long, value_name = "ADDR", value_parser = address)]
     pub(crate) metrics: Option<SocketAddr>,
+    /// Serves a live page of the run there as well: the plan, who works and who waits for what, budget, limits, events.
+    #[arg(long, requires = "metrics")]
+    pub(crate) ui: bool,
 }
 
 /// How progress is shown.

@@ -6,10 +6,12 @@ pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod init;
 pub(crate) mod load;
+pub(crate) mod report;
 pub(crate) mod resume;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod simulate;
+pub(crate) mod watch;
 
 /// The team file that `init` writes and `demo` runs.
 pub(crate) const FEATURE_TEAM: &str = include_str!("../../../examples/teams/feature.toml");

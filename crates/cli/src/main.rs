@@ -2,7 +2,7 @@
 //!
 //! - [`args`], [`budget`], [`command`]: what can be asked, and what then happens.
 //! - [`team_file`], [`quota`], [`checks`], [`parts`]: from `team.toml` to a team that can run.
-//! - [`session`], [`live`], [`summary`]: one run, and what is shown of it.
+//! - [`session`], [`live`], [`onlookers`], [`summary`]: one run, who looks on, and what is shown of it.
 //! - [`memory`]: the journal as the commands use it.
 //! - [`batch`], [`endpoint`], [`tally`]: many calls through one quota, without a team.
 //! - [`exit`], [`terminal`]: how the program ends, and how it writes.
@@ -16,6 +16,7 @@ mod endpoint;
 mod exit;
 mod live;
 mod memory;
+mod onlookers;
 mod parts;
 mod quota;
 mod session;
@@ -42,8 +43,9 @@ async fn main() -> ExitCode {
         Command::Resume(args) => args.view.json,
         Command::Tail(args) => args.json,
         Command::Replay(args) => args.json,
+        Command::Report(args) => args.json,
         Command::Doctor(args) => args.json,
-        Command::Runs(_) | Command::Cancel(_) => false,
+        Command::Runs(_) | Command::Cancel(_) | Command::Watch(_) => false,
         Command::Simulate(args) => args.json,
         Command::Check(args) => args.json,
         Command::Init(_) => false,
@@ -70,6 +72,8 @@ async fn obey(command: Command) -> Result<Exit, Failure> {
         Command::Runs(args) => command::runs::run(args).await,
         Command::Tail(args) => command::runs::tail(args).await,
         Command::Replay(args) => command::runs::replay(args).await,
+        Command::Watch(args) => command::watch::run(args).await,
+        Command::Report(args) => command::report::run(args).await,
         Command::Cancel(args) => command::runs::cancel(args).await,
         Command::Doctor(args) => command::doctor::run(args).await,
         Command::Simulate(args) => command::simulate::run(*args).await,

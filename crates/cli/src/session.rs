@@ -1,19 +1,19 @@
 //! One run from begin to end: who watches it, how it is stopped, what is shown of it.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bellwether_budget::Amount;
 use bellwether_core::{CallContext, Journal, Observer, RunId};
-use bellwether_metrics::{Exporter, MetricsObserver, MetricsServer};
 use bellwether_team::{ChangedTerms, Control, ResumeError, RunOutcome, RunReport, Team, new_run_id};
+use bellwether_watch::Page;
 use tokio::task::JoinSet;
 
 use crate::args::View;
 use crate::budget::Budget;
 use crate::exit::{Exit, Failure};
 use crate::live::Live;
+use crate::onlookers::Onlookers;
 use crate::parts::{self, Keys, Overrides, Parts};
 use crate::team_file::TeamFile;
 use crate::{memory, summary, terminal};
@@ -50,29 +50,22 @@ pub(crate) async fn run(
     overrides.budget = Budget::caps(budget, spent);
 
     let live = Arc::new(Live::new(view.progress));
-    let mut watchers: Vec<Arc<dyn Observer>> = Vec::new();
-    let metrics = match view.metrics {
-        Some(addr) => {
-            let server = serve_metrics(addr).await?;
-            watchers.push(Arc::new(MetricsObserver::new()));
-            terminal::note(&format!("metrics at http://{}/metrics", server.addr()));
-            Some(server)
-        }
-        None => None,
-    };
+    let looked_at = journal.as_deref().filter(|_| view.ui);
+    let page = looked_at.map(|directory| memory::read(directory).map(Page::new)).transpose()?;
+    let mut onlookers = Onlookers::gather(remembering(), view.metrics, page).await?;
+    let mut watchers = onlookers.observers();
     // Last, so that what is shown is counted already.
     watchers.push(Arc::<Live>::clone(&live) as Arc<dyn Observer>);
     let observer: Arc<dyn Observer> = Arc::new(watchers);
-    let parts = parts::build(file, &overrides, Keys::Required, &observer, remembering())?;
+    let parts = parts::build(file, &overrides, Keys::Required, &observer, onlookers.journal())?;
     if let Some(purse) = &parts.purse {
         purse.book(&CallContext::default(), spent);
+        onlookers.follow(purse, parts::caps(file, &overrides).usd);
     }
     let report = live_through(&parts.team, work, &live).await;
     parts.shutdown().await;
     live.end();
-    if let Some(server) = metrics {
-        server.shutdown().await;
-    }
+    onlookers.leave().await;
     let report = report.map_err(not_resumed)?;
     show(&report, view)?;
     if let Some(directory) = journal.filter(|_| is_resumable(report.outcome)) {
@@ -162,14 +155,6 @@ pub(crate) async fn signal() {
         // No signal can be heard here, so none will come.
         std::future::pending::<()>().await;
     }
-}
-
-async fn serve_metrics(addr: SocketAddr) -> Result<MetricsServer, Failure> {
-    let exporter = Exporter::install().map_err(|error| Failure::new(Exit::Io, error.to_string()))?;
-    exporter.serve(addr).await.map_err(|error| {
-        Failure::io(format!("metrics cannot be served at {addr}"), &error)
-            .remedy("another address, or port 0 for a free one")
-    })
 }
 
 fn show(report: &RunReport, view: &View) -> Result<(), Failure> {

@@ -17,6 +17,8 @@ use crate::team::Team;
 
 const STARTED: &str = "run_started";
 const FINISHED: &str = "run_finished";
+/// What onlookers noted beside the run; no part of it.
+const HEARD: &str = "heard";
 /// The version of the entries' form.
 const SCHEMA: u32 = 1;
 
@@ -121,7 +123,7 @@ pub(crate) fn remember(entries: Vec<Entry>) -> Result<Remembered, LogError> {
     }
     let mut events = Vec::new();
     for (n, Entry { kind, mut body }) in entries.enumerate() {
-        if kind == FINISHED {
+        if kind == FINISHED || kind == HEARD {
             continue;
         }
         let at = Timestamp::from_nanos(body["at"].as_u64().unwrap_or_default());

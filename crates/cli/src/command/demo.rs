@@ -9,6 +9,7 @@ use bellwether_sim::{Answers, Burst, Fail, Fault, Faults, Latency, Scenario, Sim
 use super::FEATURE_TEAM;
 use crate::args::Demo;
 use crate::exit::{Exit, Failure};
+use crate::memory;
 use crate::parts::Overrides;
 use crate::session::{self, Work};
 use crate::team_file::TeamFile;
@@ -22,7 +23,9 @@ pub(crate) async fn run(args: &Demo) -> Result<Exit, Failure> {
         .map_err(|error| Failure::io("the simulator cannot listen on this machine", &error))?;
     note(&format!("simulated provider at {} (every answer is made up)", simulator.base_url()));
     let overrides = Overrides { base_url: Some(simulator.base_url()), ..Overrides::default() };
-    let exit = session::run(&file, overrides, &[], Work::Begin(args.task.clone()), None, &args.view).await;
+    // The page shows what a journal remembers.
+    let journal = args.view.ui.then(|| memory::DIRECTORY.into());
+    let exit = session::run(&file, overrides, &[], Work::Begin(args.task.clone()), journal, &args.view).await;
     simulator.shutdown().await;
     exit
 }

@@ -7,4 +7,5 @@ mod files;
 mod limits;
 mod mistakes;
 mod process;
+mod reports;
 mod runs;

@@ -1,0 +1,50 @@
+//! A run's report as its users get it.
+
+use crate::process::{Folder, Simulator, bellwether, feature_team, said};
+
+#[test]
+fn a_run_has_a_report_in_three_forms_with_its_waits_in_it() {
+    let folder = Folder::new("report");
+    let simulator = Simulator::start(&folder, &["--burst", "3:2:1s", "--seed", "3"]);
+    let mut command = bellwether(&folder);
+    command.arg("run").arg(feature_team()).args([
+        "Build it",
+        "--base-url",
+        &simulator.base_url,
+        "--budget",
+        "2usd",
+        "--json",
+    ]);
+    let run = said(&mut command).json();
+
+    let json = said(bellwether(&folder).args(["report", "last", "--json"])).json();
+    assert_eq!(json["story"]["head"]["run"], run["run_id"]);
+    assert_eq!(json["story"]["head"]["outcome"], run["outcome"]);
+    assert_eq!((&json["totals"]["calls"], &json["totals"]["retries"]), (&run["calls"], &run["retries"]));
+    assert_eq!(json["totals"]["throttled"], simulator.stats()["answered"]["429"]);
+    assert!(json["totals"]["waits"]["quota"].as_u64() > Some(0), "the pause was noted: {}", json["totals"]);
+    let off = json["totals"]["usd"].as_f64().zip(run["cost_usd"].as_f64()).map(|(ours, theirs)| (ours - theirs).abs());
+    assert!(off < Some(1e-9), "both say the same: {off:?}");
+    let money = json["story"]["money"].as_array().expect("a list");
+    assert!(money.iter().any(|point| point["reserved"].as_f64() > Some(0.0) && point["cap"] == 2.0), "{money:?}");
+    let (told, states) = (run["tasks"].as_array().expect("a list"), json["story"]["tasks"].as_array().expect("a list"));
+    for (told, task) in told.iter().zip(states) {
+        let last = task["states"].as_array().and_then(|states| states.last()).expect("it came to rest");
+        assert_eq!(last[1], told["state"]);
+    }
+
+    let written = said(bellwether(&folder).args(["report", "--html", "-o", "run.html"]));
+    assert_eq!(written.code, Some(0), "{}", written.stderr);
+    let page = std::fs::read_to_string(folder.join("run.html")).unwrap();
+    assert!(page.starts_with("<!doctype html>") && page.contains("Critical path") && page.contains("url(#h-quota)"));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(folder.join("run.html")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "prompts and answers are in it");
+    }
+    let markdown = said(bellwether(&folder).arg("report"));
+    assert!(markdown.stdout.starts_with("# Build it\n") && markdown.stdout.contains("Cost by role and model"));
+    let unknown = said(bellwether(&folder).args(["report", "nothing-like-it", "--json"]));
+    assert_eq!(unknown.code, Some(2), "{}", unknown.stderr);
+}

@@ -1,0 +1,257 @@
+// The live page: keeps one run's story up to date and shows any moment of it. Every text is set as text, never as HTML.
+import { drawGraph, drawLanes, drawLimits, drawMoney, drawShares, legend, stateAt, seconds } from "./draw.js";
+
+const $ = (id) => document.getElementById(id);
+const PARTS = ["tasks", "spans", "costs", "money", "shares", "limits", "marks", "log"];
+const LOG_LINES = 400;
+
+let runs = [];
+let story = null;
+let stream = null;
+let moment = null; // the moment that is shown; null follows the run
+let playing = null;
+let chosen = null; // the task whose rounds are shown
+let heardAt = 0; // when the last news came, by this page's clock
+let over = false;
+let due = false;
+
+function empty(run) {
+  const story = { head: { run, now: 0, lanes: [], critical: [] } };
+  for (const part of PARTS) story[part] = [];
+  return story;
+}
+
+function take(news) {
+  if (news.whole) story = empty(story.head.run);
+  const run = story.head.run;
+  Object.assign(story.head, news.head, { run: news.head.run || run });
+  for (const part of PARTS) for (const [n, item] of news.put[part] || []) story[part][n] = item;
+  heardAt = performance.now();
+  redraw();
+}
+
+function open(run) {
+  if (stream) stream.close();
+  story = empty(run);
+  moment = null;
+  chosen = null;
+  over = false;
+  stop();
+  location.hash = run;
+  $("kind").value = "";
+  // Reconnects by itself, and says then which entry it saw last.
+  stream = new EventSource(`api/runs/${encodeURIComponent(run)}/events`);
+  const mine = stream;
+  stream.addEventListener("open", () => status("live"));
+  stream.addEventListener("error", () => {
+    // A server may end with its run before it could say that this was all.
+    if (story.head.outcome) end(mine);
+    else if (mine === stream) status("connection lost; trying again");
+  });
+  stream.addEventListener("news", (event) => { if (mine === stream) take(JSON.parse(event.data)); });
+  stream.addEventListener("over", () => end(mine));
+  list();
+}
+
+function end(which) {
+  which.close();
+  if (which !== stream) return;
+  over = true;
+  status("this run is over: move the slider to see any moment of it");
+  list();
+  redraw();
+}
+
+const status = (text) => { $("link").textContent = text; };
+
+async function list() {
+  try {
+    const answer = await fetch("api/runs");
+    if (answer.ok) runs = await answer.json();
+  } catch {
+    return; // the stream says that the connection is lost
+  }
+  const current = story && story.head.run;
+  const rows = runs.map((run) => {
+    const row = el("button", { type: "button" });
+    row.dataset.run = run.run;
+    if (run.run === current) row.setAttribute("aria-current", "true");
+    const state = run.outcome ? run.outcome.replaceAll("_", " ") : run.live ? "running" : "interrupted";
+    row.append(el("b", {}, run.request || run.run), el("span", {}, `${state} · ${when(run.began)}`));
+    row.addEventListener("click", () => open(run.run));
+    return row;
+  });
+  if (!rows.length) rows.push(el("p", { class: "soft" }, "the journal knows no runs yet"));
+  const focused = document.activeElement && document.activeElement.dataset.run;
+  $("runs").replaceChildren(...rows);
+  if (focused) rows.find((row) => row.dataset.run === focused)?.focus();
+  if (!current && runs.length) {
+    const wanted = decodeURIComponent(location.hash.slice(1));
+    open((runs.find((run) => run.run === wanted) || runs[0]).run);
+  }
+}
+
+const when = (began) => (began ? new Date(began).toLocaleString([], { dateStyle: "short", timeStyle: "short" }) : "");
+
+export function el(name, attributes = {}, text) {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  if (text !== undefined) node.textContent = text;
+  return node;
+}
+
+// The latest moment anything is known of; while the run is on, time goes on between two pieces of news.
+function latest() {
+  const { now, outcome } = story.head;
+  const live = runs.find((run) => run.run === story.head.run)?.live;
+  return outcome || over || !live ? now : now + Math.min(performance.now() - heardAt, 60_000);
+}
+
+function redraw() {
+  if (due) return;
+  due = true;
+  requestAnimationFrame(() => {
+    due = false;
+    if (story && story.head.seq) draw();
+  });
+}
+
+function draw() {
+  const end = Math.max(latest(), 1);
+  const t = moment === null ? end : Math.min(moment, end);
+  const last = (points) => points.findLast((point) => point.t <= t);
+  $("main").hidden = false;
+  $("over").textContent = `team ${story.head.team} · run ${story.head.run}`;
+  $("request").textContent = story.head.request;
+  const ended = story.head.outcome && t >= story.head.now;
+  const outcome = ended ? story.head.outcome : "on";
+  $("outcome").textContent = ended ? outcome.replaceAll("_", " ") : moment === null ? "running" : "as it was";
+  $("outcome").className = `badge ${outcome}`;
+  $("stop").textContent = ended && story.head.stop ? story.head.stop : "";
+  const states = story.tasks.map((task) => stateAt(task, t));
+  const count = (...wanted) => states.filter((state) => wanted.includes(state)).length;
+  const shares = new Map(story.shares.filter((share) => share.t <= t).map((share) => [share.flow, share.tokens]));
+  const tokens = [...shares.values()].reduce((sum, more) => sum + more, 0);
+  tiles({
+    "tasks accepted": `${count("accepted")} of ${states.length}`,
+    "at work": String(count("running", "in_review")),
+    time: seconds(t),
+    spent: `$${(last(story.money)?.spent ?? 0).toFixed(4)}`,
+    tokens: tokens.toLocaleString("en"),
+    "429s": String(story.marks.filter((mark) => mark.what === "429" && mark.t <= t).length),
+  });
+  $("slider").value = String(Math.round((t / end) * 1000));
+  $("moment").textContent = seconds(t);
+  $("live").setAttribute("aria-pressed", String(moment === null));
+  $("live").textContent = story.head.outcome ? "end" : "live";
+  $("play").textContent = playing ? "❚❚" : "▶";
+  drawGraph($("graph"), story, t, chosen, choose);
+  drawLanes($("lanes"), story, t, end);
+  drawMoney($("money"), $("money-key"), story, t, end);
+  drawLimits($("limits"), $("limits-key"), story, t, end);
+  drawShares($("shares"), $("shares-key"), story, t, end);
+  drawDetail(t);
+  drawLog(t);
+}
+
+function tiles(values) {
+  $("tiles").replaceChildren(...Object.entries(values).map(([name, value]) => {
+    const tile = el("div");
+    tile.append(el("dt", {}, name), el("dd", {}, value));
+    return tile;
+  }));
+}
+
+function choose(id) {
+  chosen = chosen === id ? null : id;
+  redraw();
+}
+
+// The rounds of the chosen task: what was handed in, and what the reviewer said.
+function drawDetail(t) {
+  const task = story.tasks.find((task) => task.id === chosen);
+  $("detail").hidden = !task;
+  if (!task) return;
+  const head = el("p");
+  head.append(el("b", {}, `${task.id} ${task.title} `), el("span", { class: `badge ${stateAt(task, t)}` }, stateAt(task, t).replaceAll("_", " ")));
+  const about = `${task.role}${task.model ? ` on ${task.model}` : ""} · ${task.calls} calls, ${task.retries} sent again · $${task.usd.toFixed(4)}`;
+  const ladder = el("ol");
+  task.rounds.filter((round) => round.drafted <= t).forEach((round, n) => {
+    const judged = round.judged !== null && round.judged <= t;
+    const step = el("li");
+    step.append(el("p", {}, judged ? `round ${n + 1}: ${round.score.toFixed(2)}, ${round.decision}. ${round.summary}` : `round ${n + 1}: handed in, not judged yet`));
+    if (judged) for (const [severity, place, fix] of round.issues) step.append(el("p", { class: "soft" }, `${severity} ${place}: ${fix}`));
+    step.append(el("pre", {}, round.text));
+    ladder.append(step);
+  });
+  const parts = [head, el("p", { class: "soft" }, about), el("p", {}, task.objective), ladder];
+  if (task.failure) parts.push(el("p", { class: "soft" }, task.failure));
+  const key = JSON.stringify([task, t >= story.head.now, ladder.children.length]);
+  if ($("detail").dataset.key !== key) $("detail").replaceChildren(...parts);
+  $("detail").dataset.key = key;
+}
+
+function drawLog(t) {
+  const words = $("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const kind = $("kind").value;
+  const kinds = [...new Set(story.log.map((line) => line.kind))].sort();
+  if ($("kind").options.length !== kinds.length + 1) {
+    $("kind").replaceChildren(el("option", { value: "" }, "everything"), ...kinds.map((kind) => el("option", { value: kind }, kind)));
+    $("kind").value = kind;
+  }
+  const fits = (line) => line.t <= t && (!kind || line.kind === kind) && words.every((word) => `${line.kind} ${line.text}`.toLowerCase().includes(word));
+  const lines = story.log.filter(fits);
+  $("count").textContent = `${lines.length} events`;
+  const key = `${story.head.run} ${lines.length} ${lines.at(-1)?.seq} ${kind} ${words}`;
+  if ($("log").dataset.key === key) return;
+  $("log").dataset.key = key;
+  $("log").replaceChildren(...lines.slice(-LOG_LINES).reverse().map((line) => {
+    const row = el("li");
+    row.dataset.seq = line.seq;
+    row.append(el("time", {}, seconds(line.t)), el("b", { class: `k${line.kind.replace(/[^a-z0-9_]/gi, "")}` }, line.kind), el("span", {}, line.text));
+    return row;
+  }));
+}
+
+function stop() {
+  if (playing) clearInterval(playing);
+  playing = null;
+}
+
+// From the beginning, or from where the slider stands, to the end in about ten seconds.
+function play() {
+  if (playing) {
+    stop();
+  } else {
+    if (moment === null) moment = 0;
+    playing = setInterval(() => {
+      moment += latest() / 100;
+      if (moment >= latest()) {
+        moment = null;
+        stop();
+      }
+      redraw();
+    }, 100);
+  }
+  redraw();
+}
+
+$("slider").addEventListener("input", () => {
+  stop();
+  moment = (Number($("slider").value) / 1000) * latest();
+  redraw();
+});
+$("live").addEventListener("click", () => { stop(); moment = null; redraw(); });
+$("play").addEventListener("click", play);
+$("filter").addEventListener("input", redraw);
+$("kind").addEventListener("change", redraw);
+addEventListener("resize", redraw);
+addEventListener("hashchange", () => {
+  const run = decodeURIComponent(location.hash.slice(1));
+  if (story && run && run !== story.head.run && runs.some((known) => known.run === run)) open(run);
+});
+legend($("states"), [["s-pending", "pending"], ["s-running", "running"], ["s-produced", "produced"], ["s-in_review", "in review"], ["s-revising", "revising"], ["s-accepted", "accepted"], ["s-failed", "came to nothing"]]);
+legend($("kinds"), [["plan", "plan"], ["work", "work"], ["review", "review"], ["span queue", "waits: queue"], ["span quota", "quota"], ["span dependency", "dependency"], ["span retry", "retry"], ["mark", "429"]]);
+setInterval(() => { if (story && !over && moment === null) redraw(); }, 250);
+setInterval(list, 3000);
+list();

@@ -1,0 +1,275 @@
+//! A run as it is shown: a fold over its journal, with a time to everything.
+//!
+//! [`Story::apply`] takes one entry in. Everything in a story carries the moment it happened, in milliseconds since the
+//! run began without the time in which no process worked on it; so a page can show any moment of it by leaving out what
+//! came later. [`Story::news`] gives what the entries since the last call changed.
+//!
+//! Entries are read leniently, by their names: what is not known is a line of the log and nothing else.
+
+mod events;
+mod heard;
+mod parts;
+mod path;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use bellwether_core::journal::Recorded;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::notes;
+use crate::text::{cut, plain};
+
+pub use parts::{Cost, Head, Limit, Line, Mark, Money, Round, Share, Span, Task};
+
+/// A run as it is shown.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Story {
+    /// What is known of the run as a whole.
+    pub head: Head,
+    /// The tasks, in the plan's order.
+    pub tasks: Vec<Task>,
+    /// Who worked on what, and who waited for what.
+    pub spans: Vec<Span>,
+    /// What it cost, by role and model.
+    pub costs: Vec<Cost>,
+    /// How much was spent and reserved, over time.
+    pub money: Vec<Money>,
+    /// How many tokens each role had, over time.
+    pub shares: Vec<Share>,
+    /// Limits as they were learnt, over time.
+    pub limits: Vec<Limit>,
+    /// What is worth a mark: providers that asked to slow down, failures, pauses.
+    pub marks: Vec<Mark>,
+    /// Everything that happened, a line each.
+    pub log: Vec<Line>,
+    #[serde(skip)]
+    fold: Fold,
+}
+
+/// What the fold needs beside what is shown.
+#[derive(Clone, Debug, Default)]
+struct Fold {
+    /// The longest text that is kept; everything if 0.
+    longest: usize,
+    /// Where time 0 lies, in milliseconds since the Unix epoch.
+    offset: u64,
+    /// The kind of each role, and the models of its tiers.
+    roles: BTreeMap<String, (String, Vec<String>)>,
+    threshold: f64,
+    max_rounds: u64,
+    stopped: bool,
+    jobs: HashMap<Job, Doing>,
+    /// The job in each lane, by the lane's index in the head.
+    busy: HashMap<usize, Job>,
+    /// When each lane fell idle.
+    idle: HashMap<usize, u64>,
+    /// When each provider last admitted a call.
+    admitted: HashMap<String, u64>,
+    /// Until when each quota pauses.
+    paused: HashMap<String, u64>,
+    touched: BTreeSet<(Part, usize)>,
+    headed: bool,
+}
+
+/// A step of a run: what for, on which task, in which round.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct Job {
+    phase: String,
+    task: Option<String>,
+    round: u64,
+}
+
+/// How a job goes.
+#[derive(Clone, Debug)]
+struct Doing {
+    lane: usize,
+    span: usize,
+    role: String,
+    model: String,
+    /// The provider of its latest call.
+    provider: String,
+    /// The wait that is not over.
+    waits: Option<usize>,
+}
+
+/// A list of a story.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Part {
+    Costs,
+    Limits,
+    Log,
+    Marks,
+    Money,
+    Shares,
+    Spans,
+    Tasks,
+}
+
+impl Story {
+    /// A story with nothing in it yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A story that keeps no text beyond so many characters.
+    #[must_use]
+    pub fn brief(longest: usize) -> Self {
+        Self { fold: Fold { longest, ..Fold::default() }, ..Self::default() }
+    }
+
+    /// A run's story so far.
+    #[must_use]
+    pub fn of(entries: &[Recorded]) -> Self {
+        let mut story = Self::new();
+        entries.iter().for_each(|recorded| story.apply(recorded));
+        story
+    }
+
+    /// Takes in the next entry of the run.
+    pub fn apply(&mut self, recorded: &Recorded) {
+        let (kind, body) = (recorded.entry.kind.as_str(), &recorded.entry.body);
+        let wall = recorded.at.as_nanos() / 1_000_000;
+        self.head.seq = recorded.seq;
+        match kind {
+            notes::KIND => self.hear(recorded.seq, body),
+            "run_started" => self.open(recorded.seq, wall, body),
+            "run_finished" => self.end(recorded.seq, wall, body),
+            "resumed" => self.resume(recorded.seq, wall, body),
+            kind => self.event(recorded.seq, wall, kind, body),
+        }
+        self.head.critical = path::critical(&self.tasks, self.head.now);
+        self.fold.headed = true;
+    }
+
+    /// What was changed since the last call: the head, and the items of each list that are new or other than they were,
+    /// by their index.
+    pub fn news(&mut self) -> Value {
+        let mut put = BTreeMap::<&str, Vec<Value>>::new();
+        for (part, n) in std::mem::take(&mut self.fold.touched) {
+            put.entry(part.name()).or_default().push(json!([n, self.item(part, n)]));
+        }
+        json!({ "head": self.head, "put": put })
+    }
+
+    /// The whole of it in the form of [`news`](Self::news).
+    #[must_use]
+    pub fn whole(&self) -> Value {
+        let mut put = BTreeMap::new();
+        for (part, len) in [
+            (Part::Costs, self.costs.len()),
+            (Part::Limits, self.limits.len()),
+            (Part::Log, self.log.len()),
+            (Part::Marks, self.marks.len()),
+            (Part::Money, self.money.len()),
+            (Part::Shares, self.shares.len()),
+            (Part::Spans, self.spans.len()),
+            (Part::Tasks, self.tasks.len()),
+        ] {
+            put.insert(part.name(), (0..len).map(|n| json!([n, self.item(part, n)])).collect::<Vec<_>>());
+        }
+        json!({ "head": self.head, "put": put, "whole": true })
+    }
+
+    fn item(&self, part: Part, n: usize) -> Value {
+        match part {
+            Part::Costs => json!(self.costs[n]),
+            Part::Limits => json!(self.limits[n]),
+            Part::Log => json!(self.log[n]),
+            Part::Marks => json!(self.marks[n]),
+            Part::Money => json!(self.money[n]),
+            Part::Shares => json!(self.shares[n]),
+            Part::Spans => json!(self.spans[n]),
+            Part::Tasks => json!(self.tasks[n]),
+        }
+    }
+
+    fn touch(&mut self, part: Part, n: usize) {
+        self.fold.touched.insert((part, n));
+    }
+
+    /// The run's time at a wall time; the latest one becomes now.
+    fn time(&mut self, wall: u64) -> u64 {
+        let t = wall.saturating_sub(self.fold.offset);
+        self.head.now = self.head.now.max(t);
+        t
+    }
+
+    /// A model's text, safe to show, as long as it is kept.
+    fn keep(&self, text: &str) -> String {
+        let text = plain(text);
+        match self.fold.longest {
+            0 => text,
+            longest => cut(&text, longest),
+        }
+    }
+
+    fn say(&mut self, seq: u64, t: u64, kind: &str, text: String) {
+        self.log.push(Line { seq, t, kind: plain(kind), text });
+        self.touch(Part::Log, self.log.len() - 1);
+    }
+
+    fn mark(&mut self, t: u64, what: &str, quota: &str, text: String) {
+        self.marks.push(Mark { t, what: what.to_owned(), quota: plain(quota), text });
+        self.touch(Part::Marks, self.marks.len() - 1);
+    }
+
+    fn task(&mut self, id: &str) -> Option<usize> {
+        let n = self.tasks.iter().position(|task| task.id == id)?;
+        self.touch(Part::Tasks, n);
+        Some(n)
+    }
+
+    fn move_to(&mut self, n: usize, t: u64, state: &str) {
+        self.touch(Part::Tasks, n);
+        let states = &mut self.tasks[n].states;
+        if states.last().is_none_or(|(_, last)| last != state) {
+            states.push((t, state.to_owned()));
+        }
+    }
+
+    fn begin_span(&mut self, span: Span) -> usize {
+        self.spans.push(span);
+        self.touch(Part::Spans, self.spans.len() - 1);
+        self.spans.len() - 1
+    }
+
+    fn end_span(&mut self, n: usize, t: u64) {
+        let span = &mut self.spans[n];
+        if span.to.is_none() {
+            span.to = Some(t.max(span.from));
+            self.touch(Part::Spans, n);
+        }
+    }
+
+    /// The first lane of a role that nobody works in; a new one if there is none. Agents of a role are alike, and which
+    /// one takes a job is not remembered.
+    fn lane(&mut self, role: &str) -> usize {
+        let of_role = |lane: &str| lane.rsplit_once('#').is_some_and(|(name, _)| name == role);
+        let free =
+            (0..self.head.lanes.len()).find(|n| of_role(&self.head.lanes[*n]) && !self.fold.busy.contains_key(n));
+        free.unwrap_or_else(|| {
+            let n = self.head.lanes.iter().filter(|lane| of_role(lane)).count() + 1;
+            self.head.lanes.push(format!("{role}#{n}"));
+            self.head.lanes.len() - 1
+        })
+    }
+}
+
+// === impl Part ===
+
+impl Part {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Costs => "costs",
+            Self::Limits => "limits",
+            Self::Log => "log",
+            Self::Marks => "marks",
+            Self::Money => "money",
+            Self::Shares => "shares",
+            Self::Spans => "spans",
+            Self::Tasks => "tasks",
+        }
+    }
+}

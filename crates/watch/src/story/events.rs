@@ -1,0 +1,381 @@
+//! The run's own entries, as they change a story.
+
+use serde_json::Value;
+
+use super::{Cost, Doing, Job, Money, Part, Round, Share, Span, Story, Task};
+use crate::text::line;
+
+impl Story {
+    pub(super) fn open(&mut self, seq: u64, wall: u64, body: &Value) {
+        self.fold.offset = wall;
+        self.head.began = wall;
+        self.head.team = self.keep(text(body, "team"));
+        self.head.request = self.keep(text(body, "request"));
+        self.fold.threshold = 1.0;
+        for (name, value) in body["terms"].as_object().into_iter().flatten() {
+            let value = value.as_str().unwrap_or_default();
+            if let Some((role, what)) = name.strip_prefix("role ").and_then(|name| name.rsplit_once(": ")) {
+                let (kind, models) = self.fold.roles.entry(role.to_owned()).or_default();
+                match what {
+                    "kind" => value.clone_into(kind),
+                    "models" => *models = value.split(", ").map(str::to_owned).collect(),
+                    _ => {}
+                }
+            }
+        }
+        // "threshold 0.75, rounds 1"
+        let measure: Vec<&str> =
+            text(&body["terms"], "review").split([' ', ',']).filter(|word| !word.is_empty()).collect();
+        if let ["threshold", threshold, "rounds", rounds, ..] = measure[..] {
+            self.fold.threshold = threshold.parse().unwrap_or(1.0);
+            self.fold.max_rounds = rounds.parse().unwrap_or(0);
+        }
+        let request = line(&self.head.request, 120);
+        self.say(seq, 0, "run", format!("team {} begins: {request}", self.head.team));
+    }
+
+    pub(super) fn resume(&mut self, seq: u64, wall: u64, body: &Value) {
+        // The entry says how long the run had been worked on: what lies between is left out.
+        let worked = body["at"].as_u64().unwrap_or_default() / 1_000_000;
+        self.fold.offset = wall.saturating_sub(worked);
+        let t = self.time(wall);
+        self.head.doubtful += self.fold.busy.len() as u64;
+        self.rest_all(t);
+        self.head.stop = None;
+        self.head.outcome = None;
+        self.fold.stopped = false;
+        self.say(seq, t, "run", "another process goes on with it".to_owned());
+    }
+
+    pub(super) fn end(&mut self, seq: u64, wall: u64, body: &Value) {
+        let t = self.time(wall);
+        self.rest_all(t);
+        for n in 0..self.tasks.len() {
+            if !self.tasks[n].is_over() {
+                self.move_to(n, t, "cancelled");
+            }
+        }
+        let outcome = line(body["outcome"].as_str().unwrap_or("unknown"), 40);
+        self.say(seq, t, "run", format!("ended: {outcome}"));
+        self.head.outcome = Some(outcome);
+    }
+
+    pub(super) fn event(&mut self, seq: u64, wall: u64, kind: &str, body: &Value) {
+        let t = self.time(wall);
+        let event = &body["event"];
+        match kind {
+            "began" => self.began(seq, t, event),
+            "dropped" => {
+                let job = job(&event["job"]);
+                self.rest(&job, t);
+                self.say(seq, t, kind, format!("{}: stopped in the middle", job.name()));
+            }
+            "failed" => self.failed(seq, t, event),
+            "judged" => self.judged(seq, t, event),
+            "planned" => self.planned(seq, t, event),
+            "produced" => self.produced(seq, t, event),
+            "stopped" => self.stopped(seq, t, event),
+            "unusable" => {
+                let job = job(&event["job"]);
+                self.settle(&job, t, &event["spent"]);
+                let problems: Vec<&str> =
+                    event["attempt"]["problems"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+                let problems = self.keep(&problems.join("; "));
+                self.say(seq, t, kind, format!("{}: no usable answer: {problems}", job.name()));
+            }
+            // A later version, or another part of the house: what it means is not known, that it happened is.
+            kind => {
+                let said = self.keep(&event.to_string());
+                self.say(seq, t, kind, line(&said, 400));
+            }
+        }
+    }
+
+    fn began(&mut self, seq: u64, t: u64, event: &Value) {
+        let job = job(&event["job"]);
+        let of_kind = |kind: &str| {
+            let named = self.fold.roles.iter().find(|(_, (of, _))| of == kind);
+            named.map_or_else(|| kind.to_owned(), |(name, _)| name.clone())
+        };
+        let n = job.task.as_deref().and_then(|id| self.tasks.iter().position(|task| task.id == id));
+        let role = match (job.phase.as_str(), n) {
+            ("plan", _) => of_kind("planner"),
+            ("review", _) => of_kind("reviewer"),
+            (_, Some(n)) => self.tasks[n].role.clone(),
+            (phase, None) => phase.to_owned(),
+        };
+        let tier = usize::try_from(event["tier"].as_u64().unwrap_or_default()).unwrap_or(usize::MAX);
+        let models = self.fold.roles.get(&role).map(|(_, models)| models);
+        let model = models.and_then(|models| models.get(tier)).cloned().unwrap_or_default();
+        let lane = self.lane(&role);
+        if let Some(n) = n {
+            if job.phase == "work" && job.round == 0 {
+                self.depended(lane, n, t);
+            }
+            self.move_to(n, t, if job.phase == "review" { "in_review" } else { "running" });
+            if job.phase != "review" {
+                self.tasks[n].model.clone_from(&model);
+            }
+        }
+        let (what, task, round) = (job.phase.clone(), job.task.clone(), job.round);
+        let span = self.begin_span(Span { lane, from: t, to: None, what, task, round, why: None });
+        let again = if job.round > 0 { format!(" (revision {})", job.round) } else { String::new() };
+        self.say(seq, t, "began", format!("{}{again} by {role}", job.name()));
+        self.fold.busy.insert(lane, job.clone());
+        self.fold.jobs.insert(job, Doing { lane, span, role, model, provider: String::new(), waits: None });
+    }
+
+    /// An agent that was idle while its task's needs were not met waited for them.
+    fn depended(&mut self, lane: usize, n: usize, t: u64) {
+        let task = &self.tasks[n];
+        let over = |id: &String| self.tasks.iter().find(|task| task.id == *id).and_then(|task| task.states.last());
+        let Some(met) = task.needs.iter().filter_map(over).map(|(t, _)| *t).max() else { return };
+        let planned = task.states.first().map_or(0, |(t, _)| *t);
+        let from = self.fold.idle.get(&lane).copied().unwrap_or(planned).max(planned);
+        if met > from {
+            let (what, task) = ("work".to_owned(), Some(task.id.clone()));
+            let why = Some("dependency".to_owned());
+            self.begin_span(Span { lane, from, to: Some(met.min(t)), what, task, round: 0, why });
+        }
+    }
+
+    fn planned(&mut self, seq: u64, t: u64, event: &Value) {
+        self.settle(&Job { phase: "plan".to_owned(), task: None, round: 0 }, t, &event["spent"]);
+        let plan = &event["plan"];
+        self.head.summary = self.keep(text(plan, "summary"));
+        self.head.degraded = plan["degraded"].as_bool().unwrap_or_default();
+        for planned in plan["tasks"].as_array().into_iter().flatten() {
+            let id = line(text(planned, "id"), 60);
+            let task = Task {
+                title: line(text(planned, "title"), 200),
+                objective: self.keep(text(planned, "objective")),
+                role: line(text(planned, "role"), 60),
+                needs: planned["depends_on"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Value::as_str)
+                    .map(|id| line(id, 60))
+                    .collect(),
+                complexity: planned["complexity"].as_u64().unwrap_or(1),
+                states: vec![(t, "pending".to_owned())],
+                id,
+                ..Task::default()
+            };
+            match self.task(&task.id) {
+                Some(n) => self.tasks[n] = Task { states: self.tasks[n].states.clone(), ..task },
+                None => {
+                    self.tasks.push(task);
+                    self.touch(Part::Tasks, self.tasks.len() - 1);
+                }
+            }
+        }
+        let how = if self.head.degraded { ", because no plan could be read" } else { "" };
+        self.say(seq, t, "planned", format!("{} tasks{how}", self.tasks.len()));
+    }
+
+    fn produced(&mut self, seq: u64, t: u64, event: &Value) {
+        let id = text(event, "task").to_owned();
+        if let Some(job) = self.under_way("work", &id) {
+            self.settle(&job, t, &event["spent"]);
+        }
+        let work = self.keep(text(event, "text"));
+        let Some(n) = self.task(&id) else { return };
+        let said = format!("{id}: {} characters of work", text(event, "text").chars().count());
+        self.tasks[n].rounds.push(Round { drafted: t, text: work, ..Round::default() });
+        let reviewed = self.fold.roles.values().any(|(kind, _)| kind == "reviewer");
+        self.move_to(
+            n,
+            t,
+            match (reviewed, self.fold.stopped) {
+                (false, _) => "accepted",
+                (true, false) => "produced",
+                (true, true) => "unreviewed",
+            },
+        );
+        self.say(seq, t, "produced", said);
+    }
+
+    fn judged(&mut self, seq: u64, t: u64, event: &Value) {
+        let id = text(event, "task").to_owned();
+        if let Some(job) = self.under_way("review", &id) {
+            self.settle(&job, t, &event["spent"]);
+        }
+        let verdict = &event["verdict"];
+        let (score, decision) = (verdict["score"].as_f64().unwrap_or_default(), line(text(verdict, "decision"), 20));
+        let summary = self.keep(text(verdict, "summary"));
+        let field = |issue: &Value, name: &str| self.keep(text(issue, name));
+        let issues = verdict["issues"].as_array().into_iter().flatten();
+        let issues =
+            issues.map(|issue| (field(issue, "severity"), field(issue, "place"), field(issue, "fix"))).collect();
+        let Some(n) = self.task(&id) else { return };
+        let round = self.tasks[n].rounds.len() as u64;
+        if let Some(last) = self.tasks[n].rounds.last_mut() {
+            (last.judged, last.score, last.decision) = (Some(t), Some(score), Some(decision.clone()));
+            (last.summary, last.issues) = (summary, issues);
+        }
+        let to = if decision == "accept" && score >= self.fold.threshold {
+            "accepted"
+        } else if round <= self.fold.max_rounds && !self.fold.stopped {
+            "revising"
+        } else {
+            "rejected"
+        };
+        self.move_to(n, t, to);
+        self.say(seq, t, "judged", format!("{id}: score {score:.2}, {decision}"));
+    }
+
+    fn failed(&mut self, seq: u64, t: u64, event: &Value) {
+        let job = job(&event["job"]);
+        self.settle(&job, t, &event["spent"]);
+        let message = self.keep(text(&event["failure"], "message"));
+        let kind = text(&event["failure"], "kind");
+        self.say(seq, t, "failed", format!("{}: {}: {message}", job.name(), line(kind, 40)));
+        let Some(n) = job.task.as_deref().and_then(|id| self.task(id)) else { return };
+        self.tasks[n].failure = Some(message);
+        self.move_to(
+            n,
+            t,
+            match (job.phase.as_str(), self.tasks[n].rounds.is_empty()) {
+                ("review", _) => "unreviewed",
+                (_, true) => "failed",
+                (_, false) => "rejected",
+            },
+        );
+        self.skip_dependents(t);
+    }
+
+    /// What needs work that will never be there is skipped, and what needs that in turn.
+    fn skip_dependents(&mut self, t: u64) {
+        let lost = |story: &Self, id: &String| {
+            let needed = story.tasks.iter().find(|task| task.id == *id);
+            needed.is_some_and(|task| matches!(task.state(), "failed" | "skipped" | "cancelled"))
+        };
+        while let Some(n) = (0..self.tasks.len()).find(|n| {
+            let task = &self.tasks[*n];
+            task.state() == "pending" && task.needs.iter().any(|id| lost(self, id))
+        }) {
+            self.move_to(n, t, "skipped");
+        }
+    }
+
+    fn stopped(&mut self, seq: u64, t: u64, event: &Value) {
+        let stop = &event["stop"];
+        let why = match stop.as_str() {
+            Some("asked") => "somebody asked it to stop".to_owned(),
+            Some("deadline") => "its deadline came".to_owned(),
+            Some(other) => line(other, 200),
+            None => self.keep(text(&stop["hopeless"], "message")),
+        };
+        self.fold.stopped = true;
+        self.say(seq, t, "stopped", why.clone());
+        self.head.stop = Some(why);
+        for n in 0..self.tasks.len() {
+            let held = self.fold.busy.values().any(|job| job.task.as_deref() == Some(self.tasks[n].id.as_str()));
+            if !held && !self.tasks[n].is_over() {
+                let to = match self.tasks[n].rounds.last() {
+                    None => "cancelled",
+                    Some(round) if round.judged.is_none() => "unreviewed",
+                    Some(_) => "rejected",
+                };
+                self.move_to(n, t, to);
+            }
+        }
+    }
+
+    /// The job of a phase that is under way for a task.
+    fn under_way(&self, phase: &str, task: &str) -> Option<Job> {
+        self.fold.busy.values().find(|job| job.phase == phase && job.task.as_deref() == Some(task)).cloned()
+    }
+
+    /// A job came to its end, and this is what it took.
+    fn settle(&mut self, job: &Job, t: u64, spent: &Value) {
+        self.rest(job, t);
+        let (role, model) = match self.fold.jobs.get(job) {
+            Some(doing) => (doing.role.clone(), doing.model.clone()),
+            None => (job.phase.clone(), String::new()),
+        };
+        let count = |value: &Value| value.as_u64().unwrap_or_default();
+        let (usage, busy) = (&spent["usage"], &spent["busy"]);
+        let (calls, retries) = (count(&spent["calls"]), count(&spent["retries"]));
+        let (input, output) = (count(&usage["input_tokens"]), count(&usage["output_tokens"]));
+        let usd = dollars(count(&usage["cost"]));
+        let at = self.costs.iter().position(|cost| cost.role == role && cost.model == model).unwrap_or_else(|| {
+            self.costs.push(Cost { role: role.clone(), model, ..Cost::default() });
+            self.costs.len() - 1
+        });
+        self.touch(Part::Costs, at);
+        let cost = &mut self.costs[at];
+        cost.calls += calls;
+        cost.retries += retries;
+        cost.input += input;
+        cost.output += output;
+        cost.cached += count(&usage["cached_tokens"]);
+        cost.usd += usd;
+        cost.unpriced += count(&spent["unpriced"]);
+        cost.busy += count(&busy["secs"]) * 1_000 + count(&busy["nanos"]) / 1_000_000;
+        if let Some(n) = job.task.as_deref().and_then(|id| self.task(id)) {
+            let task = &mut self.tasks[n];
+            (task.calls, task.retries) = (task.calls + calls, task.retries + retries);
+            (task.tokens, task.usd) = (task.tokens + input + output, task.usd + usd);
+        }
+        let last = self.money.last();
+        let (spent, cap) = (last.map_or(0.0, |money| money.spent), last.and_then(|money| money.cap));
+        if usd > 0.0 && cap.is_none() {
+            self.money.push(Money { t, spent: spent + usd, reserved: None, cap: None });
+            self.touch(Part::Money, self.money.len() - 1);
+        }
+        let before = self.shares.iter().rev().find(|share| share.flow == role).map_or(0, |share| share.tokens);
+        if input + output > 0 {
+            self.shares.push(Share { t, flow: role, tokens: before + input + output });
+            self.touch(Part::Shares, self.shares.len() - 1);
+        }
+    }
+
+    /// A job is under way no longer.
+    fn rest(&mut self, job: &Job, t: u64) {
+        let Some(doing) = self.fold.jobs.get_mut(job) else { return };
+        let (lane, span, waits) = (doing.lane, doing.span, doing.waits.take());
+        if let Some(waits) = waits {
+            self.end_span(waits, t);
+        }
+        self.end_span(span, t);
+        if self.fold.busy.get(&lane) == Some(job) {
+            self.fold.busy.remove(&lane);
+            self.fold.idle.insert(lane, t);
+        }
+    }
+
+    fn rest_all(&mut self, t: u64) {
+        let jobs: Vec<Job> = self.fold.busy.values().cloned().collect();
+        jobs.iter().for_each(|job| self.rest(job, t));
+    }
+}
+
+impl Job {
+    /// As the log names it.
+    pub(super) fn name(&self) -> String {
+        match &self.task {
+            Some(task) => format!("{task} {}", self.phase),
+            None => self.phase.clone(),
+        }
+    }
+}
+
+/// `"plan"`, or `{"work": {"task": "t1", "round": 0}}`.
+fn job(value: &Value) -> Job {
+    if let Some((phase, of)) = value.as_object().and_then(|fields| fields.iter().next()) {
+        let task = of["task"].as_str().map(|task| line(task, 60));
+        return Job { phase: line(phase, 40), task, round: of["round"].as_u64().unwrap_or_default() };
+    }
+    Job { phase: line(value.as_str().unwrap_or("job"), 40), task: None, round: 0 }
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_default()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown, never reckoned with")]
+pub(super) fn dollars(nanos: u64) -> f64 {
+    nanos as f64 / 1e9
+}

@@ -1,0 +1,167 @@
+//! What calls did, as it changes a story.
+//!
+//! One call at a time stands at the gate of a quota; the others wait behind it in the queue. So of the time a call
+//! waited, what lies after the admission before it was spent at the gate, and the rest in the queue.
+
+use serde_json::Value;
+
+use super::events::dollars;
+use super::{Doing, Job, Limit, Money, Part, Span, Story};
+use crate::notes::{Heard, Note, Whose};
+use crate::text::line;
+
+impl Story {
+    pub(super) fn hear(&mut self, seq: u64, body: &Value) {
+        self.head.lost += body["lost"].as_u64().unwrap_or_default();
+        for note in body["notes"].as_array().into_iter().flatten() {
+            // A note of a later version is passed over.
+            if let Ok(Note { at, heard }) = serde_json::from_value(note.clone()) {
+                let t = self.time(at);
+                self.note(seq, t, heard);
+            }
+        }
+    }
+
+    fn note(&mut self, seq: u64, t: u64, heard: Heard) {
+        match heard {
+            Heard::Abandoned { call } => {
+                self.stop_waiting(&call, t);
+                self.remark(seq, t, "abandoned", &call, "nobody waits for its answer any more");
+            }
+            Heard::Admitted { call } => self.admitted(t, &call),
+            Heard::Budget { spent, reserved, cap } => {
+                let (spent, reserved) = (dollars(spent), Some(dollars(reserved)));
+                self.money.push(Money { t, spent, reserved, cap: cap.map(dollars) });
+                self.touch(Part::Money, self.money.len() - 1);
+            }
+            Heard::Completed { call, tokens, took, .. } => {
+                let seconds = seconds(took);
+                self.say(
+                    seq,
+                    t,
+                    "answered",
+                    format!("{}: {tokens} tokens of {} in {seconds}", name(&call), line(&call.model, 60)),
+                );
+            }
+            Heard::Failed { call, kind } => self.remark(seq, t, "failed", &call, &line(&kind, 60)),
+            Heard::Limit { quota, dimension, limit } => {
+                let (quota, dimension) = (line(&quota, 60), line(&dimension, 40));
+                self.say(seq, t, "limit", format!("{quota}: {dimension} is {limit}"));
+                self.limits.push(Limit { t, quota, dimension, limit });
+                self.touch(Part::Limits, self.limits.len() - 1);
+            }
+            Heard::Moved { task, to } if to.is_final() => {
+                if let Some(n) = self.task(&task) {
+                    self.move_to(n, t, to.as_str());
+                }
+            }
+            Heard::Paused { quota, wait } => {
+                let quota = line(&quota, 60);
+                self.fold.paused.insert(quota.clone(), t.saturating_add(wait));
+                let text = format!("{quota}: everybody stays away for {}", seconds(wait));
+                self.mark(t, "paused", &quota, text.clone());
+                self.say(seq, t, "paused", text);
+                self.gate(&quota, t);
+            }
+            Heard::Queued { call } => self.queued(t, &call),
+            Heard::Refused { call, kind } => {
+                self.stop_waiting(&call, t);
+                self.remark(seq, t, "refused", &call, &line(&kind, 60));
+            }
+            Heard::Retried { call, kind, delay } => {
+                let text = format!("{}; again in {}", line(&kind, 60), seconds(delay));
+                self.remark(seq, t, "retried", &call, &text);
+                self.wait(t, &call, "retry");
+            }
+            Heard::Throttled { call, wait } => {
+                let pause = wait.map_or_else(|| "a while".to_owned(), seconds);
+                self.remark(seq, t, "429", &call, &format!("asked to stay away for {pause}"));
+            }
+            _ => {}
+        }
+    }
+
+    fn remark(&mut self, seq: u64, t: u64, what: &str, call: &Whose, text: &str) {
+        let text = format!("{}: {text}", name(call));
+        self.mark(t, what, &call.provider, text.clone());
+        self.say(seq, t, what, text);
+    }
+
+    fn queued(&mut self, t: u64, call: &Whose) {
+        let paused = self.fold.paused.get(&*call.provider).is_some_and(|until| *until > t);
+        self.wait(t, call, if paused { "quota" } else { "queue" });
+    }
+
+    /// A call began to wait for something; what it waited for before is over.
+    fn wait(&mut self, t: u64, call: &Whose, why: &str) {
+        self.stop_waiting(call, t);
+        let job = Job::of(call);
+        let Some(lane) = self.fold.jobs.get(&job).map(|doing| doing.lane) else { return };
+        let (what, task, round) = (job.phase.clone(), job.task.clone(), job.round);
+        let span = self.begin_span(Span { lane, from: t, to: None, what, task, round, why: Some(why.to_owned()) });
+        if let Some(doing) = self.fold.jobs.get_mut(&job) {
+            doing.waits = Some(span);
+            doing.model = line(&call.model, 60);
+            doing.provider = line(&call.provider, 60);
+        }
+    }
+
+    fn stop_waiting(&mut self, call: &Whose, t: u64) {
+        let waits = self.fold.jobs.get_mut(&Job::of(call)).and_then(|doing| doing.waits.take());
+        if let Some(waits) = waits {
+            self.end_span(waits, t);
+        }
+    }
+
+    /// Whoever waits in the queue of a quota that pauses waits for the quota from now on.
+    fn gate(&mut self, quota: &str, t: u64) {
+        let at_gate =
+            |(job, doing): (&Job, &Doing)| Some((job.clone(), doing.waits.filter(|_| doing.provider == quota)?));
+        let waiting: Vec<(Job, usize)> = self.fold.jobs.iter().filter_map(at_gate).collect();
+        for (job, span) in waiting {
+            if self.spans[span].why.as_deref() != Some("queue") {
+                continue;
+            }
+            self.end_span(span, t);
+            let next = Span { from: t, to: None, why: Some("quota".to_owned()), ..self.spans[span].clone() };
+            let next = self.begin_span(next);
+            if let Some(doing) = self.fold.jobs.get_mut(&job) {
+                doing.waits = Some(next);
+            }
+        }
+    }
+
+    fn admitted(&mut self, t: u64, call: &Whose) {
+        let before = self.fold.admitted.insert(call.provider.to_string(), t).unwrap_or_default();
+        let Some(waits) = self.fold.jobs.get_mut(&Job::of(call)).and_then(|doing| doing.waits.take()) else { return };
+        self.end_span(waits, t);
+        let span = &self.spans[waits];
+        if span.why.as_deref() != Some("queue") {
+            return;
+        }
+        let reached = before.clamp(span.from, t);
+        let gate = Span { from: reached, to: Some(t), why: Some("quota".to_owned()), ..span.clone() };
+        self.spans[waits].to = Some(reached);
+        if gate.from < t {
+            self.begin_span(gate);
+        }
+    }
+}
+
+impl Job {
+    fn of(call: &Whose) -> Self {
+        Self { phase: call.phase.clone(), task: call.task.clone(), round: u64::from(call.round) }
+    }
+}
+
+fn name(call: &Whose) -> String {
+    match &call.task {
+        Some(task) => format!("{} {}", line(task, 60), line(&call.phase, 40)),
+        None => line(&call.phase, 40),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown, never reckoned with")]
+fn seconds(millis: u64) -> String {
+    format!("{:.1} s", millis as f64 / 1e3)
+}

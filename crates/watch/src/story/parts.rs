@@ -1,0 +1,220 @@
+//! What a story is made of. Times are milliseconds since the run began.
+
+use serde::Serialize;
+
+/// What is known of a run as a whole.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Head {
+    /// The last entry that was taken in.
+    pub seq: u64,
+    /// The run's id; empty if nobody said it.
+    pub run: String,
+    /// The team's name.
+    pub team: String,
+    /// What was asked for.
+    pub request: String,
+    /// When it began, in milliseconds since the Unix epoch.
+    pub began: u64,
+    /// The latest moment anything is known of.
+    pub now: u64,
+    /// How it ended; `None` while it is on or interrupted.
+    pub outcome: Option<String>,
+    /// Why it begins nothing further.
+    pub stop: Option<String>,
+    /// How the planner saw the whole.
+    pub summary: String,
+    /// Whether there was no usable plan.
+    pub degraded: bool,
+    /// The agents, such as `coder#1`.
+    pub lanes: Vec<String>,
+    /// The chain of tasks that decides how long the run takes.
+    pub critical: Vec<String>,
+    /// Calls that were under way when a process ended, and may have been billed twice.
+    pub doubtful: u64,
+    /// Notes that found no room.
+    pub lost: u64,
+}
+
+/// A task.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Task {
+    /// Its id.
+    pub id: String,
+    /// A few words.
+    pub title: String,
+    /// What is to be done.
+    pub objective: String,
+    /// The role that does it.
+    pub role: String,
+    /// The tasks whose work it needs.
+    pub needs: Vec<String>,
+    /// How hard it is, from 1 to 5.
+    pub complexity: u64,
+    /// Where it was from when on.
+    pub states: Vec<(u64, String)>,
+    /// The rounds of work and review.
+    pub rounds: Vec<Round>,
+    /// Why it, or its review, came to nothing.
+    pub failure: Option<String>,
+    /// Calls, and how often they were sent again.
+    pub calls: u64,
+    /// How often a call was sent again.
+    pub retries: u64,
+    /// Input and output tokens.
+    pub tokens: u64,
+    /// What is known to have been spent, in dollars.
+    pub usd: f64,
+    /// The model that worked on it last.
+    pub model: String,
+}
+
+impl Task {
+    /// Where it is now.
+    #[must_use]
+    pub fn state(&self) -> &str {
+        self.states.last().map_or("pending", |(_, state)| state)
+    }
+
+    /// Whether it came to rest.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(self.state(), "accepted" | "unreviewed" | "rejected" | "failed" | "skipped" | "cancelled")
+    }
+
+    /// Its best work: of the best score, else the latest.
+    #[must_use]
+    pub fn best(&self) -> Option<&Round> {
+        let latest = self.rounds.last()?;
+        if latest.score.is_none() {
+            return Some(latest);
+        }
+        let score = |round: &Round| round.score.unwrap_or(-1.0);
+        self.rounds.iter().max_by(|a, b| score(a).total_cmp(&score(b)))
+    }
+}
+
+/// One round of work and what a reviewer said of it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Round {
+    /// When the work was handed in.
+    pub drafted: u64,
+    /// The work.
+    pub text: String,
+    /// When it was judged.
+    pub judged: Option<u64>,
+    /// From 0 to 1.
+    pub score: Option<f64>,
+    /// What the reviewer decided.
+    pub decision: Option<String>,
+    /// The judgement in a sentence.
+    pub summary: String,
+    /// What is to be mended: how bad, where, and what to do.
+    pub issues: Vec<(String, String, String)>,
+}
+
+/// A time in which an agent worked, or waited.
+#[derive(Clone, Debug, Serialize)]
+pub struct Span {
+    /// The lane's index.
+    pub lane: usize,
+    /// When it began.
+    pub from: u64,
+    /// When it ended; `None` while it goes on.
+    pub to: Option<u64>,
+    /// What for: `plan`, `work` or `review`.
+    pub what: String,
+    /// The task.
+    pub task: Option<String>,
+    /// The review round, counted from 0.
+    pub round: u64,
+    /// What it waits for: `queue`, `quota`, `dependency` or `retry`; `None` if it works.
+    pub why: Option<String>,
+}
+
+/// What a role spent on a model.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Cost {
+    /// The role.
+    pub role: String,
+    /// The model.
+    pub model: String,
+    /// Calls.
+    pub calls: u64,
+    /// How often a call was sent again.
+    pub retries: u64,
+    /// Input tokens.
+    pub input: u64,
+    /// Output tokens.
+    pub output: u64,
+    /// The part of the input that came from the provider's cache.
+    pub cached: u64,
+    /// Dollars, as far as known.
+    pub usd: f64,
+    /// Calls of unknown cost.
+    pub unpriced: u64,
+    /// How long agents were at it, in milliseconds.
+    pub busy: u64,
+}
+
+/// How the budget stood at a moment, in dollars.
+#[derive(Clone, Debug, Serialize)]
+pub struct Money {
+    /// When.
+    pub t: u64,
+    /// Spent so far.
+    pub spent: f64,
+    /// The worst case of calls under way; `None` where no budget says so.
+    pub reserved: Option<f64>,
+    /// The most that may be spent.
+    pub cap: Option<f64>,
+}
+
+/// How many tokens a flow had in all at a moment.
+#[derive(Clone, Debug, Serialize)]
+pub struct Share {
+    /// When.
+    pub t: u64,
+    /// The flow: a role of the run.
+    pub flow: String,
+    /// Tokens so far.
+    pub tokens: u64,
+}
+
+/// A limit as it was learnt.
+#[derive(Clone, Debug, Serialize)]
+pub struct Limit {
+    /// When.
+    pub t: u64,
+    /// The quota.
+    pub quota: String,
+    /// Which limit.
+    pub dimension: String,
+    /// What it is: per minute, or at once.
+    pub limit: u64,
+}
+
+/// Something worth a mark.
+#[derive(Clone, Debug, Serialize)]
+pub struct Mark {
+    /// When.
+    pub t: u64,
+    /// What: `429`, `failed`, `retried`, `refused`, `paused`, `abandoned`.
+    pub what: String,
+    /// The provider or quota.
+    pub quota: String,
+    /// It in words.
+    pub text: String,
+}
+
+/// A line of the log.
+#[derive(Clone, Debug, Serialize)]
+pub struct Line {
+    /// The journal's entry it comes from.
+    pub seq: u64,
+    /// When.
+    pub t: u64,
+    /// What kind of thing happened.
+    pub kind: String,
+    /// It in words.
+    pub text: String,
+}

@@ -1,0 +1,6 @@
+//! Runs to look at: their notes, stories, reports, and the page over a real socket.
+
+mod entries;
+mod notes;
+mod page;
+mod stories;

@@ -1,0 +1,122 @@
+//! A run's story and its report, from entries as a journal holds them.
+
+use bellwether_watch::{Story, report};
+
+use crate::entries::{Entries, hostile, ordinary};
+
+#[test]
+fn a_story_says_who_worked_when_and_what_came_of_each_task() {
+    let story = Story::of(&ordinary());
+    assert_eq!(story.head.outcome.as_deref(), Some("succeeded"));
+    assert_eq!(story.head.lanes, ["lead#1", "coder#1", "coder#2", "critic#1"]);
+    let states: Vec<&str> = story.tasks[0].states.iter().map(|(_, state)| state.as_str()).collect();
+    assert_eq!(
+        states,
+        ["pending", "running", "produced", "in_review", "revising", "running", "produced", "in_review", "accepted"]
+    );
+    assert_eq!(story.tasks[0].rounds.len(), 2);
+    assert_eq!(story.tasks[0].best().and_then(|round| round.score), Some(0.9));
+    assert!(story.spans.iter().all(|span| span.to.is_some_and(|to| to >= span.from)), "everything ended");
+    assert_eq!(story.head.critical, ["t1", "t3"], "t3 needs t1, and t2 stands alone");
+}
+
+#[test]
+fn the_parts_of_a_wait_are_told_apart() {
+    let story = Story::of(&ordinary());
+    let wait = |why: &str| report::totals(&story).waits.get(why).copied();
+    // t2's call queued at 1,100 and was admitted at 2,000; the one before it was admitted at 1,500.
+    assert_eq!(wait("queue"), Some(400));
+    assert_eq!(wait("quota"), Some(500 + 400));
+    assert_eq!(wait("retry"), Some(250));
+    // t3 begins at 6,000 on the lane that fell idle at 5,000, once t1 came to rest at 5,900.
+    assert_eq!(wait("dependency"), Some(900));
+}
+
+#[test]
+fn totals_are_what_the_events_say() {
+    let totals = report::totals(&Story::of(&ordinary()));
+    assert_eq!((totals.calls, totals.retries, totals.throttled), (8, 1, 1));
+    assert_eq!((totals.input, totals.output), (800, 400));
+    assert!((totals.usd - 0.08).abs() < 1e-9, "{}", totals.usd);
+    assert_eq!(totals.wall, 7_000);
+}
+
+#[test]
+fn the_time_in_which_nobody_worked_on_it_is_left_out() {
+    let mut run = Entries::begin();
+    run.event(1_000, "began", r#"{"job":"plan","tier":0}"#);
+    run.at(90_000_000, "resumed", r#"{"at":1200000000,"event":null}"#);
+    run.at(90_000_300, "run_finished", r#"{"at":1500000000,"outcome":"failed"}"#);
+    let story = Story::of(&run.entries);
+    assert_eq!(story.head.now, 1_500);
+    assert_eq!(story.head.doubtful, 1, "the call that was under way may have been billed");
+}
+
+#[test]
+fn entries_nobody_knows_are_lines_of_the_log() {
+    let mut run = Entries::begin();
+    run.event(10, "rerouted", r#"{"task":"t1","tier":2,"why":"the first one failed"}"#);
+    run.event(20, "heard", "null");
+    run.at(30, "heard", r#"{"lost":3,"notes":[{"at":1,"what":"from the future"},7]}"#);
+    let story = Story::of(&run.entries);
+    assert!(story.log.iter().any(|line| line.kind == "rerouted" && line.text.contains("the first one failed")));
+    assert_eq!(story.head.lost, 3);
+    run.event(40, "routed", r#"{"task":"t1","tier":2}"#);
+    assert!(report::html(&Story::of(&run.entries)).contains("What routing decided"));
+}
+
+#[test]
+fn news_are_what_the_last_entries_changed_and_add_up_to_the_whole() {
+    let entries = ordinary();
+    let mut story = Story::new();
+    let mut lists = serde_json::Map::new();
+    for recorded in &entries {
+        story.apply(recorded);
+        for (part, items) in story.news()["put"].as_object().expect("lists by name") {
+            let list = lists.entry(part.clone()).or_insert_with(|| serde_json::json!([]));
+            let list = list.as_array_mut().expect("a list");
+            for item in items.as_array().expect("pairs") {
+                let n = usize::try_from(item[0].as_u64().expect("an index")).expect("a small one");
+                if n == list.len() {
+                    list.push(item[1].clone());
+                } else {
+                    list[n] = item[1].clone();
+                }
+            }
+        }
+    }
+    let whole = Story::of(&entries).whole();
+    for (part, items) in whole["put"].as_object().expect("lists by name") {
+        let items: Vec<_> = items.as_array().expect("pairs").iter().map(|pair| pair[1].clone()).collect();
+        let empty = serde_json::json!([]);
+        assert_eq!(lists.get(part).unwrap_or(&empty), &serde_json::json!(items), "{part}");
+    }
+}
+
+#[test]
+fn a_report_shows_what_models_say_and_obeys_none_of_it() {
+    let story = Story::of(&hostile());
+    let page = report::html(&story);
+    assert!(page.contains("default-src 'none'"), "the policy forbids everything");
+    for tag in ["<script", "<img", "<iframe", "<svg onload", "<a ", "<link", "<object", "<form", "<b>bold"] {
+        assert!(!page.to_lowercase().contains(tag), "{tag}");
+    }
+    for text in [&page, &report::markdown(&story)] {
+        assert!(!text.contains(['\u{1b}', '\u{9b}', '\u{202e}', '\u{7}']), "no control sequence");
+    }
+    assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"), "it is shown word for word");
+    let markdown = report::markdown(&story);
+    let (markdown, fenced) = markdown.split_once("## The work").expect("the work comes last");
+    assert!(fenced.contains("```text\n<script>"), "word for word, in a fence: {fenced}");
+    assert!(!markdown.contains("![x]("), "no picture: {markdown}");
+    assert!(!markdown.contains("<script"), "no HTML outside of a fence: {markdown}");
+}
+
+#[test]
+fn a_report_of_a_run_that_hardly_began_is_a_report() {
+    let story = Story::of(&Entries::begin().entries);
+    assert!(report::html(&story).contains("not finished"));
+    assert!(report::markdown(&story).contains("**not finished**"));
+    assert_eq!(report::json(&story)["totals"]["calls"], 0);
+    assert!(report::html(&Story::new()).ends_with("</html>\n"));
+}
