@@ -26,6 +26,8 @@ pub(crate) enum Exit {
     Unreachable = 69,
     /// A file or a socket failed.
     Io = 74,
+    /// The account has nothing left to spend; what was done is kept.
+    Parked = 75,
     /// The provider refused the key.
     Auth = 77,
     /// It was stopped.
@@ -43,6 +45,7 @@ Exit codes:
     6  the deadline came
    69  the provider cannot be reached
    74  a file or a socket failed
+   75  the account has nothing left to spend; resume the run, or the batch, once it has
    77  the provider refused the key
   130  stopped by Ctrl-C or SIGTERM";
 
@@ -54,6 +57,7 @@ impl Exit {
             RunOutcome::BudgetExhausted => Self::Budget,
             RunOutcome::Cancelled => Self::Cancelled,
             RunOutcome::DeadlineExceeded => Self::Deadline,
+            RunOutcome::Parked => Self::Parked,
             RunOutcome::Partial => Self::Partial,
             _ => decisive(report).map_or(Self::Failed, of_kind),
         }
@@ -71,6 +75,7 @@ pub(crate) const fn of_kind(kind: ErrorKind) -> Exit {
     match kind {
         ErrorKind::Auth | ErrorKind::PermissionDenied => Exit::Auth,
         ErrorKind::Connect => Exit::Unreachable,
+        ErrorKind::QuotaExhausted => Exit::Parked,
         _ => Exit::Failed,
     }
 }
@@ -92,7 +97,7 @@ pub(crate) const fn remedy(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::DeadlineExceeded => Some("allow more time, or raise the concurrency"),
         ErrorKind::NotFound => Some("check the base URL and the model's id: the provider does not know one of them"),
         ErrorKind::PermissionDenied => Some("use a key that may use this model, or another model"),
-        ErrorKind::QuotaExhausted => Some("add credit or raise the limit in the provider's console"),
+        ErrorKind::QuotaExhausted => Some("add credit or raise the limit in the provider's console, then resume"),
         ErrorKind::RateLimited => Some("lower the concurrency, or wait: the provider keeps asking us to slow down"),
         ErrorKind::Timeout(_) => Some("raise the timeouts in [provider.*], or use a faster model"),
         _ => None,

@@ -72,29 +72,19 @@ impl Default for Flow {
     }
 }
 
-/// The priority band of a call, the most urgent first.
-///
-/// Strict between bands only up to an ageing bound, so that nothing starves.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Class {
-    /// Somebody is waiting for the answer.
-    Interactive,
-    /// Ordinary work.
-    #[default]
-    Standard,
-    /// Work that may wait until there is room.
-    Batch,
-}
-
-impl Class {
-    /// The class in lower case, as metrics and files name it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Interactive => "interactive",
-            Self::Standard => "standard",
-            Self::Batch => "batch",
-        }
+words! {
+    /// The priority band of a call, the most urgent first.
+    ///
+    /// Strict between bands only up to an ageing bound, so that nothing starves.
+    #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+    pub enum Class {
+        /// Somebody is waiting for the answer.
+        Interactive = "interactive",
+        /// Ordinary work.
+        #[default]
+        Standard = "standard",
+        /// Work that may wait until there is room.
+        Batch = "batch",
     }
 }
 

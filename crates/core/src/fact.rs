@@ -51,6 +51,13 @@ pub enum Fact {
         /// From sending to the failure.
         took: Duration,
     },
+    /// A call was sent a second time because the first was slow, and one of the two was answered.
+    CallHedged {
+        /// The call.
+        call: Arc<Call>,
+        /// Whether the second was answered first.
+        won: bool,
+    },
     /// A call began to wait for its turn.
     CallQueued {
         /// The call.
@@ -60,6 +67,15 @@ pub enum Fact {
     CallRefused {
         /// The call.
         call: Arc<Call>,
+        /// Why.
+        kind: ErrorKind,
+    },
+    /// A call goes on to another key, because this one cannot serve it now.
+    CallRerouted {
+        /// The call, as it was with this key.
+        call: Arc<Call>,
+        /// The next key, by its provider's configured name.
+        to: Arc<str>,
         /// Why.
         kind: ErrorKind,
     },
@@ -78,6 +94,15 @@ pub enum Fact {
         call: Arc<Call>,
         /// How long to stay away, if it said so.
         retry_after: Option<Duration>,
+    },
+    /// A key is asked again, or no longer.
+    KeyChanged {
+        /// The provider, by its configured name.
+        provider: Arc<str>,
+        /// How it stands now.
+        state: KeyState,
+        /// How long at least, if that is known.
+        wait: Option<Duration>,
     },
     /// A limiter learnt, or was told, that a limit is another than it thought.
     LimitChanged {
@@ -130,6 +155,11 @@ pub enum Fact {
         quota: Arc<str>,
         /// How long.
         wait: Duration,
+    },
+    /// A call has to wait with its next try, for others have used up what may be spent on trying again.
+    RetryDenied {
+        /// The call, with the number of the attempt that failed.
+        call: Arc<Call>,
     },
     /// It was decided which tier of its role's ladder a task starts on.
     RouteDecided {
@@ -203,68 +233,37 @@ pub enum Fact {
     },
 }
 
-/// Where a task is.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TaskState {
-    /// Waits for its turn.
-    Pending,
-    /// An agent works on it.
-    Running,
-    /// Work is there and waits for a reviewer.
-    Produced,
-    /// A reviewer looks at it.
-    InReview,
-    /// It goes back to work with the reviewer's issues.
-    Revising,
-    /// Done, and good enough.
-    Accepted,
-    /// Done, but no reviewer could look at it.
-    Unreviewed,
-    /// The reviewer was not satisfied, and the rounds are used up.
-    Rejected,
-    /// No usable work came of it.
-    Failed,
-    /// Never started, because a task it needs came to nothing.
-    Skipped,
-    /// Never started, because the run ended.
-    Cancelled,
+words! {
+    /// Where a task is. [`ALL`](Self::ALL) has them in the order in which a task may meet them.
+    #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum TaskState {
+        /// Waits for its turn.
+        Pending = "pending",
+        /// An agent works on it.
+        Running = "running",
+        /// Work is there and waits for a reviewer.
+        Produced = "produced",
+        /// A reviewer looks at it.
+        InReview = "in_review",
+        /// It goes back to work with the reviewer's issues.
+        Revising = "revising",
+        /// Done, and good enough.
+        Accepted = "accepted",
+        /// Done, but no reviewer could look at it.
+        Unreviewed = "unreviewed",
+        /// The reviewer was not satisfied, and the rounds are used up.
+        Rejected = "rejected",
+        /// No usable work came of it.
+        Failed = "failed",
+        /// Never started, because a task it needs came to nothing.
+        Skipped = "skipped",
+        /// Never started, because the run ended.
+        Cancelled = "cancelled",
+    }
 }
 
 impl TaskState {
-    /// Every state, in the order in which a task may meet them.
-    pub const ALL: [Self; 11] = [
-        Self::Pending,
-        Self::Running,
-        Self::Produced,
-        Self::InReview,
-        Self::Revising,
-        Self::Accepted,
-        Self::Unreviewed,
-        Self::Rejected,
-        Self::Failed,
-        Self::Skipped,
-        Self::Cancelled,
-    ];
-
-    /// The state in snake case, as metrics and reports name it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Running => "running",
-            Self::Produced => "produced",
-            Self::InReview => "in_review",
-            Self::Revising => "revising",
-            Self::Accepted => "accepted",
-            Self::Unreviewed => "unreviewed",
-            Self::Rejected => "rejected",
-            Self::Failed => "failed",
-            Self::Skipped => "skipped",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
     /// Whether a task stays here for good.
     #[must_use]
     pub const fn is_final(self) -> bool {
@@ -272,39 +271,42 @@ impl TaskState {
     }
 }
 
-/// How a run ended.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
-#[non_exhaustive]
-#[serde(rename_all = "snake_case")]
-pub enum RunOutcome {
-    /// Its budget does not cover the rest; what was done until then is kept.
-    BudgetExhausted,
-    /// Somebody stopped it; what was done until then is kept.
-    Cancelled,
-    /// Its deadline came; what was done until then is kept.
-    DeadlineExceeded,
-    /// Nothing usable came of it.
-    Failed,
-    /// Some tasks are done, others are not.
-    Partial,
-    /// Every task was accepted.
-    Succeeded,
-    /// Every task is done, but not every one was found good enough, or looked at.
-    SucceededWithDefects,
+words! {
+    /// How a run ended.
+    #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+    #[non_exhaustive]
+    #[serde(rename_all = "snake_case")]
+    pub enum RunOutcome {
+        /// Its budget does not cover the rest; what was done until then is kept.
+        BudgetExhausted = "budget_exhausted",
+        /// Somebody stopped it; what was done until then is kept.
+        Cancelled = "cancelled",
+        /// Its deadline came; what was done until then is kept.
+        DeadlineExceeded = "deadline_exceeded",
+        /// Nothing usable came of it.
+        Failed = "failed",
+        /// The account has nothing left to spend; what was done until then is kept, and it can go on once there is.
+        Parked = "parked",
+        /// Some tasks are done, others are not.
+        Partial = "partial",
+        /// Every task was accepted.
+        Succeeded = "succeeded",
+        /// Every task is done, but not every one was found good enough, or looked at.
+        SucceededWithDefects = "succeeded_with_defects",
+    }
 }
 
-impl RunOutcome {
-    /// The outcome in snake case, as metrics and reports name it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::BudgetExhausted => "budget_exhausted",
-            Self::Cancelled => "cancelled",
-            Self::DeadlineExceeded => "deadline_exceeded",
-            Self::Failed => "failed",
-            Self::Partial => "partial",
-            Self::Succeeded => "succeeded",
-            Self::SucceededWithDefects => "succeeded_with_defects",
-        }
+words! {
+    /// Whether a key's provider is asked at all.
+    #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+    pub enum KeyState {
+        /// Yes.
+        Closed = "closed",
+        /// By a few calls, to see whether it is well again.
+        HalfOpen = "half_open",
+        /// No: it keeps failing.
+        Open = "open",
+        /// No: it refuses the key, or the account has nothing left to spend.
+        Parked = "parked",
     }
 }

@@ -13,6 +13,29 @@
 //! There is no I/O here and no runtime. Whoever implements a seam may depend on this crate alone; the feature
 //! `test-util` adds a double and a conformance test for each seam.
 
+/// An enum whose variants have a word each, as metrics, files and reports name them.
+macro_rules! words {
+    ($(#[$of_enum:meta])* pub enum $name:ident { $($(#[$of_variant:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$of_enum])*
+        pub enum $name {
+            $($(#[$of_variant])* $variant,)*
+        }
+
+        impl $name {
+            /// Every one of them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// Its word, in snake case, as metrics, files and reports name it.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)*
+                }
+            }
+        }
+    };
+}
+
 pub mod call;
 pub mod chat;
 pub mod error;
@@ -31,7 +54,7 @@ pub mod usage;
 pub use call::{Call, CallContext, Class, Flow, RunId, TaskId};
 pub use chat::{ChatEvent, ChatRequest, ChatResponse, ChatStream, FinishReason, Message};
 pub use error::{ErrorKind, ProviderError, Retry};
-pub use fact::{Fact, RunOutcome, TaskState};
+pub use fact::{Fact, KeyState, RunOutcome, TaskState};
 pub use journal::Journal;
 pub use limiter::RateLimiter;
 pub use observer::Observer;

@@ -45,29 +45,18 @@ pub struct Outlook {
     pub wait: Option<Duration>,
 }
 
-/// What a call waits for.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[non_exhaustive]
-pub enum WaitReason {
-    /// A place among the calls in flight.
-    Concurrency,
-    /// The provider asked everybody on this key to stay away for a while.
-    Pause,
-    /// Requests in this window.
-    Requests,
-    /// Tokens in this window.
-    Tokens,
-}
-
-impl WaitReason {
-    /// The reason in snake case, as metrics and reports name it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Concurrency => "concurrency",
-            Self::Pause => "pause",
-            Self::Requests => "requests",
-            Self::Tokens => "tokens",
-        }
+words! {
+    /// What a call waits for.
+    #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+    #[non_exhaustive]
+    pub enum WaitReason {
+        /// A place among the calls in flight.
+        Concurrency = "concurrency",
+        /// The provider asked everybody on this key to stay away for a while.
+        Pause = "pause",
+        /// Requests in this window.
+        Requests = "requests",
+        /// Tokens in this window.
+        Tokens = "tokens",
     }
 }

@@ -88,8 +88,16 @@ catalogue! {
          failure. A call that is tried again counts each time.";
     COST_UNPRICED: "bellwether_cost_unpriced_calls_total", Counter, ["model"], None,
         "Answered calls that took tokens at an unknown price, so that the dollars do not contain them.";
+    FALLBACKS: "bellwether_fallbacks_total", Counter, ["kind", "model", "provider"], None,
+        "Calls that went on to another key, by the key they left and why.";
     FIRST_TOKEN: "bellwether_first_token_seconds", Histogram(FIRST_TOKEN_SECONDS), ["model", "provider"],
         Some(Unit::Seconds), "From sending a call to the first piece of its answer.";
+    HEDGES: "bellwether_hedges_total", Counter, ["model", "won"], None,
+        "Calls that were sent a second time because the first was slow, and whether the second was answered first.";
+    KEY_CHANGES: "bellwether_key_changes_total", Counter, ["provider", "state"], None,
+        "Times a key came into a state: closed, half_open, open, or parked.";
+    KEY_STATE: "bellwether_key_state", Gauge, ["provider", "state"], None,
+        "1 for the state a key is in, 0 for the others; a key is closed until something is said of it.";
     LIMIT: "bellwether_limit", Gauge, ["dimension", "quota"], None,
         "Limits as they were told or learnt: requests and tokens per minute, calls at once.";
     MESSAGES_DIED: "bellwether_messages_died_total", Counter, ["what"], None,
@@ -108,6 +116,8 @@ catalogue! {
         "How long admitted calls waited in the queue and at the gate of the quota.";
     REFUSED: "bellwether_refused_total", Counter, ["kind"], None,
         "Calls that were turned away before they were sent, by reason.";
+    RETRIES_DENIED: "bellwether_retries_denied_total", Counter, ["model", "provider"], None,
+        "Times a call had to wait with its next try, for others had used up what may be spent on trying again.";
     RETRIES: "bellwether_retries_total", Counter, ["kind", "model"], None,
         "Calls that are sent again after a failure, by the kind of the failure.";
     ROUTE_CHOICE: "bellwether_route_choice_total", Counter, ["explored", "tier"], None,

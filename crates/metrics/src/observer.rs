@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_core::fact::TaskState;
+use bellwether_core::fact::{KeyState, TaskState};
 use bellwether_core::{Call, Fact, Observer, Usage};
 use metrics::{SharedString, counter, gauge, histogram};
 
@@ -106,11 +106,19 @@ impl MetricsObserver {
                 self.in_flight(call, -1.0);
                 self.call_over(call, kind.as_str());
             }
+            Fact::CallHedged { call, won } => {
+                counter!(names::HEDGES, "model" => self.model(call), "won" => truth(*won)).increment(1);
+            }
             Fact::CallQueued { call } => waiting(call, 1.0),
             Fact::CallRefused { call, kind } => {
                 waiting(call, -1.0);
                 self.call_over(call, "refused");
                 counter!(names::REFUSED, "kind" => kind.as_str()).increment(1);
+            }
+            Fact::CallRerouted { call, kind, .. } => {
+                let (model, provider) = (self.model(call), self.provider(call));
+                counter!(names::FALLBACKS, "kind" => kind.as_str(), "model" => model, "provider" => provider)
+                    .increment(1);
             }
             Fact::CallRetried { call, kind, .. } => {
                 counter!(names::RETRIES, "kind" => kind.as_str(), "model" => self.model(call)).increment(1);
@@ -121,7 +129,20 @@ impl MetricsObserver {
                 let (model, provider) = (self.model(call), self.provider(call));
                 counter!(names::THROTTLED, "model" => model, "provider" => provider).increment(1);
             }
+            Fact::RetryDenied { call } => {
+                let (model, provider) = (self.model(call), self.provider(call));
+                counter!(names::RETRIES_DENIED, "model" => model, "provider" => provider).increment(1);
+            }
             _ => {}
+        }
+    }
+
+    fn key(&self, provider: &Arc<str>, state: KeyState) {
+        let provider = label(self.providers.value(provider));
+        counter!(names::KEY_CHANGES, "provider" => provider.clone(), "state" => state.as_str()).increment(1);
+        for &each in KeyState::ALL {
+            let now = f64::from(u8::from(each == state));
+            gauge!(names::KEY_STATE, "provider" => provider.clone(), "state" => each.as_str()).set(now);
         }
     }
 
@@ -142,6 +163,7 @@ impl MetricsObserver {
 impl Observer for MetricsObserver {
     fn observe(&self, fact: &Fact) {
         match fact {
+            Fact::KeyChanged { provider, state, .. } => self.key(provider, *state),
             Fact::MessageDied { what, .. } => counter!(names::MESSAGES_DIED, "what" => *what).increment(1),
             Fact::MessageSent { what, .. } => counter!(names::MESSAGES, "what" => *what).increment(1),
             Fact::PlanAccepted { degraded, .. } => {

@@ -204,6 +204,7 @@ impl State {
             Some(Stop::Hopeless(failure)) if failure.provider == Some(ErrorKind::BudgetExceeded) => {
                 RunOutcome::BudgetExhausted
             }
+            Some(Stop::Hopeless(failure)) if failure.provider == Some(ErrorKind::QuotaExhausted) => RunOutcome::Parked,
             _ if usable == 0 => RunOutcome::Failed,
             _ if usable == all => RunOutcome::SucceededWithDefects,
             _ => RunOutcome::Partial,

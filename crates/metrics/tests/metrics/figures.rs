@@ -122,7 +122,7 @@ fn a_run_and_its_tasks() {
 fn a_task_passes_through_every_state_and_leaves_nothing_under_way() {
     let mut from = None;
     let mut facts = Vec::new();
-    for to in TaskState::ALL {
+    for &to in TaskState::ALL {
         let live = from.filter(|from: &TaskState| !from.is_final());
         facts.push(Fact::TaskMoved {
             run: "r".into(),
@@ -152,6 +152,24 @@ fn a_quota_shows_its_limits_its_pauses_and_who_left_the_line() {
             ("bellwether_pause_seconds_count", &[quota], 1.0),
             ("bellwether_tickets_shed_total", &[("class", "batch"), ("reason", "expired")], 2.0),
             ("bellwether_tickets_shed_total", &[("class", "batch"), ("reason", "room")], 1.0),
+        ],
+    );
+}
+
+#[test]
+fn a_key_shows_its_state_and_what_that_meant_for_calls() {
+    let text = read(&story::keys());
+    let provider = ("provider", "holysheep");
+    let model = ("model", "gpt-4.1");
+    assert_values(
+        &text,
+        &[
+            ("bellwether_key_state", &[provider, ("state", "parked")], 1.0),
+            ("bellwether_key_state", &[provider, ("state", "open")], 0.0),
+            ("bellwether_key_changes_total", &[provider, ("state", "open")], 2.0),
+            ("bellwether_fallbacks_total", &[("kind", "quota_exhausted"), model, provider], 1.0),
+            ("bellwether_retries_denied_total", &[model, provider], 1.0),
+            ("bellwether_hedges_total", &[model, ("won", "true")], 1.0),
         ],
     );
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bellwether_core::limiter::WaitReason;
 use bellwether_core::queue::TicketId;
 use bellwether_core::{
-    Call, CallContext, Class, ErrorKind, Fact, Flow, RunId, RunOutcome, TaskId, TaskState, Usage, Usd,
+    Call, CallContext, Class, ErrorKind, Fact, Flow, KeyState, RunId, RunOutcome, TaskId, TaskState, Usage, Usd,
 };
 use bellwether_metrics::{Exporter, MetricsObserver, Observer};
 
@@ -134,7 +134,7 @@ pub(crate) fn everything() -> Vec<Fact> {
         took: Duration::from_secs(1),
         first_token: None,
     };
-    [hard_call(), lost_calls(), run(), quota(), vec![unpriced]].concat()
+    [hard_call(), lost_calls(), run(), quota(), keys(), vec![unpriced]].concat()
 }
 
 /// A limit that is told and then learnt anew, a pause for everybody, and tickets that leave the line.
@@ -147,6 +147,21 @@ pub(crate) fn quota() -> Vec<Fact> {
     };
     let paused = Fact::QuotaPaused { quota: quota(), wait: Duration::from_secs(2) };
     vec![changed(600), changed(480), paused, shed(true), shed(true), shed(false)]
+}
+
+/// A key that fails, is tried, and is parked; calls that go elsewhere, wait with a retry, and are sent twice.
+pub(crate) fn keys() -> Vec<Fact> {
+    let changed = |state| Fact::KeyChanged { provider: "holysheep".into(), state, wait: None };
+    let call = || call("gpt-4.1", Class::Standard);
+    vec![
+        changed(KeyState::Open),
+        changed(KeyState::HalfOpen),
+        changed(KeyState::Open),
+        changed(KeyState::Parked),
+        Fact::CallRerouted { call: call(), to: "backup".into(), kind: ErrorKind::QuotaExhausted },
+        Fact::RetryDenied { call: call() },
+        Fact::CallHedged { call: call(), won: true },
+    ]
 }
 
 /// What an exporter of its own says after these facts.
