@@ -8,6 +8,7 @@ use bellwether_provider::{ApiKey, ChargeRule, ConfigError, OpenAiCompatible, Pre
 
 use crate::args::Endpoint;
 use crate::exit::Failure;
+use crate::guard;
 use crate::quota::{self, Told};
 use crate::team_file::raw::RawQueue;
 
@@ -39,7 +40,8 @@ pub(crate) fn connect(endpoint: &Endpoint, observer: &Arc<dyn Observer>) -> Resu
         charge: ChargeRule::default(),
     };
     let dispatch = Dispatch::builder(Arc::new(provider))
-        .queue(quota::queue(&RawQueue::default(), observer))
+        .queue_with(|observer| quota::queue(&RawQueue::default(), observer))
+        .guard(guard::guard("endpoint"))
         .limiter(quota::limiter("endpoint", told, observer))
         .observer(Arc::clone(observer))
         .build();

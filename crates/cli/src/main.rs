@@ -14,6 +14,7 @@ mod checks;
 mod command;
 mod endpoint;
 mod exit;
+mod guard;
 mod live;
 mod memory;
 mod onlookers;

@@ -16,6 +16,7 @@ use bellwether_team::{OnInvalidPlan, Role, RoleKind, Settings, Team, Tier};
 
 use crate::checks;
 use crate::exit::Failure;
+use crate::guard;
 use crate::quota::{self, Told};
 use crate::team_file::TeamFile;
 use crate::team_file::raw::{
@@ -289,8 +290,10 @@ fn dispatch(
     let own = file.raw.models.0.iter().filter(|(_, model)| model.provider.get_ref() == name);
     let charge = own.filter_map(|(_, model)| model.charge).next().unwrap_or_default();
     let told = Told { requests, tokens, concurrency: raw.concurrency.max.map(places), charge };
+    let room = file.raw.queue;
     let dispatch = Dispatch::builder(provider)
-        .queue(quota::queue(&file.raw.queue, observer))
+        .queue_with(move |observer| quota::queue(&room, observer))
+        .guard(guard::guard(name))
         .limiter(quota::limiter(name, told, observer))
         .retry(policy)
         .observer(Arc::clone(observer))

@@ -47,8 +47,8 @@ pub(crate) fn limiter(name: &str, told: Told, observer: &Arc<dyn Observer>) -> A
     Arc::new(Limiter::observed(name, settings, Arc::clone(observer)))
 }
 
-/// A fair waiting room.
-pub(crate) fn queue(raw: &RawQueue, observer: &Arc<dyn Observer>) -> Arc<dyn TaskQueue> {
+/// A fair waiting room, which tells the observer who has to leave it.
+pub(crate) fn queue(raw: &RawQueue, observer: Arc<dyn Observer>) -> Arc<dyn TaskQueue> {
     let mut settings = bellwether_queue::Settings { capacity: CAPACITY, ..bellwether_queue::Settings::default() };
     if let Some(count) = raw.capacity {
         settings.capacity = usize::try_from(count.0).unwrap_or(usize::MAX);
@@ -56,7 +56,7 @@ pub(crate) fn queue(raw: &RawQueue, observer: &Arc<dyn Observer>) -> Arc<dyn Tas
     if let Some(floors) = raw.floors {
         settings.floors = vec![0, floors.standard.0, floors.batch.0];
     }
-    Arc::new(TicketQueue::new(&settings, AtTheDoor::Refuse, Arc::clone(observer)))
+    Arc::new(TicketQueue::new(&settings, AtTheDoor::Refuse, observer))
 }
 
 #[cfg(test)]
@@ -72,7 +72,7 @@ mod tests {
     /// Who has how many of the first hundred turns, if each flow has a hundred calls waiting.
     async fn turns(raw: &RawQueue, flows: &[(&'static str, u32, Class)]) -> HashMap<String, usize> {
         let observer: Arc<dyn Observer> = Arc::new(());
-        let queue = queue(raw, &observer);
+        let queue = queue(raw, observer);
         let mut owners = HashMap::new();
         for n in 0..100 {
             for (run, weight, class) in flows {

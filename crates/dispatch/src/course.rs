@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use bellwether_core::chat::{ChatResponse, ChatStream, Fold};
 use bellwether_core::error::Phase;
-use bellwether_core::limiter::Refused;
-use bellwether_core::queue::{QueueFull, Ticket};
+use bellwether_core::limiter::{Refused, WaitReason};
+use bellwether_core::queue::Ticket;
 use bellwether_core::{Call, CallContext, ChatEvent, ChatRequest, Demand, ErrorKind, ProviderError, Retry};
 use tokio::time::Instant;
 
 use crate::dispatch::{Dispatch, Way};
 use crate::estimate;
+use crate::guard::Verdict;
 use crate::live::{Live, Opened, Seen};
+use crate::parking::parks;
+use crate::refusal::{Bound, NoTurn, too_late};
 use crate::story::Story;
 use crate::turn::Turn;
 use crate::{backoff::RetryPolicy, clock};
@@ -25,15 +28,18 @@ pub(crate) struct Course<'a> {
     request: ChatRequest,
     story: Story,
     demand: Demand,
+    patience: Patience,
     deadline: Option<Instant>,
     /// Tries that failed.
     failures: u32,
     /// 429s so far.
     throttles: u32,
     /// How much longer it may wait after 429s.
-    patience: Duration,
+    throttled_wait: Duration,
     /// When the 429 came after which it waits now.
     throttled: Option<Instant>,
+    /// Whether it was sent to see how a key is that failed before.
+    looked: bool,
     /// Why it queues again.
     last: Option<ProviderError>,
 }
@@ -45,15 +51,17 @@ pub(crate) struct Limit {
     kind: ErrorKind,
 }
 
-/// Why a call did not get its turn.
-enum NoTurn {
-    Closed,
-    Full(QueueFull),
-    Late(Refused),
+/// What a call does while its key is not asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Patience {
+    /// It goes away at once: it has somewhere else to go.
+    Brief,
+    /// It waits.
+    Full,
 }
 
 impl<'a> Course<'a> {
-    pub(crate) fn new(dispatch: &'a Dispatch, request: ChatRequest, context: CallContext) -> Self {
+    pub(crate) fn new(dispatch: &'a Dispatch, request: ChatRequest, context: CallContext, patience: Patience) -> Self {
         let deadline = context.deadline.map(Instant::from_std);
         let call = Call { context, model: Arc::clone(&request.model), provider: Arc::clone(&dispatch.name) };
         Self {
@@ -61,11 +69,13 @@ impl<'a> Course<'a> {
             demand: estimate::demand(&request),
             request,
             story: Story::new(Arc::clone(&dispatch.observer), call),
+            patience,
             deadline,
             failures: 0,
             throttles: 0,
-            patience: dispatch.policy.max_throttled_wait,
+            throttled_wait: dispatch.policy.max_throttled_wait,
             throttled: None,
+            looked: false,
             last: None,
         }
     }
@@ -77,15 +87,20 @@ impl<'a> Course<'a> {
         if until.is_some_and(|until| until <= clock::now()) {
             return Err(self.refused(NoTurn::Late(Refused { wait: None })));
         }
+        if let Some(why) = self.turned_away(until) {
+            return Err(self.refused(why));
+        }
         let waited = clock::within(until, self.wait(until)).await;
         let mut turn = match waited.unwrap_or(Err(NoTurn::Late(Refused { wait: None }))) {
             Ok(turn) => turn,
             Err(why) => return Err(self.refused(why)),
         };
         if let Some(since) = self.throttled.take() {
-            self.patience = self.patience.saturating_sub(clock::now().saturating_duration_since(since));
+            let waited = clock::now().saturating_duration_since(since);
+            self.throttled_wait = self.throttled_wait.saturating_sub(waited);
         }
-        turn.send();
+        self.looked = turn.looks();
+        turn.send(self.failures);
         self.story.admitted();
         Ok(turn)
     }
@@ -134,19 +149,80 @@ impl<'a> Course<'a> {
             return self.throttled(error).await;
         }
         self.story.failed(error.kind);
-        self.failures = self.failures.saturating_add(1);
+        if parks(error.kind) {
+            return Err(error);
+        }
+        let fault = Verdict::of(error.kind) == Verdict::Fault;
+        if self.looked && fault {
+            // It tells of the key, as a 429 does, and costs the call its patience but no attempt.
+            self.throttled.get_or_insert_with(clock::now);
+        } else {
+            self.failures = self.failures.saturating_add(1);
+        }
         let (policy, retry) = (self.policy(), error.retry);
         let Some(delay) = self.dispatch.draw(|rng| policy.pause(retry, self.failures, rng)) else {
             return Err(error);
         };
+        if !self.looked && !self.afford(error.kind).await {
+            return Err(error);
+        }
         let ends = clock::after(clock::now(), delay);
         if self.deadline.is_some_and(|deadline| deadline <= ends) {
-            return Err(self.too_late("no time for another try before the deadline", Some(error)));
+            let mut late = too_late("no time for another try before the deadline", Some(error));
+            late.details.retries = self.story.context().attempt;
+            return Err(late);
         }
         self.story.retried(error.kind, delay);
         self.last = Some(error);
         self.pause(ends).await;
         Ok(())
+    }
+
+    /// Waits until another try can be paid for out of what all calls together may spend on that; whether it can.
+    async fn afford(&self, kind: ErrorKind) -> bool {
+        let (policy, cost) = (self.policy(), estimate::charge(&self.demand));
+        let gives_up = clock::after(clock::now(), policy.cap);
+        let gives_up = self.deadline.map_or(gives_up, |deadline| deadline.min(gives_up));
+        let mut denied = 0;
+        while !self.dispatch.key.may_retry(cost, matches!(kind, ErrorKind::Timeout(_))) {
+            if denied == 0 {
+                self.story.denied();
+            }
+            denied += 1;
+            // It grows little, so that whoever waits is there when the budget has room again.
+            let jitter = self.dispatch.draw(|rng| policy.jitter(denied.min(3), rng));
+            let looks = clock::after(clock::now(), (policy.base / 2).saturating_add(jitter));
+            if self.patience == Patience::Brief || looks >= gives_up {
+                return false;
+            }
+            self.pause(looks).await;
+            if self.dispatch.line.is_closed() {
+                // It queues again, and is told there that this is the end.
+                return true;
+            }
+        }
+        true
+    }
+
+    /// Why it need not even queue.
+    fn turned_away(&self, until: Option<Instant>) -> Option<NoTurn> {
+        let Dispatch { key, limiter, .. } = self.dispatch;
+        if let Some(parked) = key.look() {
+            return Some(NoTurn::Parked(parked));
+        }
+        if let Some(wait) = key.broken() {
+            if self.patience == Patience::Brief {
+                return Some(NoTurn::Broken(wait));
+            }
+            if until.is_some_and(|until| until <= clock::after(clock::now(), wait)) {
+                return Some(NoTurn::Late(Refused { wait: Some(wait) }));
+            }
+        }
+        if self.patience == Patience::Full {
+            return None;
+        }
+        let outlook = limiter.outlook(self.demand).filter(|outlook| outlook.reason == WaitReason::Pause)?;
+        outlook.wait.filter(|wait| *wait > DETOUR).map(NoTurn::Paused)
     }
 
     /// The limiter has heard of it and keeps everybody away. If it lets this call through at once all the same, the
@@ -182,11 +258,12 @@ impl<'a> Course<'a> {
             cost: estimate::charge(&self.demand),
             deadline: until.map(Instant::into_std),
         };
-        let mut place = line.join(Arc::clone(queue), ticket.id, self.demand, until).ok_or(NoTurn::Closed)?;
+        let brief = self.patience == Patience::Brief;
+        let mut place = line.join(Arc::clone(queue), ticket.id, self.demand, until, brief).ok_or(NoTurn::Closed)?;
         if let Err(full) = queue.push(ticket).await {
             return Err(if line.is_closed() { NoTurn::Closed } else { NoTurn::Full(full) });
         }
-        place.answer().await.ok_or(NoTurn::Closed)?.map_err(NoTurn::Late)
+        place.answer().await.ok_or(NoTurn::Closed)?
     }
 
     async fn answer(&self, seen: &mut Seen, turn: &mut Turn) -> Result<ChatResponse, ProviderError> {
@@ -230,7 +307,7 @@ impl<'a> Course<'a> {
     /// it is true now, and stale when the answer ends.
     fn numbered(&self, mut event: ChatEvent, turn: &mut Turn) -> ChatEvent {
         if let ChatEvent::Started(head) = &mut event {
-            turn.hint(&head.limits);
+            turn.head(&head.limits);
             head.retries = head.retries.saturating_add(self.story.context().attempt);
         }
         event
@@ -254,58 +331,30 @@ impl<'a> Course<'a> {
 
     /// How long it waits for its turn: until the deadline, or until its patience with 429s is at an end.
     fn waits_until(&self) -> Option<Instant> {
-        let patience = self.throttled.map(|since| clock::after(since, self.patience));
+        let patience = self.throttled.map(|since| clock::after(since, self.throttled_wait));
         self.deadline.into_iter().chain(patience).min()
     }
 
     /// Tells that it was refused, and what to hand on.
     fn refused(&mut self, why: NoTurn) -> ProviderError {
-        let last = self.last.take();
-        let error = match why {
-            NoTurn::Closed => self.ended(ErrorKind::Cancelled, "the dispatch was shut down", last),
-            NoTurn::Full(QueueFull { retry_after }) => {
-                let error = self.ended(ErrorKind::QueueFull, "the queue is full", last);
-                error.with_retry(retry_after.map_or(Retry::Never, Retry::After))
-            }
-            NoTurn::Late(refused) => self.late(refused, last),
+        let bound = match (self.waits_until(), self.deadline) {
+            (None, _) => Bound::None,
+            (bound, deadline) if bound == deadline => Bound::Deadline,
+            _ => Bound::Patience,
         };
+        let mut error = why.into_error(bound, self.last.take());
+        error.details.retries = self.story.context().attempt;
         self.story.refused(error.kind);
         error
-    }
-
-    fn late(&self, refused: Refused, last: Option<ProviderError>) -> ProviderError {
-        let bound = self.waits_until();
-        match last {
-            Some(last) if bound != self.deadline => last,
-            last if bound.is_some() => self.too_late("no room in the quota before the deadline", last),
-            last => {
-                let error = self.ended(ErrorKind::RateLimited, "no room in the quota", last);
-                error.with_retry(refused.wait.map_or(Retry::Backoff, Retry::After))
-            }
-        }
-    }
-
-    fn too_late(&self, message: &str, cause: Option<ProviderError>) -> ProviderError {
-        self.ended(ErrorKind::DeadlineExceeded, message, cause)
-    }
-
-    /// The end of a call that was not in flight, after `cause`.
-    fn ended(&self, kind: ErrorKind, message: &str, cause: Option<ProviderError>) -> ProviderError {
-        let mut error = ProviderError::new(kind, message);
-        error.details.retries = self.story.context().attempt;
-        match cause {
-            Some(cause) => {
-                error.details.may_have_executed = cause.details.may_have_executed;
-                error.caused_by(cause)
-            }
-            None => error,
-        }
     }
 
     fn policy(&self) -> RetryPolicy {
         self.dispatch.policy
     }
 }
+
+/// How long everybody may have to stay away from a key before a call goes elsewhere, if it can.
+const DETOUR: Duration = Duration::from_secs(10);
 
 /// How long the provider asked us to stay away.
 pub(crate) fn named_wait(error: &ProviderError) -> Option<Duration> {

@@ -1,5 +1,6 @@
 //! The parts, put together: a provider with a waiting room, a quota and the one retry layer around it.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,9 +13,11 @@ use bellwether_core::{
 use tokio::task::JoinSet;
 
 use crate::backoff::RetryPolicy;
-use crate::course::Course;
+use crate::course::{Course, Patience};
 use crate::fifo::Fifo;
-use crate::line::Line;
+use crate::guard::Guard;
+use crate::key::Key;
+use crate::line::{Bell, Line};
 use crate::pool::PermitPool;
 use crate::pump::pump;
 
@@ -28,6 +31,12 @@ use crate::pump::pump;
 /// - Only one ticket at a time, the head of the line, waits for room in the quota.
 /// - A 429 is no failed attempt. The limiter keeps everybody away, and the call queues again; only the deadline and
 ///   [`RetryPolicy::max_throttled_wait`] end that.
+/// - A key that is refused, or whose account has nothing left, is parked: whoever waits and whoever comes gets a
+///   [`Parked`](crate::Parked) refusal at once instead of paying for the same answer. When the time is up one call
+///   finds out; [`reopen`](Self::reopen) is for people who have mended it.
+/// - With a [`Guard`], a key that keeps failing is not asked for a while: calls wait in the line, unless they would
+///   come too late. A retry that the guard's budget denies waits for it, at most as long as the longest pause of the
+///   [`RetryPolicy`].
 /// - Other failures are tried again as their hint and the [`RetryPolicy`] allow. A retry queues again like a new call;
 ///   if the queue has no room for it, it ends with `QueueFull`, caused by the failure.
 /// - After the first piece of a stream was handed on nothing is tried again. What a provider says before it, such as
@@ -50,10 +59,14 @@ pub struct Dispatch {
     pub(crate) policy: RetryPolicy,
     pub(crate) way: Way,
     pub(crate) line: Arc<Line>,
+    pub(crate) key: Arc<Key>,
     rng: Mutex<fastrand::Rng>,
     tickets: AtomicU64,
     pump: tokio::sync::Mutex<JoinSet<()>>,
 }
+
+/// Makes a queue that tells its facts to an observer.
+type MakeQueue = Box<dyn FnOnce(Arc<dyn Observer>) -> Arc<dyn TaskQueue> + Send>;
 
 /// How the provider is asked for a whole answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -63,11 +76,11 @@ pub(crate) enum Way {
 }
 
 /// Puts a [`Dispatch`] together.
-#[derive(Debug)]
 #[must_use]
 pub struct DispatchBuilder {
     provider: Arc<dyn ChatProvider>,
-    queue: Option<Arc<dyn TaskQueue>>,
+    queue: MakeQueue,
+    guard: Option<Arc<dyn Guard>>,
     limiter: Option<Arc<dyn RateLimiter>>,
     observer: Arc<dyn Observer>,
     policy: RetryPolicy,
@@ -82,7 +95,8 @@ impl Dispatch {
     pub fn builder(provider: Arc<dyn ChatProvider>) -> DispatchBuilder {
         DispatchBuilder {
             provider,
-            queue: None,
+            queue: Box::new(|_| Arc::new(Fifo::new(CAPACITY))),
+            guard: None,
             limiter: None,
             observer: Arc::new(()),
             policy: RetryPolicy::default(),
@@ -104,6 +118,46 @@ impl Dispatch {
         while pump.join_next().await.is_some() {}
     }
 
+    /// Lets a parked key be asked again at once, for somebody has mended what was wrong: added credit, or renewed the
+    /// key.
+    pub fn reopen(&self) {
+        self.key.reopen();
+    }
+
+    /// Asks for a stream, with less patience if there is another key to go to.
+    pub(crate) async fn stream_with(
+        &self,
+        request: ChatRequest,
+        context: CallContext,
+        patience: Patience,
+    ) -> Result<ChatStream, ProviderError> {
+        let mut course = Course::new(self, request, context, patience);
+        loop {
+            let turn = course.turn().await?;
+            match course.open(turn).await {
+                Ok(opened) => return Ok(course.into_stream(opened)),
+                Err(error) => course.again(error).await?,
+            }
+        }
+    }
+
+    /// Asks for a whole answer, with less patience if there is another key to go to.
+    pub(crate) async fn chat_with(
+        &self,
+        request: ChatRequest,
+        context: CallContext,
+        patience: Patience,
+    ) -> Result<ChatResponse, ProviderError> {
+        let mut course = Course::new(self, request, context, patience);
+        loop {
+            let turn = course.turn().await?;
+            match course.whole(turn).await {
+                Ok(response) => return Ok(response),
+                Err(error) => course.again(error).await?,
+            }
+        }
+    }
+
     pub(crate) fn next_id(&self) -> TicketId {
         TicketId(self.tickets.fetch_add(1, Ordering::Relaxed))
     }
@@ -121,25 +175,11 @@ impl ChatProvider for Dispatch {
     }
 
     async fn stream(&self, request: ChatRequest, context: CallContext) -> Result<ChatStream, ProviderError> {
-        let mut course = Course::new(self, request, context);
-        loop {
-            let turn = course.turn().await?;
-            match course.open(turn).await {
-                Ok(opened) => return Ok(course.into_stream(opened)),
-                Err(error) => course.again(error).await?,
-            }
-        }
+        self.stream_with(request, context, Patience::Full).await
     }
 
     async fn chat(&self, request: ChatRequest, context: CallContext) -> Result<ChatResponse, ProviderError> {
-        let mut course = Course::new(self, request, context);
-        loop {
-            let turn = course.turn().await?;
-            match course.whole(turn).await {
-                Ok(response) => return Ok(response),
-                Err(error) => course.again(error).await?,
-            }
-        }
+        self.chat_with(request, context, Patience::Full).await
     }
 
     /// Asks the provider at once: a list of models is no part of the quota.
@@ -152,8 +192,23 @@ impl ChatProvider for Dispatch {
 
 impl DispatchBuilder {
     /// Waits in `queue`; in a [`Fifo`] for 10,000 tickets by default.
-    pub fn queue(mut self, queue: Arc<dyn TaskQueue>) -> Self {
-        self.queue = Some(queue);
+    pub fn queue(self, queue: Arc<dyn TaskQueue>) -> Self {
+        self.queue_with(|_| queue)
+    }
+
+    /// Waits in the queue that `make` makes, which tells its facts to the observer it is given.
+    ///
+    /// They are passed on to the [`observer`](Self::observer). A caller whose ticket is shed
+    /// ([`Fact::TicketShed`](bellwether_core::Fact::TicketShed)) hears of it in this way at once; from a queue that
+    /// tells nobody it would only hear when its deadline comes.
+    pub fn queue_with(mut self, make: impl FnOnce(Arc<dyn Observer>) -> Arc<dyn TaskQueue> + Send + 'static) -> Self {
+        self.queue = Box::new(make);
+        self
+    }
+
+    /// Asks `guard` whether the key is asked, and whether a call is tried again; always, by default.
+    pub fn guard(mut self, guard: Arc<dyn Guard>) -> Self {
+        self.guard = Some(guard);
         self
     }
 
@@ -197,13 +252,15 @@ impl DispatchBuilder {
     /// If called outside a tokio runtime.
     #[must_use]
     pub fn build(self) -> Dispatch {
-        let queue = self.queue.unwrap_or_else(|| Arc::new(Fifo::new(CAPACITY)));
         let limiter = self.limiter.unwrap_or_else(|| Arc::new(PermitPool::new(PLACES)));
         let line = Arc::new(Line::new());
+        let queue = (self.queue)(Arc::new(Bell { line: Arc::clone(&line), observer: Arc::clone(&self.observer) }));
+        let name: Arc<str> = self.provider.name().into();
+        let key = Arc::new(Key::new(Arc::clone(&name), self.guard, Arc::clone(&line), Arc::clone(&self.observer)));
         let mut tasks = JoinSet::new();
-        tasks.spawn(pump(Arc::clone(&line), Arc::clone(&queue), Arc::clone(&limiter)));
+        tasks.spawn(pump(Arc::clone(&line), Arc::clone(&queue), Arc::clone(&key), Arc::clone(&limiter)));
         Dispatch {
-            name: self.provider.name().into(),
+            name,
             provider: self.provider,
             queue,
             limiter,
@@ -211,10 +268,17 @@ impl DispatchBuilder {
             policy: self.policy,
             way: self.way,
             line,
+            key,
             rng: Mutex::new(self.rng),
             tickets: AtomicU64::new(0),
             pump: tokio::sync::Mutex::new(tasks),
         }
+    }
+}
+
+impl fmt::Debug for DispatchBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DispatchBuilder").field("provider", &self.provider).finish_non_exhaustive()
     }
 }
 

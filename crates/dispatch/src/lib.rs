@@ -11,6 +11,8 @@
 //! - [`Fifo`]: a bounded waiting room, strict between classes, in order of arrival within one.
 //! - [`PermitPool`]: a quota of so many calls at a time, with one pause for all.
 //! - [`RetryPolicy`]: how often to try, and how long to wait in between.
+//! - [`Guard`]: the seam to a circuit breaker and a budget for retries. [`Parked`]: why a call on a refused key was
+//!   turned away.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -55,19 +57,25 @@ mod course;
 mod dispatch;
 mod estimate;
 mod fifo;
+mod guard;
+mod key;
 mod line;
 mod live;
+mod parking;
 mod pool;
 mod pump;
+mod refusal;
 mod story;
 mod turn;
 
 pub use backoff::RetryPolicy;
 pub use bellwether_core::{
     CallContext, ChatEvent, ChatProvider, ChatRequest, ChatResponse, ChatStream, Class, Demand, ErrorKind, Fact, Flow,
-    Message, Observer, ProviderError, RateLimiter, Retry, TaskQueue,
+    Message, Observer, ProviderError, RateLimiter, Retry, TaskQueue, Timestamp,
 };
 pub use dispatch::{Dispatch, DispatchBuilder};
 pub use estimate::{charge, demand};
 pub use fifo::Fifo;
+pub use guard::{Guard, Standing, Trial, Verdict};
+pub use parking::Parked;
 pub use pool::PermitPool;

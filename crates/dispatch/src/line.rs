@@ -2,17 +2,20 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bellwether_core::limiter::Refused;
 use bellwether_core::queue::TicketId;
-use bellwether_core::{Demand, TaskQueue};
+use bellwether_core::{Demand, Fact, Observer, TaskQueue};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
+use crate::clock;
+use crate::refusal::NoTurn;
 use crate::turn::Turn;
 
 /// The answer to somebody who waits; nothing at all if the line was closed.
-pub(crate) type Answer = Result<Turn, Refused>;
+pub(crate) type Answer = Result<Turn, NoTurn>;
 
 /// Who waits for which ticket.
 #[derive(Debug)]
@@ -20,6 +23,15 @@ pub(crate) struct Line {
     /// `None` once closed.
     waiting: Mutex<Option<HashMap<TicketId, Waiting>>>,
     closed: watch::Sender<bool>,
+    pace: Mutex<Pace>,
+}
+
+/// How fast the line moves.
+#[derive(Debug, Default)]
+struct Pace {
+    last: Option<Instant>,
+    /// The time between two turns, on average over the last dozen or so.
+    gap: Option<Duration>,
 }
 
 /// Somebody who waits.
@@ -29,6 +41,8 @@ pub(crate) struct Waiting {
     pub(crate) demand: Demand,
     /// How long it waits.
     pub(crate) until: Option<Instant>,
+    /// Whether it has somewhere else to go while the key is not asked.
+    pub(crate) brief: bool,
     /// Where the answer goes.
     pub(crate) door: oneshot::Sender<Answer>,
 }
@@ -46,7 +60,7 @@ pub(crate) struct Place {
 
 impl Line {
     pub(crate) fn new() -> Self {
-        Self { waiting: Mutex::new(Some(HashMap::new())), closed: watch::Sender::new(false) }
+        Self { waiting: Mutex::new(Some(HashMap::new())), closed: watch::Sender::new(false), pace: Mutex::default() }
     }
 
     /// Waits for ticket `id` from now on; `None` if the line is closed.
@@ -56,15 +70,51 @@ impl Line {
         id: TicketId,
         demand: Demand,
         until: Option<Instant>,
+        brief: bool,
     ) -> Option<Place> {
         let (door, answer) = oneshot::channel();
-        self.waiting().as_mut()?.insert(id, Waiting { demand, until, door });
+        self.waiting().as_mut()?.insert(id, Waiting { demand, until, brief, door });
         Some(Place { line: Arc::clone(self), queue, id, answer })
     }
 
     /// Who waits for this ticket, if anybody still does.
     pub(crate) fn take(&self, id: TicketId) -> Option<Waiting> {
         self.waiting().as_mut()?.remove(&id)
+    }
+
+    /// Sends those away for whom `why` has a reason.
+    pub(crate) fn turn_away(&self, why: impl Fn(&Waiting) -> Option<NoTurn>) {
+        let mut away = Vec::new();
+        if let Some(waiting) = self.waiting().as_mut() {
+            let ids = waiting.iter().filter_map(|(id, waiting)| Some((*id, why(waiting)?)));
+            for (id, why) in ids.collect::<Vec<_>>() {
+                away.extend(waiting.remove(&id).map(|waiting| (waiting, why)));
+            }
+        }
+        for (waiting, why) in away {
+            // Nobody may be there any more.
+            let _ = waiting.door.send(Err(why));
+        }
+    }
+
+    /// The head of the line was given its turn.
+    pub(crate) fn moved(&self) {
+        let now = clock::now();
+        let mut pace = self.pace();
+        if let Some(last) = pace.last.replace(now) {
+            let gap = now.saturating_duration_since(last);
+            pace.gap = Some(pace.gap.map_or(gap, |mean| (mean * 7 + gap) / 8));
+        }
+    }
+
+    /// How long it takes until everybody who waits now had a turn, if the line goes on as fast.
+    fn drain(&self) -> Option<Duration> {
+        let waiting = u32::try_from(self.waiting().as_ref()?.len()).unwrap_or(u32::MAX);
+        Some(self.pace().gap?.saturating_mul(waiting))
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets nobody join any more; those who wait get no answer.
@@ -86,6 +136,31 @@ impl Line {
 
     fn waiting(&self) -> MutexGuard<'_, Option<HashMap<TicketId, Waiting>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Bell ===
+
+/// Hears the facts of the queue, passes them on, and tells those whose tickets were shed.
+#[derive(Debug)]
+pub(crate) struct Bell {
+    pub(crate) line: Arc<Line>,
+    pub(crate) observer: Arc<dyn Observer>,
+}
+
+impl Observer for Bell {
+    fn observe(&self, fact: &Fact) {
+        self.observer.observe(fact);
+        if let Fact::TicketShed { ticket, expired, .. } = fact
+            && let Some(waiting) = self.line.take(*ticket)
+        {
+            let why = match expired {
+                true => NoTurn::Late(Refused { wait: self.line.drain() }),
+                false => NoTurn::Shed(self.line.drain()),
+            };
+            // Nobody may be there any more.
+            let _ = waiting.door.send(Err(why));
+        }
     }
 }
 
@@ -114,7 +189,7 @@ mod tests {
     fn whoever_leaves_is_forgotten_and_a_closed_line_takes_nobody() {
         let (line, queue) = (Arc::new(Line::new()), Arc::new(Fifo::new(1)));
         let demand = Demand { requests: 1, input_tokens: 1, output_tokens: 1 };
-        let join = |id| line.join(Arc::<Fifo>::clone(&queue), TicketId(id), demand, None);
+        let join = |id| line.join(Arc::<Fifo>::clone(&queue), TicketId(id), demand, None, false);
         drop(join(1).unwrap());
         assert!(line.take(TicketId(1)).is_none());
         let place = join(2).unwrap();

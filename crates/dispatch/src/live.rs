@@ -83,20 +83,20 @@ impl Seen {
     pub(crate) fn settle(&self, turn: Turn, error: Option<&ProviderError>) {
         let Some(error) = error else {
             let outcome = Outcome::Completed { usage: self.usage, limits: self.limits };
-            return turn.settle(outcome, estimate::charge_of(&self.usage));
+            return turn.settle(None, outcome, estimate::charge_of(&self.usage));
         };
         let told = error.details.limits;
         let limits = if told == RateLimits::default() { self.limits } else { told };
         if error.kind == ErrorKind::RateLimited {
             let limits = RateLimits { retry_after: named_wait(error), ..limits };
-            return turn.settle(Outcome::Throttled { limits }, Some(0));
+            return turn.settle(Some(error), Outcome::Throttled { limits }, Some(0));
         }
-        if error.kind == ErrorKind::Overloaded {
-            return turn.settle(Outcome::Overloaded { limits }, Some(0));
+        if error.kind == ErrorKind::Overloaded && turn.is_fresh() {
+            return turn.settle(Some(error), Outcome::Overloaded { limits }, Some(0));
         }
         let may_have_executed = error.details.may_have_executed || self.first.is_some();
         let cost = if may_have_executed { estimate::charge_of(&self.usage) } else { Some(0) };
-        turn.settle(Outcome::Failed { may_have_executed, limits }, cost);
+        turn.settle(Some(error), Outcome::Failed { may_have_executed, limits }, cost);
     }
 }
 

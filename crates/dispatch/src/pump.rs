@@ -1,37 +1,46 @@
-//! The one task that takes tickets from the queue and waits at the gate with them.
+//! The one task that takes tickets from the queue and waits at the gates with them: first the key's, then the quota's.
 
 use std::sync::Arc;
 
 use bellwether_core::{RateLimiter, TaskQueue};
 use tokio::select;
 
+use crate::key::Key;
 use crate::line::{Line, Waiting};
+use crate::refusal::NoTurn;
 use crate::turn::Turn;
 
-/// Takes tickets one by one, waits for room in the quota with each, and hands it to whoever waits for it.
+/// Takes tickets one by one, waits with each until the key is asked and there is room in the quota, and hands it to whoever waits for it.
 ///
 /// Ends once the queue was closed and is empty. However it ends, nobody is left waiting.
-pub(crate) async fn pump(line: Arc<Line>, queue: Arc<dyn TaskQueue>, limiter: Arc<dyn RateLimiter>) {
+pub(crate) async fn pump(line: Arc<Line>, queue: Arc<dyn TaskQueue>, key: Arc<Key>, limiter: Arc<dyn RateLimiter>) {
     let line = CloseOnDrop(line);
     while let Some(ticket) = queue.next().await {
         let turn = Turn::of(&ticket, Arc::clone(&queue));
         if let Some(waiting) = line.0.take(ticket.id) {
-            admit(&line.0, &*limiter, waiting, turn).await;
+            admit(&line.0, &key, &*limiter, waiting, turn).await;
         }
     }
 }
 
-/// One head at the gate. If it goes away, the gate is free at once.
-async fn admit(line: &Line, limiter: &dyn RateLimiter, waiting: Waiting, turn: Turn) {
-    let Waiting { demand, until, mut door } = waiting;
-    let admitted = select! {
+/// One head at the gates. If it goes away, they are free at once.
+async fn admit(line: &Line, key: &Arc<Key>, limiter: &dyn RateLimiter, waiting: Waiting, turn: Turn) {
+    let Waiting { demand, until, brief, mut door } = waiting;
+    let gate = async {
+        let passage = key.admit(until, brief).await?;
+        let admitted = limiter.acquire(demand, until.map(tokio::time::Instant::into_std));
+        let permit = key.unless_parked(admitted).await?.map_err(NoTurn::Late)?;
+        Ok(turn.admitted(passage, permit))
+    };
+    let answer = select! {
         biased;
         () = door.closed() => return,
         () = line.closed() => return,
-        admitted = limiter.acquire(demand, until.map(tokio::time::Instant::into_std)) => admitted,
+        answer = gate => answer,
     };
+    line.moved();
     // Nobody may be there any more; then the turn comes back and is dropped unused.
-    let _ = door.send(admitted.map(|permit| turn.admitted(permit)));
+    let _ = door.send(answer);
 }
 
 struct CloseOnDrop(Arc<Line>);

@@ -14,7 +14,7 @@ use crate::clock;
 ///
 /// ```text
 /// stay = Queued ( Refused | Abandoned(not admitted) | Admitted end )
-/// end  = Completed | Abandoned(admitted) | Failed | Failed Retried stay | Throttled stay
+/// end  = Completed | Abandoned(admitted) | Failed | Failed Denied | Failed [Denied] Retried stay | Throttled stay
 /// ```
 #[derive(Debug)]
 pub(crate) struct Story {
@@ -76,6 +76,11 @@ impl Story {
         let took = self.since(clock::now());
         self.stage = Stage::Silent;
         self.tell(Fact::CallFailed { call: self.call(), kind, took });
+    }
+
+    /// Others have used up what may be spent on trying again.
+    pub(crate) fn denied(&self) {
+        self.tell(Fact::RetryDenied { call: self.call() });
     }
 
     pub(crate) fn retried(&mut self, kind: ErrorKind, delay: Duration) {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bellwether_core::permit::RateLimits;
 use bellwether_core::queue::{Ticket, TicketId};
-use bellwether_core::{Outcome, Permit, TaskQueue};
+use bellwether_core::{Outcome, Permit, ProviderError, TaskQueue};
+
+use crate::key::Passage;
 
 /// A ticket that was taken from the queue, and then the permit that came with it.
 ///
@@ -16,36 +18,61 @@ pub(crate) struct Turn {
     /// What the queue is told in the end.
     cost: u64,
     permit: Option<Permit>,
+    passage: Option<Passage>,
     sent: bool,
+    /// Whether it is the first try of its call, on a key that is well as far as anybody knows.
+    fresh: bool,
 }
 
 impl Turn {
     /// The turn of a ticket that was just taken.
     pub(crate) fn of(ticket: &Ticket, queue: Arc<dyn TaskQueue>) -> Self {
-        Self { queue, id: ticket.id, cost: ticket.cost, permit: None, sent: false }
+        Self { queue, id: ticket.id, cost: ticket.cost, permit: None, passage: None, sent: false, fresh: false }
     }
 
-    /// The same, admitted to the quota.
-    pub(crate) fn admitted(mut self, permit: Permit) -> Self {
+    /// The same, admitted to the key and its quota.
+    pub(crate) fn admitted(mut self, passage: Passage, permit: Permit) -> Self {
+        self.passage = Some(passage);
         self.permit = Some(permit);
         self
     }
 
-    /// Says that the call is being sent, so that it can no longer be unused.
-    pub(crate) fn send(&mut self) {
+    /// Says that the call is being sent after so many failures, so that it can no longer be unused.
+    pub(crate) fn send(&mut self, failures: u32) {
         self.sent = true;
+        self.fresh = failures == 0 && !self.looks();
     }
 
-    /// Hands on what the provider says about its limits, as soon as it says it.
-    pub(crate) fn hint(&mut self, limits: &RateLimits) {
+    /// Whether an overload says that there are too many calls at once. A call that failed before, or is sent to see how
+    /// a failing key is, meets its own past: it would make the places fewer for as long as the outage lasts.
+    pub(crate) const fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
+    /// Whether it is sent to see how a key is that failed before.
+    pub(crate) fn looks(&self) -> bool {
+        self.passage.as_ref().is_some_and(Passage::looks)
+    }
+
+    /// The head of the answer has come: hands on what it says about limits, and that the provider is well.
+    pub(crate) fn head(&mut self, limits: &RateLimits) {
+        if let Some(passage) = &mut self.passage {
+            passage.fine();
+        }
         if let Some(permit) = &mut self.permit {
             permit.hint(limits);
         }
     }
 
     /// Says what became of the call, and what it cost if that is known.
-    pub(crate) fn settle(mut self, outcome: Outcome, cost: Option<u64>) {
+    pub(crate) fn settle(mut self, error: Option<&ProviderError>, outcome: Outcome, cost: Option<u64>) {
         self.cost = cost.unwrap_or(self.cost);
+        if let Some(passage) = &mut self.passage {
+            match error {
+                Some(error) => passage.failed(error),
+                None => passage.succeeded(self.cost),
+            }
+        }
         if let Some(permit) = self.permit.take() {
             permit.settle(outcome);
         }

@@ -82,13 +82,15 @@ impl Places {
         self.taken = self.taken.saturating_sub(1);
     }
 
-    /// A call that was sent at `sent` met an overload. Calls under way together react once. Whether it did.
+    /// A call that was sent at `sent` met an overload. Calls under way together react once, and
+    /// never twice within a second. Whether it did.
     pub fn overloaded(&mut self, sent: Timestamp, now: Timestamp) -> bool {
-        if self.reacted_at.is_some_and(|reacted| sent <= reacted) {
+        // A provider that refuses at once would otherwise be heard many times in the time of one answer.
+        if self.reacted_at.is_some_and(|reacted| sent <= reacted || now.since(reacted) < WINDOW) {
             return false;
         }
-        // The call itself has just given its place back.
-        let used = self.taken.saturating_add(1).min(self.limit);
+        // The call itself, and those that failed together with it, have just given their places back.
+        let used = self.peak.max(self.taken.saturating_add(1)).min(self.limit);
         self.limit = (u64::from(used) * 9 / 10).max(1) as u32;
         (self.unhurt, self.reacted_at, self.window, self.peak) = (false, Some(now), now, self.taken);
         true

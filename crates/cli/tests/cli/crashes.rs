@@ -212,3 +212,20 @@ fn the_key_is_in_no_file_of_the_journal() {
     }
     assert!(files > 0);
 }
+
+/// The account runs dry after a few answers: nothing more is paid for, and the run goes on when there is credit again.
+#[test]
+fn a_run_whose_account_runs_dry_is_parked_and_goes_on_later() {
+    let scenario = "[rejections]\ncode = \"insufficient_quota\"\n[[bursts]]\nafter = 4\ncount = 100000\n";
+    let folder = Folder::new("parked").with("dry.toml", scenario);
+    let dry = Simulator::start(&folder, &["--scenario", "dry.toml"]);
+    let parked = said(&mut run(&folder, &dry));
+    assert_eq!(parked.code, Some(75), "{} {}", parked.stdout, parked.stderr);
+    assert_eq!(parked.json()["outcome"], "parked");
+    let refused = dry.stats()["throttled"].as_u64().unwrap();
+    assert!((1..=5).contains(&refused), "{refused} calls found it out, and those under way with it at most");
+
+    let healthy = Simulator::start(&folder, &[]);
+    let resumed = resume(&folder, &healthy, &[]);
+    assert_eq!((resumed.code, &resumed.json()["outcome"]), (Some(0), &Value::from("succeeded")), "{}", resumed.stderr);
+}

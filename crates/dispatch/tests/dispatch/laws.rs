@@ -112,7 +112,7 @@ async fn law(places: usize, capacity: usize, scenes: Vec<Scene>, callers: Vec<Ca
     for (n, said) in said {
         let name = n.to_string();
         let own =
-            facts.iter().filter(|fact| call(fact).context.task.as_ref().is_some_and(|task| task.as_str() == name));
+            facts.iter().filter(|fact| call(fact).is_some_and(|call| call.context.task == Some(name.as_str().into())));
         let own: Vec<_> = own.collect();
         let Some(last) = own.last() else {
             // Left before it was polled for the first time.
@@ -123,7 +123,10 @@ async fn law(places: usize, capacity: usize, scenes: Vec<Scene>, callers: Vec<Ca
         let failed = own.iter().filter(|fact| matches!(fact, Fact::CallFailed { .. })).count();
         assert!(failed <= 4, "tries are bounded");
         let attempts = own.iter().filter(|fact| matches!(fact, Fact::CallQueued { .. }));
-        assert!(attempts.zip(0..).all(|(fact, n)| call(fact).context.attempt == n), "attempts are counted");
+        assert!(
+            attempts.zip(0..).all(|(fact, n)| call(fact).is_some_and(|call| call.context.attempt == n)),
+            "attempts are counted"
+        );
     }
     let mut in_flight = 0i32;
     for fact in &facts {

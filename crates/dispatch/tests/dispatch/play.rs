@@ -333,15 +333,17 @@ impl Stage {
 
 /// Every call's facts are a sentence of the grammar; calls are told apart by their tasks.
 pub(crate) fn assert_sentences(facts: &[Fact]) {
-    let calls: HashSet<_> = facts.iter().map(|fact| call(fact).context.task.clone()).collect();
+    let calls: HashSet<_> = facts.iter().filter_map(call).map(|call| call.context.task.clone()).collect();
     for task in calls {
-        let of_call: Vec<_> = facts.iter().filter(|fact| call(fact).context.task == task).collect();
+        let of_call: Vec<_> =
+            facts.iter().filter(|fact| call(fact).is_some_and(|call| call.context.task == task)).collect();
         assert_sentence(&of_call);
     }
 }
 
-pub(crate) fn call(fact: &Fact) -> &bellwether_core::Call {
-    match fact {
+/// The call that a fact is about, if it is about one and not about the key.
+pub(crate) fn call(fact: &Fact) -> Option<&bellwether_core::Call> {
+    Some(match fact {
         Fact::CallAbandoned { call, .. }
         | Fact::CallAdmitted { call, .. }
         | Fact::CallCompleted { call, .. }
@@ -349,9 +351,11 @@ pub(crate) fn call(fact: &Fact) -> &bellwether_core::Call {
         | Fact::CallQueued { call }
         | Fact::CallRefused { call, .. }
         | Fact::CallRetried { call, .. }
-        | Fact::CallThrottled { call, .. } => call,
-        fact => panic!("a dispatch tells of calls only, not {fact:?}"),
-    }
+        | Fact::CallThrottled { call, .. }
+        | Fact::RetryDenied { call } => call,
+        Fact::KeyChanged { .. } | Fact::TicketShed { .. } => return None,
+        fact => panic!("a dispatch tells of calls and keys only, not {fact:?}"),
+    })
 }
 
 fn short(fact: &Fact) -> String {
@@ -364,6 +368,9 @@ fn short(fact: &Fact) -> String {
         Fact::CallRefused { kind, .. } => format!("refused {}", kind.as_str()),
         Fact::CallRetried { call, kind, .. } => format!("retried {} {}", call.context.attempt, kind.as_str()),
         Fact::CallThrottled { retry_after, .. } => format!("throttled {retry_after:?}"),
+        Fact::KeyChanged { state, wait, .. } => format!("key {} for {wait:?}", state.as_str()),
+        Fact::RetryDenied { .. } => "denied".to_owned(),
+        Fact::TicketShed { expired, .. } => format!("shed expired={expired}"),
         fact => format!("{fact:?}"),
     }
 }
@@ -379,6 +386,7 @@ fn assert_sentence(facts: &[&Fact]) {
             ("queued", Fact::CallRefused { .. } | Fact::CallAbandoned { admitted: false, .. }) => "over",
             ("sent", Fact::CallCompleted { .. } | Fact::CallAbandoned { admitted: true, .. }) => "over",
             ("sent", Fact::CallFailed { .. }) => "failed",
+            ("failed", Fact::RetryDenied { .. }) => "failed",
             ("sent", Fact::CallThrottled { .. }) | ("failed", Fact::CallRetried { .. }) => "between",
             (state, _) => panic!("{fact:?} does not follow {state} in {words:#?}"),
         };
