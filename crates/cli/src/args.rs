@@ -27,6 +27,11 @@ pub(crate) enum Command {
     /// Lets a team work on a task.
     #[command(after_help = exit::TABLE)]
     Run(Run),
+    /// Plans a task and shows what it would take; nothing else is done until the plan is approved.
+    #[command(after_help = exit::TABLE)]
+    Plan(Plan),
+    /// Agrees to the plan of a run that waits for it; `resume` then goes on with it.
+    Approve(Approve),
     /// Sends the requests of a file through one quota and answers each of them once.
     #[command(after_help = exit::TABLE)]
     Batch(Batch),
@@ -98,6 +103,47 @@ pub(crate) struct Run {
     pub(crate) no_journal: bool,
     #[command(flatten)]
     pub(crate) view: View,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    /// The team file.
+    pub(crate) team: PathBuf,
+    /// The task.
+    pub(crate) task: String,
+    /// Asks this endpoint instead of the one in the team file, for all its providers.
+    #[arg(long, value_name = "URL")]
+    pub(crate) base_url: Option<String>,
+    /// The most to spend, such as 2usd, 500000tokens or 40calls: a plan that would take more is turned down.
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) budget: Vec<Budget>,
+    /// Where to remember the run, instead of the directory that the team file names, or `runs`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) journal: Option<PathBuf>,
+    /// Goes on with the plan at once.
+    #[arg(long)]
+    pub(crate) approve: bool,
+    /// Prints one JSON object: the plan and its estimate, or with --approve the report of the run.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// With --approve, writes the work of all tasks into this file, as Markdown.
+    #[arg(short, long, value_name = "FILE", requires = "approve")]
+    pub(crate) output: Option<PathBuf>,
+    /// How to show what goes on, on standard error.
+    #[arg(long, value_enum, default_value_t = Progress::Auto)]
+    pub(crate) progress: Progress,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Approve {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Does not agree, for this reason: nothing further is done.
+    #[arg(long, value_name = "REASON")]
+    pub(crate) deny: Option<String>,
+    /// The team file, if it is not where it was.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) team: Option<PathBuf>,
 }
 
 /// A run that the journal knows.

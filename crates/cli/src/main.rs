@@ -39,6 +39,7 @@ async fn main() -> ExitCode {
     let json = match &command {
         Command::Demo(args) => args.view.json,
         Command::Run(args) => args.view.json,
+        Command::Plan(args) => args.json,
         Command::Batch(args) => args.json,
         Command::Load(args) => args.json,
         Command::Resume(args) => args.view.json,
@@ -46,7 +47,7 @@ async fn main() -> ExitCode {
         Command::Replay(args) => args.json,
         Command::Report(args) => args.json,
         Command::Doctor(args) => args.json,
-        Command::Runs(_) | Command::Cancel(_) | Command::Watch(_) => false,
+        Command::Approve(_) | Command::Runs(_) | Command::Cancel(_) | Command::Watch(_) => false,
         Command::Simulate(args) => args.json,
         Command::Check(args) => args.json,
         Command::Init(_) => false,
@@ -67,6 +68,8 @@ async fn obey(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Demo(args) => command::demo::run(&args).await,
         Command::Run(args) => command::run::run(args).await,
+        Command::Plan(args) => command::plan::run(args).await,
+        Command::Approve(args) => command::plan::approve(args).await,
         Command::Batch(args) => command::batch::run(args).await,
         Command::Load(args) => command::load::run(args).await,
         Command::Resume(args) => command::resume::run(args).await,

@@ -12,7 +12,7 @@ use bellwether_provider::{
     ApiKey, ConfigError, MaxTokensField, ModelProfile, OpenAiCompatible, Preset, ProviderConfig, StreamUsage,
 };
 use bellwether_team::plan::Means;
-use bellwether_team::{OnInvalidPlan, Role, RoleKind, Settings, Team, Tier};
+use bellwether_team::{OnInvalidPlan, OnTaskFailure, Role, RoleKind, Settings, Share, Team, Tier};
 
 use crate::checks;
 use crate::exit::Failure;
@@ -20,7 +20,8 @@ use crate::guard;
 use crate::quota::{self, Told};
 use crate::team_file::TeamFile;
 use crate::team_file::raw::{
-    Count, RawClass, RawKind, RawMaxTokensField, RawModel, RawOnInvalid, RawPrompt, RawProvider, RawRole, Span,
+    Count, RawClass, RawKind, RawMaxTokensField, RawModel, RawOnInvalid, RawOnTaskFailure, RawPrompt, RawProvider,
+    RawRole, Span,
 };
 
 /// How many calls may be in flight if the team file does not say.
@@ -33,6 +34,8 @@ pub(crate) struct Overrides {
     pub(crate) base_url: Option<String>,
     /// The most agents at work at once.
     pub(crate) max_parallel: Option<u32>,
+    /// Whether the run waits for somebody to agree to its plan.
+    pub(crate) approve_plan: bool,
     /// The most time a run may take.
     pub(crate) deadline: Option<Duration>,
     /// What may be spent, beside what the team file says.
@@ -114,7 +117,7 @@ pub(crate) fn build(
             dispatches.insert(name.as_str(), dispatch(file, name, raw, purse.guard(provider, known), observer));
         }
     }
-    let settings = settings(file, overrides);
+    let settings = settings(file, overrides)?;
     let path = std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone());
     let mut builder = Team::builder(file.raw.team.name.as_str())
         .settings(settings)
@@ -301,7 +304,7 @@ fn dispatch(
     Arc::new(dispatch)
 }
 
-fn settings(file: &TeamFile, overrides: &Overrides) -> Settings {
+fn settings(file: &TeamFile, overrides: &Overrides) -> Result<Settings, Failure> {
     let raw = &file.raw;
     let mut settings = Settings::default();
     if let Some(count) = overrides.max_parallel.map(Count).or(raw.workflow.max_parallel) {
@@ -335,7 +338,29 @@ fn settings(file: &TeamFile, overrides: &Overrides) -> Settings {
         RawClass::Interactive => Class::Interactive,
         RawClass::Standard => Class::Standard,
     };
-    settings
+    settings.approve_plan = overrides.approve_plan || raw.approval.plan;
+    settings.pipelined = raw.workflow.pipelined.unwrap_or(settings.pipelined);
+    settings.on_task_failure = on_task_failure(file)?;
+    settings.task_deadline = raw.workflow.task_deadline.map(|span| span.0);
+    set(&mut settings.stall_after, raw.workflow.stall_after);
+    Ok(settings)
+}
+
+/// What to do when a task comes to nothing; a quorum needs to know how much of the plan it is.
+fn on_task_failure(file: &TeamFile) -> Result<OnTaskFailure, Failure> {
+    let workflow = &file.raw.workflow;
+    let wrong = |what: &str| Failure::usage(file.mistake(None, what));
+    match (workflow.on_task_failure, workflow.quorum) {
+        (RawOnTaskFailure::Quorum, Some(share)) => Share::new(share)
+            .map(OnTaskFailure::Quorum)
+            .ok_or_else(|| wrong("workflow.quorum has to lie between 0 and 1")),
+        (RawOnTaskFailure::Quorum, None) => {
+            Err(wrong("on_task_failure = \"quorum\" needs quorum = 0.0 to 1.0, the share of tasks that must succeed"))
+        }
+        (_, Some(_)) => Err(wrong("quorum has no effect without on_task_failure = \"quorum\"")),
+        (RawOnTaskFailure::ContinueIndependent, None) => Ok(OnTaskFailure::ContinueIndependent),
+        (RawOnTaskFailure::FailFast, None) => Ok(OnTaskFailure::FailFast),
+    }
 }
 
 fn role(
@@ -367,6 +392,7 @@ fn role(
     let kind = match raw.kind {
         RawKind::Planner => RoleKind::Planner,
         RawKind::Reviewer => RoleKind::Reviewer,
+        RawKind::Synthesizer => RoleKind::Synthesizer,
         RawKind::Worker => RoleKind::Worker,
     };
     let mut role = Role::new(kind, name, prompt(file, name, raw)?, tiers);
@@ -442,7 +468,7 @@ mod tests {
         let text = "schema = 1\nprovider = {}\nmodels = {}\nroles = {}\n\
                     team = { name = 't', class = 'batch', weight = 7 }\n";
         let file = TeamFile::parse("team.toml".as_ref(), text.to_owned()).unwrap();
-        let settings = settings(&file, &Overrides::default());
+        let settings = settings(&file, &Overrides::default()).expect("the file is right");
         assert_eq!((settings.class, settings.weight.get()), (Class::Batch, 7));
     }
 }

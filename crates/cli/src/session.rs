@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use bellwether_budget::Amount;
 use bellwether_core::{CallContext, Journal, Observer, RunId};
-use bellwether_team::{ChangedTerms, Control, ResumeError, RunOutcome, RunReport, Team, new_run_id};
+use bellwether_team::{ChangedTerms, Control, ResumeError, Ruling, RunOutcome, RunReport, Team, new_run_id};
 use bellwether_watch::Page;
 use tokio::task::JoinSet;
 
 use crate::args::View;
 use crate::budget::Budget;
+use crate::command::plan;
 use crate::exit::{Exit, Failure};
 use crate::live::Live;
 use crate::onlookers::Onlookers;
@@ -30,17 +31,46 @@ pub(crate) enum Work {
 /// Lets the team of `file` do its work, and shows what `view` asks for. With a journal it can be resumed.
 pub(crate) async fn run(
     file: &TeamFile,
-    mut overrides: Overrides,
+    overrides: Overrides,
     budget: &[Budget],
     work: Work,
     journal: Option<PathBuf>,
     view: &View,
 ) -> Result<Exit, Failure> {
+    let report = perform(file, overrides, budget, work, journal.as_deref(), view).await?;
+    show(&report, view)?;
+    if let Some(directory) = journal.filter(|_| is_resumable(report.outcome)) {
+        let at = beside(&directory);
+        if report.outcome == RunOutcome::Parked && report.error.is_none() {
+            plan::waits(&report, &at);
+        }
+        terminal::note(&format!("go on with: bellwether resume {}{at}", report.run_id));
+    }
+    Ok(Exit::of(&report))
+}
+
+/// What has to be said of a journal that is not where commands look for it.
+pub(crate) fn beside(directory: &Path) -> String {
+    if directory == Path::new(memory::DIRECTORY) {
+        return String::new();
+    }
+    format!(" --journal {}", directory.display())
+}
+
+/// Lets the team of `file` do its work, and reports what came of it.
+pub(crate) async fn perform(
+    file: &TeamFile,
+    mut overrides: Overrides,
+    budget: &[Budget],
+    work: Work,
+    journal: Option<&Path>,
+    view: &View,
+) -> Result<RunReport, Failure> {
     // Whether the work can be kept is found out before anything is paid for.
     if let Some(path) = &view.output {
         writable(path)?;
     }
-    let store = journal.as_ref().map(|directory| memory::open(directory, Some(file))).transpose()?;
+    let store = journal.map(|directory| memory::open(directory, Some(file))).transpose()?;
     let remembering = || store.as_ref().map(|store| Arc::clone(store) as Arc<dyn Journal>);
     let before = match &work {
         Work::Begin(_) => None,
@@ -50,7 +80,7 @@ pub(crate) async fn run(
     overrides.budget = Budget::caps(budget, spent);
 
     let live = Arc::new(Live::new(view.progress));
-    let looked_at = journal.as_deref().filter(|_| view.ui);
+    let looked_at = journal.filter(|_| view.ui);
     let page = looked_at.map(|directory| memory::read(directory).map(Page::new)).transpose()?;
     let mut onlookers = Onlookers::gather(remembering(), view.metrics, page).await?;
     let mut watchers = onlookers.observers();
@@ -66,17 +96,30 @@ pub(crate) async fn run(
     parts.shutdown().await;
     live.end();
     onlookers.leave().await;
-    let report = report.map_err(not_resumed)?;
-    show(&report, view)?;
-    if let Some(directory) = journal.filter(|_| is_resumable(report.outcome)) {
-        let at = if directory == Path::new(memory::DIRECTORY) {
-            String::new()
-        } else {
-            format!(" --journal {}", directory.display())
-        };
-        terminal::note(&format!("go on with: bellwether resume {}{at}", report.run_id));
-    }
-    Ok(Exit::of(&report))
+    report.map_err(not_resumed)
+}
+
+/// Asks something of the team of `file`, and no model anything.
+pub(crate) async fn with_team<T>(file: &TeamFile, ask: impl FnOnce(&Team) -> T) -> Result<T, Failure> {
+    let nobody: Arc<dyn Observer> = Arc::new(());
+    let parts = parts::build(file, &Overrides::default(), Keys::Optional, &nobody, None)?;
+    let answer = ask(&parts.team);
+    parts.shutdown().await;
+    Ok(answer)
+}
+
+/// Decides on the plan of a run that waits for it.
+pub(crate) async fn approve(
+    file: &TeamFile,
+    run: &RunId,
+    ruling: Ruling,
+    journal: Arc<dyn Journal>,
+) -> Result<(), Failure> {
+    let nobody: Arc<dyn Observer> = Arc::new(());
+    let parts = parts::build(file, &Overrides::default(), Keys::Optional, &nobody, Some(journal))?;
+    let decided = parts.team.approve(run.clone(), ruling).await;
+    parts.shutdown().await;
+    decided.map_err(not_resumed)
 }
 
 /// What is remembered of a run, without asking any model.
@@ -107,6 +150,7 @@ pub(crate) fn not_resumed(error: ResumeError) -> Failure {
         ResumeError::Changed { .. } => Failure::usage(&error)
             .remedy("--adopt-config, to go on under the new terms; what was accepted under the old ones stays"),
         ResumeError::Held { .. } => Failure::usage(&error).remedy("wait for it, or bellwether cancel"),
+        ResumeError::NotParked => Failure::usage(&error).remedy("bellwether runs list"),
         ResumeError::Unknown => Failure::usage(&error).remedy("bellwether runs list"),
         _ => memory::failed(&error),
     }
@@ -157,7 +201,7 @@ pub(crate) async fn signal() {
     }
 }
 
-fn show(report: &RunReport, view: &View) -> Result<(), Failure> {
+pub(crate) fn show(report: &RunReport, view: &View) -> Result<(), Failure> {
     if let Some(path) = &view.output {
         std::fs::write(path, summary::markdown(report))
             .map_err(|error| Failure::io(format!("{} cannot be written", path.display()), &error))?;

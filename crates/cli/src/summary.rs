@@ -38,6 +38,11 @@ pub(crate) fn text(report: &RunReport, output: Option<&Path>, colour: bool) -> S
         text.push('\n');
         text.push_str(&table(report, colour));
     }
+    if let Some(result) = &report.result {
+        let _ = writeln!(text, "\n{}", plain(result, true).trim());
+    } else if let Some(error) = &report.result_error {
+        let _ = writeln!(text, "\nThe parts are not joined: {}", cut(&plain(&error.message, false), 160));
+    }
     if let Some(remedy) = exit::decisive(report).and_then(exit::remedy) {
         let _ = writeln!(text, "\nTry: {remedy}");
     }
@@ -88,6 +93,9 @@ fn table(report: &RunReport, colour: bool) -> String {
 pub(crate) fn markdown(report: &RunReport) -> String {
     let mut text = format!("# {}\n\n", plain(&report.request, false));
     let _ = writeln!(text, "Run {}: {}, {}.\n", report.run_id, report.outcome.as_str(), plain(&report.reason, false));
+    if let Some(result) = &report.result {
+        let _ = writeln!(text, "{}\n", plain(result, true).trim());
+    }
     for task in &report.tasks {
         let _ = writeln!(text, "## {} {}\n", task.task_id, plain(&task.title, false));
         let _ = writeln!(text, "*{}{}*\n", task.state.as_str(), judged(task));

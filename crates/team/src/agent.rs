@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bellwether_core::{
-    CallContext, ChatRequest, ChatResponse, Class, Fact, FinishReason, Flow, Observer, ProviderError, RunId,
+    CallContext, ChatRequest, ChatResponse, Class, ErrorKind, Fact, FinishReason, Flow, Observer, ProviderError, RunId,
 };
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -109,7 +109,8 @@ impl Agent {
             ..ChatRequest::default()
         };
         spent.calls += 1;
-        let answer = tier.provider.chat(request, self.context(&assignment.job, assignment.attempt)).await;
+        let answer = tier.provider.chat(request, self.context(assignment));
+        let answer = within(assignment.deadline, answer).await;
         match &answer {
             Ok(response) => {
                 spent.retries += response.head.retries;
@@ -125,13 +126,14 @@ impl Agent {
         answer
     }
 
-    fn context(&self, job: &Job, attempt: u32) -> CallContext {
+    fn context(&self, assignment: &Assignment) -> CallContext {
+        let Assignment { job, attempt, deadline: own, .. } = assignment;
         let Shared { run, team, class, weight, deadline, .. } = &*self.shared;
         let task = job.task().map_or("run", |task| task.as_str());
         CallContext {
             weight: *weight,
             class: *class,
-            deadline: deadline.map(Instant::into_std),
+            deadline: (*deadline).into_iter().chain(*own).min().map(Instant::into_std),
             timeout: Some(self.role.timeout),
             run: Some(run.clone()),
             task: job.task().cloned(),
@@ -164,9 +166,23 @@ impl Agent {
             Job::Check { .. } => Err(vec!["a check is not for an agent".to_owned()]),
             Job::Plan => Plan::read(&answer.text, &self.shared.request, &self.shared.plan_rules).map(Product::Plan),
             Job::Review { .. } => Verdict::read(&answer.text).map(Product::Verdict).map_err(|problem| vec![problem]),
+            Job::Combine => Ok(Product::Whole(answer.text.clone())),
             Job::Work { .. } => Ok(Product::Work(answer.text.clone())),
         }
     }
+}
+
+/// What is asked for, unless the time for it comes first.
+async fn within(
+    deadline: Option<Instant>,
+    answer: impl Future<Output = Result<ChatResponse, ProviderError>>,
+) -> Result<ChatResponse, ProviderError> {
+    let Some(deadline) = deadline else { return answer.await };
+    tokio::time::timeout_at(deadline, answer).await.unwrap_or_else(|_| {
+        let mut error = ProviderError::new(ErrorKind::DeadlineExceeded, "the task's deadline came");
+        error.details.may_have_executed = true;
+        Err(error)
+    })
 }
 
 /// What is kept of an answer that could not be used: it goes back to the model, which is paid for.

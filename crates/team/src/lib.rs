@@ -5,6 +5,7 @@
 //! - [`team`]: a team and its rules, put together by [`Team::builder`].
 //! - [`role`]: who is in it, and which models they may use.
 //! - [`plan`]: what is to be done, understood from what a planner says.
+//! - [`estimate`]: what a plan is likely to take.
 //! - [`review`]: checks that need no model, and what keeps the loop of revisions short.
 //! - [`verdict`]: what a reviewer says of a piece of work.
 //! - [`message`]: what agents and the runtime say to each other.
@@ -39,6 +40,7 @@
 //! ```
 
 mod agent;
+pub mod estimate;
 mod extract;
 mod history;
 mod log;
@@ -56,10 +58,12 @@ pub mod verdict;
 
 pub use bellwether_core::{ChatProvider, Class, Fact, Journal, Observer, RunId, RunOutcome, TaskState};
 pub use bellwether_router::Router;
+pub use estimate::Estimate;
+pub use plan::Plan;
 pub use report::{RunReport, TaskResult};
 pub use review::{Check, CommandCheck, Finding, OnExhausted, ReviewRules};
 #[cfg(feature = "checks")]
 pub use review::{PatternCheck, SchemaCheck};
 pub use role::{Role, RoleKind, Tier};
-pub use runtime::{ChangedTerms, Control, ResumeError, new_run_id};
-pub use team::{OnInvalidPlan, Settings, Team, TeamBuilder, TeamError};
+pub use runtime::{ChangedTerms, Control, ResumeError, Ruling, new_run_id};
+pub use team::{OnInvalidPlan, OnTaskFailure, Settings, Share, Team, TeamBuilder, TeamError};

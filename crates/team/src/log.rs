@@ -94,6 +94,11 @@ impl Log {
         self.journal.append(&self.lease, entries).await.map(drop)
     }
 
+    /// Lets somebody else write the run.
+    pub(crate) async fn let_go(self) -> Result<(), JournalError> {
+        self.journal.release(&self.lease).await
+    }
+
     /// Writes how the run ended and lets go of it.
     pub(crate) async fn finish(self, at: Timestamp, outcome: RunOutcome) -> Result<(), JournalError> {
         let body = json!({ "at": at.as_nanos(), "outcome": outcome });

@@ -78,7 +78,14 @@ mod tests {
     use crate::message::{Address, Assignment, Body, Envelope, Job};
 
     fn envelope(id: u64, body: fn(Assignment) -> Body) -> Envelope {
-        let assignment = Assignment { job: Job::Plan, tier: 0, output_cap: None, attempt: 0, conversation: Vec::new() };
+        let assignment = Assignment {
+            job: Job::Plan,
+            tier: 0,
+            output_cap: None,
+            attempt: 0,
+            deadline: None,
+            conversation: Vec::new(),
+        };
         let (from, to) = (Address::Runtime, Address::Role("coder".into()));
         Envelope { id, run: "r".into(), cause: None, from, to, body: body(assignment) }
     }

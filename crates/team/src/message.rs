@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bellwether_core::{Message, ProviderError, RunId, TaskId, Usage};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::plan::Plan;
 use crate::review::Finding;
@@ -96,6 +97,8 @@ pub struct Assignment {
     pub output_cap: Option<u32>,
     /// How often the job was asked for before, counted from 0.
     pub attempt: u32,
+    /// When the task has to be done; unlimited if absent.
+    pub deadline: Option<Instant>,
     /// The conversation to continue.
     pub conversation: Vec<Message>,
 }
@@ -111,6 +114,8 @@ pub enum Job {
         /// The review round, counted from 0.
         round: u32,
     },
+    /// Make one whole of the parts.
+    Combine,
     /// Break the request down.
     Plan,
     /// Judge a task's work of a round.
@@ -135,6 +140,7 @@ impl Job {
     pub const fn phase(&self) -> &'static str {
         match self {
             Self::Check { .. } => "check",
+            Self::Combine => "combine",
             Self::Plan => "plan",
             Self::Review { .. } => "review",
             Self::Work { .. } => "work",
@@ -145,7 +151,7 @@ impl Job {
     #[must_use]
     pub const fn task(&self) -> Option<&TaskId> {
         match self {
-            Self::Plan => None,
+            Self::Combine | Self::Plan => None,
             Self::Check { task, .. } | Self::Review { task, .. } | Self::Work { task, .. } => Some(task),
         }
     }
@@ -154,7 +160,7 @@ impl Job {
     #[must_use]
     pub const fn round(&self) -> u32 {
         match self {
-            Self::Plan => 0,
+            Self::Combine | Self::Plan => 0,
             Self::Check { round, .. } | Self::Review { round, .. } | Self::Work { round, .. } => *round,
         }
     }
@@ -186,6 +192,8 @@ pub enum Product {
     Plan(Plan),
     /// A judgement.
     Verdict(Verdict),
+    /// The parts as one whole.
+    Whole(String),
     /// Work.
     Work(String),
 }

@@ -2,7 +2,7 @@
 //!
 //! Other agents' words stand between markers and are announced as data: a model's output never becomes an instruction.
 
-use bellwether_core::Message;
+use bellwether_core::{Message, TaskState};
 
 use crate::plan::{Plan, PlannedTask};
 use crate::review::Finding;
@@ -50,15 +50,7 @@ pub(crate) fn work(
         ask.push('\n');
     }
     ask.push_str(&format!("Your task {}: {}\n", task.id, contract(task)));
-    for input in inputs {
-        let id = &input.task.id;
-        match input.work {
-            Some(work) => {
-                ask.push_str(&format!("\nThe work of {id} ({}):\n{}\n", input.task.title, fenced("work", work)))
-            }
-            None => ask.push_str(&format!("\nThe work of {id} is missing: it came to nothing.\n")),
-        }
-    }
+    inputs.iter().for_each(|input| ask.push_str(&input.shown()));
     ask.push_str("\nAnswer with the finished work only.");
     vec![Message::system(&*worker.prompt), Message::user(ask)]
 }
@@ -68,8 +60,45 @@ pub(crate) fn work(
 pub(crate) struct Input<'a> {
     /// The task it comes from.
     pub(crate) task: &'a PlannedTask,
-    /// The work; `None` if there is none.
-    pub(crate) work: Option<&'a str>,
+    /// Where that task is.
+    pub(crate) state: TaskState,
+    /// The work, or why there is none.
+    pub(crate) work: Result<&'a str, String>,
+}
+
+impl Input<'_> {
+    fn shown(&self) -> String {
+        let id = &self.task.id;
+        match &self.work {
+            Ok(work) => format!("\nThe work of {id} ({}):\n{}\n", self.task.title, fenced("work", work)),
+            Err(reason) => format!("\nMissing input: the work of {id} ({}): {reason}\n", self.task.title),
+        }
+    }
+}
+
+/// What a synthesizer gets: what became of every part, and the parts themselves.
+pub(crate) fn combine(synthesizer: &Role, request: &str, plan: &Plan, parts: &[Input<'_>]) -> Vec<Message> {
+    let mut ask = format!(
+        "This request was broken down, and others did the parts. Make one whole of their work.\n\n{}\n",
+        fenced("request", request)
+    );
+    if !plan.combine.is_empty() {
+        ask.push_str(&format!("\nHow the planner meant the parts to be joined:\n{}\n", fenced("plan", &plan.combine)));
+    }
+    ask.push_str("\nWhat became of each part:\n");
+    for part in parts {
+        let why = part.work.as_ref().err().map_or_else(String::new, |reason| format!(": {reason}"));
+        let state = part.state.as_str().replace('_', " ");
+        ask.push_str(&format!("- {} ({}): {state}{why}\n", part.task.id, part.task.title));
+    }
+    for part in parts.iter().filter(|part| part.work.is_ok()) {
+        ask.push_str(&part.shown());
+    }
+    ask.push_str(
+        "\nAnswer with the finished whole only. Say plainly what is missing because a part was failed, skipped or \
+         cancelled, and do not invent it.",
+    );
+    vec![Message::system(&*synthesizer.prompt), Message::user(ask)]
 }
 
 /// What a reviewer gets: the task, its criteria and the work; neither its author's model nor the way to it.

@@ -7,6 +7,7 @@ use bellwether_core::{ErrorKind, RunId, RunOutcome, TaskId, TaskState, Timestamp
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::message::{JobError, Spent};
+use crate::plan::Plan;
 use crate::state::{Record, State, Stop};
 use crate::verdict::Issue;
 
@@ -27,8 +28,15 @@ pub struct RunReport {
     pub degraded: bool,
     /// What was wrong with the planner's answer and could be mended without asking again.
     pub plan_mended: Vec<String>,
+    /// The plan; not a part of the JSON, which has the tasks.
+    #[serde(skip)]
+    pub plan: Option<Plan>,
     /// The tasks, in the plan's order.
     pub tasks: Vec<TaskResult>,
+    /// The parts as one whole, if the team has somebody who makes it.
+    pub result: Option<String>,
+    /// Why there is no such whole.
+    pub result_error: Option<Failure>,
     /// Answers asked for, over planning and all tasks.
     pub calls: u32,
     /// How often a call was sent again.
@@ -43,6 +51,8 @@ pub struct RunReport {
     pub unpriced_calls: u32,
     /// Calls that were under way when a process ended and were made again: they may have been billed twice.
     pub possible_duplicates: u32,
+    /// How often nothing came in for longer than the team finds right.
+    pub stalls: u32,
     /// From begin to end, without the time in which no process worked on it.
     #[serde(rename = "wall_ms", serialize_with = "millis")]
     pub wall: Duration,
@@ -152,6 +162,9 @@ impl RunReport {
             reason: reason(state),
             degraded: state.plan().is_some_and(|plan| plan.degraded),
             plan_mended: state.plan().map_or_else(Vec::new, |plan| plan.mended.clone()),
+            plan: state.plan().cloned(),
+            result: state.whole().and_then(|whole| whole.as_ref().ok()).cloned(),
+            result_error: state.whole().and_then(|whole| whole.as_ref().err()).cloned(),
             tasks: state.tasks().iter().map(|record| TaskResult::new(record, frame)).collect(),
             calls,
             retries,
@@ -159,6 +172,7 @@ impl RunReport {
             cost_usd: usage.cost,
             unpriced_calls: unpriced,
             possible_duplicates: state.doubtful(),
+            stalls: state.stalls(),
             wall: frame.wall,
             busy,
             error: match state.stop() {
@@ -206,6 +220,11 @@ fn reason(state: &State) -> String {
     let count = |wanted: TaskState| state.tasks().iter().filter(|task| task.state == wanted).count();
     match (state.outcome(), state.stop()) {
         (RunOutcome::Succeeded, _) => "every task was accepted".to_owned(),
+        (RunOutcome::Parked, None) => "its plan waits for somebody's approval".to_owned(),
+        (_, Some(Stop::Denied(reason))) => format!("its plan was not approved: {reason}"),
+        (_, Some(Stop::TooManyFailed { failed, allowed })) => {
+            format!("{failed} tasks came to nothing, and {allowed} may; what was done until then is kept")
+        }
         (_, Some(Stop::Asked)) => "it was stopped; what was done until then is kept".to_owned(),
         (_, Some(Stop::Deadline)) => "its deadline came; what was done until then is kept".to_owned(),
         (_, Some(Stop::Hopeless(failure))) => format!("it could not go on: {}", failure.message),

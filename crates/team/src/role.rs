@@ -79,6 +79,12 @@ impl Role {
     pub fn reviewer(name: impl Into<Arc<str>>, prompt: impl Into<Arc<str>>, tier: Tier) -> Self {
         Self::new(RoleKind::Reviewer, name, prompt, vec![tier])
     }
+
+    /// A role that makes one whole of the parts, once all of them are at rest.
+    #[must_use]
+    pub fn synthesizer(name: impl Into<Arc<str>>, prompt: impl Into<Arc<str>>, tier: Tier) -> Self {
+        Self::new(RoleKind::Synthesizer, name, prompt, vec![tier])
+    }
 }
 
 /// What a role does.
@@ -88,6 +94,8 @@ pub enum RoleKind {
     Planner,
     /// Judges the work.
     Reviewer,
+    /// Makes one whole of the parts.
+    Synthesizer,
     /// Works on subtasks.
     Worker,
 }
@@ -99,6 +107,7 @@ impl RoleKind {
         match self {
             Self::Planner => "planner",
             Self::Reviewer => "reviewer",
+            Self::Synthesizer => "synthesizer",
             Self::Worker => "worker",
         }
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bellwether_core::RunId;
 use bellwether_core::journal::{Holder, JournalError};
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -45,6 +46,16 @@ pub enum ChangedTerms {
     Refuse,
 }
 
+/// What somebody says to a plan.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ruling {
+    /// Go on.
+    Approve,
+    /// Do not, for this reason.
+    Deny(String),
+}
+
 /// Why a run was not taken up again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -73,6 +84,9 @@ pub enum ResumeError {
         /// What is wrong with it.
         why: String,
     },
+    /// Nobody has to agree to its plan, or somebody has decided already.
+    #[error("its plan waits for nobody's approval")]
+    NotParked,
     /// The journal does not know it.
     #[error("there is no such run")]
     Unknown,
@@ -135,6 +149,27 @@ impl Team {
         }
         let Remembered { opening, events } = remember(entries)?;
         Ok(live::recall(self, &opening.request, &run, events))
+    }
+
+    /// Agrees to the plan of a run that waits for it, or does not. [`Team::resume`] then goes on with it.
+    ///
+    /// # Errors
+    ///
+    /// [`ResumeError::NotParked`] if the run waits for nobody; otherwise as for [`Team::resume`].
+    ///
+    /// # Cancel safety
+    ///
+    /// The decision may have been remembered all the same; a second one is turned away.
+    pub async fn approve(&self, run: RunId, ruling: Ruling) -> Result<(), ResumeError> {
+        let journal = self.journal.as_ref().ok_or(ResumeError::NoJournal)?;
+        let (log, remembered) = Log::reopen(Arc::clone(journal), &run).await?.ok_or(ResumeError::Unknown)?;
+        let decided = live::decide(self, remembered, ruling);
+        let written = match decided {
+            Some((at, event)) => log.write(at, &[event]).await.map_err(ResumeError::Journal),
+            None => Err(ResumeError::NotParked),
+        };
+        log.let_go().await.map_err(ResumeError::Journal)?;
+        written
     }
 
     /// Goes on with a run that was stopped, or whose process ended, and reports what came of the whole.

@@ -6,20 +6,23 @@
 //! 2. Begin each job it names and say so with [`Event::Began`]; then tell what became of it.
 //! 3. Ask again, until [`State::is_over`].
 
+mod ending;
 pub(crate) mod event;
+pub(crate) mod order;
 mod record;
 mod stint;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use bellwether_core::{ErrorKind, RunOutcome, TaskId, TaskState, Timestamp};
+use bellwether_core::{TaskId, TaskState, Timestamp};
 
 use crate::message::{Job, Spent};
 use crate::plan::Plan;
 use crate::report::Failure;
 use crate::review::convergence::{self, Next};
 use crate::review::{Finding, OnExhausted, ReviewRules};
+use crate::team::OnTaskFailure;
 use crate::verdict::Verdict;
 
 pub(crate) use event::{Attempt, Event, Stop};
@@ -38,6 +41,12 @@ pub(crate) struct Rules {
     pub(crate) plan_tiers: usize,
     /// What is good enough, and how often work may go back.
     pub(crate) review: ReviewRules,
+    /// Whether a task begins as soon as it can; else the plan is worked through row by row, each in strict phases.
+    pub(crate) pipelined: bool,
+    /// What to do when a task comes to nothing.
+    pub(crate) on_failure: OnTaskFailure,
+    /// Whether there is somebody who makes one whole of the parts.
+    pub(crate) combined: bool,
     /// Whether there is a planner.
     pub(crate) planned: bool,
     /// Whether there are checks.
@@ -54,13 +63,21 @@ pub(crate) struct State {
     rules: Rules,
     plan: Option<Plan>,
     tasks: Vec<Record>,
+    /// Where each task is among `tasks`.
+    places: HashMap<TaskId, usize>,
     in_flight: Vec<Job>,
+    /// Whether somebody has to agree to the plan before anything else is done.
+    parked: bool,
+    /// What became of the parts as one whole.
+    whole: Option<Result<String, Failure>>,
     stop: Option<Stop>,
     planning: Spent,
-    /// Planners' answers that could not be used.
+    /// Answers to the current job of the run as a whole that could not be used.
     unusable: Vec<Attempt>,
     /// Calls that were under way when a process ended, and are made again.
     doubtful: u32,
+    /// How often nothing came in for too long.
+    stalls: u32,
 }
 
 /// A task went from one state to another.
@@ -77,16 +94,20 @@ pub(crate) struct Move {
 // === impl State ===
 
 impl State {
-    pub(crate) const fn new(rules: Rules) -> Self {
+    pub(crate) fn new(rules: Rules) -> Self {
         Self {
             rules,
             plan: None,
             tasks: Vec::new(),
+            places: HashMap::new(),
+            parked: false,
+            whole: None,
             in_flight: Vec::new(),
             stop: None,
             planning: Spent::ZERO,
             unusable: Vec::new(),
             doubtful: 0,
+            stalls: 0,
         }
     }
 
@@ -96,6 +117,12 @@ impl State {
         match event {
             Event::Began { job, tier } => self.begin(job, tier, &mut moves),
             Event::Checked { task, findings } => self.check(&task, findings, &mut moves),
+            Event::Combined { text, spent } => {
+                self.land(&Job::Combine);
+                self.planning += spent;
+                self.whole = Some(Ok(text));
+            }
+            Event::Decided { ruling } => self.decide(ruling, &mut moves),
             Event::Dropped { job } => {
                 self.land(&job);
                 self.charge_doubtful(&job);
@@ -105,50 +132,62 @@ impl State {
             }
             Event::Failed { job, failure, spent } => self.fail(&job, failure, spent, &mut moves),
             Event::Judged { task, verdict, spent } => self.judge(&task, verdict, spent, &mut moves),
-            Event::Planned { plan, spent } => {
+            Event::Planned { plan, spent, approval } => {
                 self.land(&Job::Plan);
                 self.planning += spent;
+                self.parked = approval;
                 self.take_plan(plan, &mut moves);
             }
             Event::Produced { task, text, spent } => self.produce(&task, text, spent, &mut moves),
-            Event::Resumed => self.resume(),
+            Event::Resumed => self.resume(at),
             Event::Routed { task, route } => {
                 if let Some(n) = self.find(&task) {
                     self.tasks[n].route = Some(*route);
                 }
             }
+            Event::Stalled => self.stalls += 1,
             Event::Stopped { stop } => self.halt(stop, &mut moves),
             Event::Unusable { job, attempt, spent } => self.ask_again(&job, attempt, spent),
+        }
+        if moves.made.iter().any(|moved| moved.to == TaskState::Failed) {
+            self.weigh_failures(&mut moves);
         }
         moves.made
     }
 
-    /// What to begin now: as many jobs as there is room for. What has begun goes before what has not, and what is
-    /// furthest along goes first.
+    /// What to begin now: as many jobs as there is room for, the most urgent first.
     pub(crate) fn jobs(&self) -> Vec<Job> {
         let room = self.rules.max_parallel.saturating_sub(self.in_flight.len());
-        if self.stop.is_some() || room == 0 {
+        if self.stop.is_some() || self.parked || room == 0 {
             return Vec::new();
         }
         if self.plan.is_none() {
             let wanted = self.rules.planned && self.in_flight.is_empty();
             return if wanted { vec![Job::Plan] } else { Vec::new() };
         }
-        let job = |record: &Record| {
-            let (task, round) = (record.planned.id.clone(), record.round);
-            let job = match record.state {
-                TaskState::Produced if self.rules.checked && !record.is_checked() => Job::Check { task, round },
-                TaskState::Produced | TaskState::InReview => Job::Review { task, round },
-                TaskState::Running | TaskState::Revising => Job::Work { task, round },
-                TaskState::Pending if self.is_ready(record) => Job::Work { task, round },
-                _ => return None,
-            };
-            (!self.in_flight.contains(&job)).then_some(job)
-        };
-        let progress =
-            [TaskState::InReview, TaskState::Running, TaskState::Produced, TaskState::Revising, TaskState::Pending];
-        let in_order = progress.iter().flat_map(|state| self.tasks.iter().filter(|record| record.state == *state));
-        in_order.filter_map(job).take(room).collect()
+        if self.wants_whole() { vec![Job::Combine] } else { self.in_order(room) }
+    }
+
+    /// What a task needs next, if its time has come.
+    fn next_of(&self, record: &Record) -> Option<Job> {
+        let (task, round) = (record.planned.id.clone(), record.round);
+        match record.state {
+            TaskState::Produced if self.rules.checked && !record.is_checked() => Some(Job::Check { task, round }),
+            TaskState::Produced | TaskState::InReview => Some(Job::Review { task, round }),
+            TaskState::Running | TaskState::Revising => Some(Job::Work { task, round }),
+            TaskState::Pending if self.is_ready(record) => Some(Job::Work { task, round }),
+            _ => None,
+        }
+    }
+
+    /// Whether all parts are at rest, there is work among them, and nobody has made one whole of them yet.
+    fn wants_whole(&self) -> bool {
+        self.rules.combined
+            && self.whole.is_none()
+            && self.in_flight.is_empty()
+            && self.tasks.len() > 1
+            && self.tasks.iter().all(|task| task.state.is_final())
+            && self.tasks.iter().any(|task| task.best().is_some())
     }
 
     /// Whether a job may be asked for once more after an answer that could not be used.
@@ -156,7 +195,7 @@ impl State {
         let asked = u32::try_from(self.unusable(job).len()).unwrap_or(u32::MAX).saturating_add(1);
         let most = match job {
             Job::Plan => 1 + self.rules.plan_repairs + u32::from(self.rules.plan_tiers > 1),
-            Job::Check { .. } | Job::Review { .. } | Job::Work { .. } => self.rules.max_attempts,
+            Job::Check { .. } | Job::Combine | Job::Review { .. } | Job::Work { .. } => self.rules.max_attempts,
         };
         self.stop.is_none() && asked < most
     }
@@ -189,31 +228,19 @@ impl State {
         self.in_flight.is_empty() && self.jobs().is_empty()
     }
 
-    /// How the run ended, once it is over.
-    pub(crate) fn outcome(&self) -> RunOutcome {
-        let with = |wanted: &[TaskState]| self.tasks.iter().filter(|task| wanted.contains(&task.state)).count();
-        let accepted = with(&[TaskState::Accepted]);
-        let usable = accepted + with(&[TaskState::Rejected, TaskState::Unreviewed]);
-        let all = self.tasks.len();
-        if all > 0 && accepted == all {
-            return RunOutcome::Succeeded;
-        }
-        match &self.stop {
-            Some(Stop::Asked) => RunOutcome::Cancelled,
-            Some(Stop::Deadline) => RunOutcome::DeadlineExceeded,
-            Some(Stop::Hopeless(failure)) if failure.provider == Some(ErrorKind::BudgetExceeded) => {
-                RunOutcome::BudgetExhausted
-            }
-            Some(Stop::Hopeless(failure)) if failure.provider == Some(ErrorKind::QuotaExhausted) => RunOutcome::Parked,
-            _ if usable == 0 => RunOutcome::Failed,
-            _ if usable == all => RunOutcome::SucceededWithDefects,
-            _ => RunOutcome::Partial,
-        }
-    }
-
     /// The plan, once there is one.
     pub(crate) const fn plan(&self) -> Option<&Plan> {
         self.plan.as_ref()
+    }
+
+    /// Whether somebody has to agree to the plan.
+    pub(crate) const fn is_parked(&self) -> bool {
+        self.parked
+    }
+
+    /// The parts as one whole, or why there is none; `None` if nobody tried.
+    pub(crate) const fn whole(&self) -> Option<&Result<String, Failure>> {
+        self.whole.as_ref()
     }
 
     /// The tasks, in the plan's order.
@@ -241,7 +268,12 @@ impl State {
         self.doubtful
     }
 
-    /// What the run took: planning and all tasks.
+    /// How often nothing came in for longer than the team finds right.
+    pub(crate) const fn stalls(&self) -> u32 {
+        self.stalls
+    }
+
+    /// What the run took: planning, combining and all tasks.
     pub(crate) fn spent(&self) -> Spent {
         let mut sum = self.planning;
         for task in &self.tasks {
@@ -251,19 +283,27 @@ impl State {
     }
 
     fn find(&self, id: &TaskId) -> Option<usize> {
-        self.tasks.iter().position(|record| record.planned.id == *id)
+        self.places.get(id).copied()
     }
 
     fn is_ready(&self, record: &Record) -> bool {
-        record.planned.depends_on.iter().all(|id| self.task(id).is_none_or(|needed| needed.state.is_final()))
+        record.waits_for().all(|needed| self.tasks[needed].state.is_final())
     }
 
     fn land(&mut self, job: &Job) {
-        self.in_flight.retain(|other| other != job);
+        if let Some(at) = self.in_flight.iter().position(|other| other == job) {
+            self.in_flight.remove(at);
+        }
+        if let Some(n) = job.task().and_then(|task| self.find(task)) {
+            self.tasks[n].held = false;
+        }
     }
 
     fn take_plan(&mut self, plan: Plan, moves: &mut Moves) {
+        self.unusable.clear();
         self.tasks = plan.tasks.iter().cloned().map(Record::new).collect();
+        self.places = self.tasks.iter().enumerate().map(|(n, record)| (record.planned.id.clone(), n)).collect();
+        order::place(&mut self.tasks, &self.places);
         self.plan = Some(plan);
         moves.made.extend((0..self.tasks.len()).map(|task| Move { task, from: None, to: TaskState::Pending }));
         if self.stop.is_some() {
@@ -274,8 +314,9 @@ impl State {
     fn begin(&mut self, job: Job, tier: usize, moves: &mut Moves) {
         if let Some(n) = job.task().and_then(|task| self.find(task)) {
             let record = &mut self.tasks[n];
+            record.held = true;
             match job {
-                Job::Check { .. } | Job::Plan => {}
+                Job::Check { .. } | Job::Combine | Job::Plan => {}
                 Job::Review { .. } => moves.make(n, record, TaskState::InReview),
                 Job::Work { .. } => {
                     record.tier = tier;
@@ -404,69 +445,16 @@ impl State {
                     self.skip_dependents(moves);
                 }
             }
-            None => self.planning += spent,
+            None => {
+                self.planning += spent;
+                if *job == Job::Combine {
+                    self.whole = Some(Err(failure.clone()));
+                }
+            }
         }
         if hopeless || *job == Job::Plan {
             self.halt(Stop::Hopeless(failure), moves);
         }
-    }
-
-    /// Takes up again what a stop or a crash left lying. What came to rest for a reason of its own stays.
-    fn resume(&mut self) {
-        for job in std::mem::take(&mut self.in_flight) {
-            self.doubtful += u32::from(job.is_paid());
-            self.charge_doubtful(&job);
-        }
-        if self.stop.as_ref().is_some_and(Stop::is_resumable) {
-            self.stop = None;
-        }
-        if self.stop.is_some() {
-            return;
-        }
-        self.tasks.iter_mut().for_each(|record| record.resume(&self.rules));
-        // What is skipped anew after this was skipped before; nobody has to be told.
-        self.skip_dependents(&mut Moves { at: Timestamp::ZERO, made: Vec::new() });
-    }
-
-    /// Skips what needs work that will never be there, and what needs that in turn.
-    fn skip_dependents(&mut self, moves: &mut Moves) {
-        let missing = |state: TaskState| matches!(state, TaskState::Failed | TaskState::Skipped | TaskState::Cancelled);
-        while let Some(n) = (0..self.tasks.len()).find(|&n| {
-            let needs = &self.tasks[n].planned.depends_on;
-            self.tasks[n].state == TaskState::Pending
-                && needs.iter().any(|id| self.task(id).is_some_and(|needed| missing(needed.state)))
-        }) {
-            moves.make(n, &mut self.tasks[n], TaskState::Skipped);
-        }
-    }
-
-    fn halt(&mut self, stop: Stop, moves: &mut Moves) {
-        if self.stop.is_none() {
-            self.stop = Some(stop);
-        }
-        self.give_up_waiting(moves);
-    }
-
-    /// Brings every task that no agent holds to rest.
-    fn give_up_waiting(&mut self, moves: &mut Moves) {
-        for n in 0..self.tasks.len() {
-            let id = &self.tasks[n].planned.id;
-            let held = self.in_flight.iter().any(|job| job.task() == Some(id));
-            if !held && !self.tasks[n].state.is_final() {
-                self.give_up(n, moves);
-            }
-        }
-    }
-
-    /// Brings a task to rest with what there is of it.
-    fn give_up(&mut self, n: usize, moves: &mut Moves) {
-        let record = &mut self.tasks[n];
-        let to = match record.drafts.last() {
-            None => TaskState::Cancelled,
-            Some(Draft { verdict: None, .. }) => TaskState::Unreviewed,
-            Some(Draft { verdict: Some(_), .. }) => TaskState::Rejected,
-        };
-        moves.make(n, record, to);
     }
 }
 

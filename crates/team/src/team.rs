@@ -46,6 +46,17 @@ pub struct Settings {
     pub review: ReviewRules,
     /// What to do if no plan can be read from the planner's answers.
     pub on_invalid_plan: OnInvalidPlan,
+    /// Whether a run waits for somebody to agree to its plan; see [`Team::approve`].
+    pub approve_plan: bool,
+    /// Whether a task begins as soon as what it needs is there. Otherwise the plan is worked through row by row, and in
+    /// each row all work is done before any is reviewed.
+    pub pipelined: bool,
+    /// What to do when a task comes to nothing.
+    pub on_task_failure: OnTaskFailure,
+    /// The most time a task may take from its first agent's begin; unlimited if absent.
+    pub task_deadline: Option<Duration>,
+    /// After how long without any change a run is said to be stalled. Nothing is stopped for it.
+    pub stall_after: Duration,
     /// The most time a run may take; unlimited if absent.
     pub deadline: Option<Duration>,
     /// How long calls in flight may go on after a run was asked to stop.
@@ -68,6 +79,11 @@ impl Default for Settings {
             max_attempts: 3,
             review: ReviewRules::default(),
             on_invalid_plan: OnInvalidPlan::Fallback,
+            approve_plan: false,
+            pipelined: true,
+            on_task_failure: OnTaskFailure::ContinueIndependent,
+            task_deadline: None,
+            stall_after: Duration::from_secs(300),
             deadline: None,
             grace: Duration::from_secs(20),
             class: Class::Standard,
@@ -83,6 +99,47 @@ pub enum OnInvalidPlan {
     Fail,
     /// The request is worked on as a whole.
     Fallback,
+}
+
+/// What to do when a task comes to nothing. What needs it is skipped in any case.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum OnTaskFailure {
+    /// Everything else goes on.
+    ContinueIndependent,
+    /// Nothing further begins.
+    FailFast,
+    /// Everything else goes on as long as this share of the tasks can still be done; with it, the run counts as done.
+    Quorum(Share),
+}
+
+/// A share of a whole, from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Share(f64);
+
+impl Share {
+    /// The share, if it lies between 0 and 1.
+    #[must_use]
+    pub fn new(share: f64) -> Option<Self> {
+        (0.0..=1.0).contains(&share).then_some(Self(share))
+    }
+
+    /// The share as a number from 0 to 1.
+    #[must_use]
+    pub const fn value(self) -> f64 {
+        self.0
+    }
+
+    /// So many of `all`, rounded up.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "plans have far fewer than 2^52 tasks"
+    )]
+    pub fn of(self, all: usize) -> usize {
+        (self.0 * all as f64).ceil() as usize
+    }
 }
 
 impl Team {
@@ -184,7 +241,8 @@ pub struct TeamBuilder {
 }
 
 impl TeamBuilder {
-    /// Adds a role. A team needs a worker; it may have one planner, one reviewer, and any number of workers.
+    /// Adds a role. A team needs a worker; it may have one planner, one reviewer, one synthesizer, and any
+    /// number of workers.
     #[must_use]
     pub fn role(mut self, role: Role) -> Self {
         self.roles.push(role);
@@ -320,8 +378,10 @@ pub enum TeamError {
         /// The name.
         check: String,
     },
-    /// A second planner or reviewer.
-    #[error("role {role:?} is a second one of its kind: a team has at most one planner and one reviewer")]
+    /// A second planner, reviewer or synthesizer.
+    #[error(
+        "role {role:?} is a second one of its kind: a team has at most one planner, one reviewer and one synthesizer"
+    )]
     SameKind {
         /// The role.
         role: Arc<str>,

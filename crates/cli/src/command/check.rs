@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bellwether_core::Observer;
+use bellwether_team::OnTaskFailure;
 use serde_json::{Value, json};
 
 use crate::args::Check;
@@ -70,6 +71,15 @@ fn settings(team: &bellwether_team::Team) -> Value {
         "threshold": settings.review.threshold,
         "on_exhausted": settings.review.on_exhausted,
         "checks": team.checks().map(bellwether_team::Check::id).collect::<Vec<_>>(),
+        "approve_plan": settings.approve_plan,
+        "pipelined": settings.pipelined,
+        "on_task_failure": match settings.on_task_failure {
+            OnTaskFailure::ContinueIndependent => "continue_independent".to_owned(),
+            OnTaskFailure::FailFast => "fail_fast".to_owned(),
+            OnTaskFailure::Quorum(share) => format!("quorum of {}", share.value()),
+        },
+        "task_deadline": settings.task_deadline.map(|deadline| humantime::format_duration(deadline).to_string()),
+        "stall_after": humantime::format_duration(settings.stall_after).to_string(),
         "deadline": settings.deadline.map(|deadline| humantime::format_duration(deadline).to_string()),
         "grace": humantime::format_duration(settings.grace).to_string(),
     })

@@ -25,6 +25,7 @@ use Keys::{Chosen, These};
 
 /// Everything that a team file may have.
 pub(super) const FILE: Keys = These(&[
+    ("approval", Table(These(&[("plan", Value)]))),
     ("budget", Table(These(&[("calls", Value), ("deadline", Value), ("tokens", Value), ("usd", Value)]))),
     ("journal", Table(These(&[("dir", Value)]))),
     ("models", Table(Chosen(&MODEL))),
@@ -109,6 +110,11 @@ const WORKFLOW: Keys = These(&[
     ("grace", Value),
     ("max_attempts", Value),
     ("max_parallel", Value),
+    ("on_task_failure", Value),
+    ("pipelined", Value),
+    ("quorum", Value),
+    ("stall_after", Value),
+    ("task_deadline", Value),
     ("transport_attempts", Value),
 ]);
 

@@ -25,6 +25,8 @@ pub(crate) struct RawFile {
     #[serde(default)]
     pub(crate) review: RawReview,
     #[serde(default)]
+    pub(crate) approval: RawApproval,
+    #[serde(default)]
     pub(crate) budget: RawBudget,
     #[serde(default)]
     pub(crate) journal: RawJournal,
@@ -158,6 +160,7 @@ pub(crate) struct RawRole {
 pub(crate) enum RawKind {
     Planner,
     Reviewer,
+    Synthesizer,
     Worker,
 }
 
@@ -198,11 +201,32 @@ pub(crate) enum RawOnInvalid {
     Fail,
 }
 
+/// What waits for somebody to agree.
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawApproval {
+    pub(crate) plan: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawOnTaskFailure {
+    #[default]
+    ContinueIndependent,
+    FailFast,
+    Quorum,
+}
+
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RawWorkflow {
     pub(crate) max_parallel: Option<Count>,
     pub(crate) max_attempts: Option<Count>,
+    pub(crate) pipelined: Option<bool>,
+    pub(crate) on_task_failure: RawOnTaskFailure,
+    pub(crate) quorum: Option<f64>,
+    pub(crate) task_deadline: Option<Span>,
+    pub(crate) stall_after: Option<Span>,
     pub(crate) transport_attempts: Option<Count>,
     pub(crate) backoff: RawBackoff,
     pub(crate) grace: Option<Span>,

@@ -48,8 +48,15 @@ max_depth = 2
 repair_attempts = 1
 right_size = false
 on_invalid = "fail"
+[approval]
+plan = true
 [workflow]
 max_parallel = 2
+pipelined = false
+on_task_failure = "quorum"
+quorum = 0.5
+task_deadline = "5m"
+stall_after = "1m"
 max_attempts = 2
 transport_attempts = 2
 backoff = { base = "1s", cap = "2s" }
@@ -127,7 +134,7 @@ fn every_misspelt_key_is_found_on_its_line() {
         assert!(mistake.contains(&format!("did you mean `{key}`?")), "{mistake}");
         tried += 1;
     }
-    assert_eq!(tried, 63);
+    assert_eq!(tried, 69);
 }
 
 #[test]

@@ -338,6 +338,30 @@ const LIMITS: &[Row] = &[
         differ: |tight, loose| tight.at_once() == 1 && loose.at_once() > 1,
     },
     Row {
+        key: "workflow.quorum",
+        tight: "1.0",
+        loose: "0.1",
+        with: &[ONCE, ("workflow.on_task_failure", "'quorum'")],
+        scenario: BROKEN,
+        differ: |tight, loose| !tight.ended("succeeded_with_defects") && loose.ended("succeeded_with_defects"),
+    },
+    Row {
+        key: "workflow.stall_after",
+        tight: "'20ms'",
+        loose: "'1h'",
+        with: &[],
+        scenario: SLOW,
+        differ: |tight, loose| tight.report["stalls"].as_u64() > Some(0) && loose.report["stalls"] == 0,
+    },
+    Row {
+        key: "workflow.task_deadline",
+        tight: "'50ms'",
+        loose: "'1h'",
+        with: &[],
+        scenario: SLOW,
+        differ: |tight, loose| tight.failed("deadline_exceeded") && loose.ended("succeeded"),
+    },
+    Row {
         key: "workflow.transport_attempts",
         tight: "1",
         loose: "3",
@@ -362,7 +386,8 @@ const ELSEWHERE: [&str; 8] = [
 ];
 
 /// What says what to do and not how much.
-const NO_LIMITS: [&str; 34] = [
+const NO_LIMITS: [&str; 37] = [
+    "approval.plan",
     "journal.dir",
     "models.m.charge",
     "models.m.family",
@@ -397,6 +422,8 @@ const NO_LIMITS: [&str; 34] = [
     "roles.coder.tiers",
     "schema",
     "team.name",
+    "workflow.on_task_failure",
+    "workflow.pipelined",
 ];
 
 /// All keys with values, with the names that the table above uses for those that a user chooses.

@@ -6,6 +6,7 @@ mod demo;
 mod files;
 mod limits;
 mod mistakes;
+mod plans;
 mod process;
 mod reports;
 mod runs;

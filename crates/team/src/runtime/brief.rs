@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bellwether_core::Message;
+use bellwether_core::{Message, TaskId, TaskState};
 
 use crate::history::History;
 use crate::message::Job;
@@ -28,6 +28,11 @@ pub(super) fn of<'a>(team: &'a Team, request: &str, state: &State, job: &Job) ->
 fn first<'a>(team: &'a Team, request: &str, state: &State, job: &Job) -> Option<Brief<'a>> {
     match job {
         Job::Check { .. } => None,
+        Job::Combine => {
+            let role = team.role(RoleKind::Synthesizer)?;
+            let parts: Vec<Input<'_>> = state.tasks().iter().map(|record| input(state, record)).collect();
+            Some((role, 0, prompt::combine(role, request, state.plan()?, &parts)))
+        }
         Job::Plan => {
             let role = team.role(RoleKind::Planner)?;
             let tier = state.plan_tier().min(role.tiers.len() - 1);
@@ -61,10 +66,8 @@ fn first<'a>(team: &'a Team, request: &str, state: &State, job: &Job) -> Option<
 /// The conversation of a task: its brief, then each draft with what the reviewer said of it.
 fn work_so_far((role, tier): (&Role, usize), request: &str, state: &State, record: &Record) -> Vec<Message> {
     let Some(plan) = state.plan() else { return Vec::new() };
-    let needed = record.planned.depends_on.iter().filter_map(|id| state.task(id));
-    let inputs: Vec<Input<'_>> = needed
-        .map(|needed| Input { task: &needed.planned, work: needed.best().map(|draft| draft.text.as_str()) })
-        .collect();
+    let needed = record.planned.depends_on.iter().chain(&record.planned.wants).filter_map(|id| state.task(id));
+    let inputs: Vec<Input<'_>> = needed.map(|needed| input(state, needed)).collect();
     let brief = prompt::work(role, request, plan, &record.planned, &inputs);
     let mut history = History::new(brief, role.window(tier));
     let (below, here) = record.drafts.split_at(record.below.min(record.drafts.len()));
@@ -77,4 +80,19 @@ fn work_so_far((role, tier): (&Role, usize), request: &str, state: &State, recor
         }
     }
     history.messages()
+}
+
+/// A task's work for somebody who needs it, or why there is none.
+fn input<'a>(state: &State, record: &'a Record) -> Input<'a> {
+    let missing = || match (&record.failure, record.state) {
+        (Some(failure), _) => failure.message.clone(),
+        (None, TaskState::Skipped) => {
+            let lost = |id: &&TaskId| state.task(id).is_some_and(|needed| needed.best().is_none());
+            let lost = record.planned.depends_on.iter().find(lost);
+            lost.map_or_else(|| "it was skipped".to_owned(), |lost| format!("it needs {lost}, which came to nothing"))
+        }
+        (None, state) => format!("it was {}", state.as_str()),
+    };
+    let work = record.best().map(|draft| draft.text.as_str()).ok_or_else(missing);
+    Input { task: &record.planned, state: record.state, work }
 }

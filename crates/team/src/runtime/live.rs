@@ -9,9 +9,9 @@ use bellwether_core::{Fact, RunId, TaskId, TaskState, Timestamp};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Control, brief, routing};
+use super::{Control, Ruling, brief, routing};
 use crate::agent::{Agent, Shared};
-use crate::log::Log;
+use crate::log::{Log, Remembered};
 use crate::mailbox::Mailbox;
 use crate::message::{Address, Assignment, Body, Envelope, Finished, Job, JobError, Product, Spent};
 use crate::plan::Plan;
@@ -33,6 +33,8 @@ pub(super) struct Runtime<'a> {
     shared: Arc<Shared>,
     inboxes: HashMap<Arc<str>, Arc<Mailbox>>,
     agents: JoinSet<()>,
+    /// How many answers have come in.
+    heard: u64,
 }
 
 impl<'a> Runtime<'a> {
@@ -77,7 +79,7 @@ impl<'a> Runtime<'a> {
             // A run that cannot be remembered does not begin: nothing may be paid for that a crash would lose.
             state.apply(Event::Stopped { stop: Stop::Hopeless(failure) }, Timestamp::ZERO);
         }
-        Self { team, request, log, began, before: Timestamp::ZERO, state, shared, inboxes, agents }
+        Self { team, request, log, began, before: Timestamp::ZERO, state, shared, inboxes, agents, heard: 0 }
     }
 
     /// Lives through a new run.
@@ -113,6 +115,8 @@ impl<'a> Runtime<'a> {
 
     async fn live(mut self, control: &Control) -> RunReport {
         let mut halt_at = self.shared.deadline;
+        let mut stalled_at = None;
+        let mut heard = u64::MAX;
         loop {
             self.assign_all().await;
             if self.state.is_over() {
@@ -120,6 +124,10 @@ impl<'a> Runtime<'a> {
             }
             let shared = Arc::clone(&self.shared);
             let stopped = self.state.stop().is_some();
+            if self.heard != heard {
+                heard = self.heard;
+                stalled_at = Some(Instant::now() + self.team.settings.stall_after);
+            }
             tokio::select! {
                 biased;
                 () = control.halt.cancelled() => self.halt(Stop::Asked).await,
@@ -128,6 +136,11 @@ impl<'a> Runtime<'a> {
                     let grace = Instant::now() + self.team.settings.grace;
                     halt_at = Some(halt_at.map_or(grace, |deadline| deadline.min(grace)));
                     self.record(vec![Event::Stopped { stop: Stop::Asked }]).await;
+                }
+                () = at(stalled_at) => {
+                    stalled_at = None;
+                    self.record(vec![Event::Stalled]).await;
+                    continue;
                 }
                 envelope = shared.runtime.receive() => {
                     if let Some(Envelope { body: Body::Finished(finished), .. }) = envelope {
@@ -157,12 +170,12 @@ impl<'a> Runtime<'a> {
             };
             let tier = routing::chosen(&begun, &job).unwrap_or(tier);
             let attempt = self.state.attempt(&job);
-            let output_cap = role.output_cap(tier);
-            let assignment = Assignment { job: job.clone(), tier, output_cap, attempt, conversation };
+            let (output_cap, deadline) = (role.output_cap(tier), self.task_deadline(&job));
+            let assignment = Assignment { job: job.clone(), tier, output_cap, attempt, deadline, conversation };
             let body = match &job {
                 Job::Review { .. } => Body::ReviewRequest(assignment),
                 Job::Work { round, .. } if *round > 0 => Body::Revise(assignment),
-                Job::Check { .. } | Job::Plan | Job::Work { .. } => Body::Assign(assignment),
+                Job::Check { .. } | Job::Combine | Job::Plan | Job::Work { .. } => Body::Assign(assignment),
             };
             begun.push(Event::Began { job, tier });
             sent.push((Arc::clone(&role.name), body));
@@ -197,6 +210,14 @@ impl<'a> Runtime<'a> {
         });
     }
 
+    /// When a job's task has to be done.
+    fn task_deadline(&self, job: &Job) -> Option<Instant> {
+        let allowed = self.team.settings.task_deadline?;
+        let began = self.state.task(job.task()?)?.began.unwrap_or_else(|| self.now());
+        let worked = self.now().since(began);
+        Some(Instant::now() + allowed.saturating_sub(worked))
+    }
+
     async fn send(&self, role: &Arc<str>, body: Body) {
         let to = Address::Role(Arc::clone(role));
         let envelope = self.shared.envelope(None, Address::Runtime, to, body);
@@ -209,10 +230,12 @@ impl<'a> Runtime<'a> {
 
     /// Takes in what an agent reports.
     async fn hear(&mut self, finished: Finished) {
+        self.heard += 1;
         let Finished { job, result, spent } = finished;
         let event = match (job, result) {
             (Job::Check { task, .. }, Ok(Product::Findings(findings))) => Event::Checked { task, findings },
             (Job::Plan, Ok(Product::Plan(plan))) => return self.accept_plan(plan, spent).await,
+            (Job::Combine, Ok(Product::Whole(text))) => Event::Combined { text, spent },
             (Job::Review { task, .. }, Ok(Product::Verdict(verdict))) => Event::Judged { task, verdict, spent },
             (Job::Work { task, .. }, Ok(Product::Work(text))) => Event::Produced { task, text, spent },
             (job, Ok(_)) => {
@@ -245,7 +268,8 @@ impl<'a> Runtime<'a> {
     }
 
     async fn accept_plan(&mut self, plan: Plan, spent: Spent) {
-        self.record(vec![Event::Planned { plan, spent }]).await;
+        let approval = self.team.settings.approve_plan;
+        self.record(vec![Event::Planned { plan, spent, approval }]).await;
     }
 
     /// Tells what a reviewer said of a task in `round`, and what followed from it.
@@ -392,6 +416,17 @@ pub(super) fn recall(team: &Team, request: &str, run: &RunId, events: Vec<(Times
     report(team, request, run, &state, last)
 }
 
+/// The decision on a run's plan as an event, if the run waits for one.
+pub(super) fn decide(team: &Team, remembered: Remembered, ruling: Ruling) -> Option<(Timestamp, Event)> {
+    let mut state = State::new(rules(team));
+    let mut last = Timestamp::ZERO;
+    for (at, event) in remembered.events {
+        last = at;
+        state.apply(event, at);
+    }
+    state.is_parked().then_some((last, Event::Decided { ruling }))
+}
+
 fn report(team: &Team, request: &str, run: &RunId, state: &State, now: Timestamp) -> RunReport {
     let model = |role: &str, tier: usize| {
         let tier = team.named(role).and_then(|role| role.tiers.get(tier));
@@ -409,6 +444,9 @@ fn rules(team: &Team) -> Rules {
         plan_repairs: settings.plan_repairs,
         plan_tiers: team.role(RoleKind::Planner).map_or(0, |role| role.tiers.len()),
         review: settings.review,
+        pipelined: settings.pipelined,
+        on_failure: settings.on_task_failure,
+        combined: team.role(RoleKind::Synthesizer).is_some(),
         planned: team.role(RoleKind::Planner).is_some(),
         checked: !team.checks.is_empty(),
         judges: team.role(RoleKind::Reviewer).map_or(0, |role| u32::try_from(role.tiers.len()).unwrap_or(u32::MAX)),

@@ -8,6 +8,7 @@ use crate::message::{Job, Spent};
 use crate::plan::Plan;
 use crate::report::Failure;
 use crate::review::Finding;
+use crate::runtime::Ruling;
 use crate::verdict::Verdict;
 
 /// Something that happened to a run.
@@ -27,6 +28,18 @@ pub(crate) enum Event {
         task: TaskId,
         /// What each of them found.
         findings: Vec<Finding>,
+    },
+    /// The parts became one whole.
+    Combined {
+        /// The whole.
+        text: String,
+        /// What its last call took.
+        spent: Spent,
+    },
+    /// Somebody agreed to the plan, or did not.
+    Decided {
+        /// What was decided.
+        ruling: Ruling,
     },
     /// A job's agent was stopped before it was done.
     Dropped {
@@ -57,6 +70,9 @@ pub(crate) enum Event {
         plan: Plan,
         /// What its last call took.
         spent: Spent,
+        /// Whether somebody has to agree to it before anything else is done.
+        #[serde(default)]
+        approval: bool,
     },
     /// A worker handed in work.
     Produced {
@@ -76,6 +92,8 @@ pub(crate) enum Event {
         /// The decision, with everything it was made of.
         route: Box<Route>,
     },
+    /// Nothing came in for longer than the team finds right.
+    Stalled,
     /// No new job may begin.
     Stopped {
         /// Why.
@@ -109,8 +127,17 @@ pub(crate) enum Stop {
     Asked,
     /// The run's deadline came.
     Deadline,
+    /// Somebody did not agree to the plan.
+    Denied(String),
     /// Every further call would fail in the same way.
     Hopeless(Failure),
+    /// More tasks came to nothing than the team allows.
+    TooManyFailed {
+        /// How many came to nothing, with those that needed them.
+        failed: usize,
+        /// How many may.
+        allowed: usize,
+    },
 }
 
 impl Stop {
@@ -119,6 +146,7 @@ impl Stop {
     pub(crate) const fn is_resumable(&self) -> bool {
         match self {
             Self::Asked | Self::Deadline => true,
+            Self::Denied(_) | Self::TooManyFailed { .. } => false,
             Self::Hopeless(failure) => failure.provider.is_some(),
         }
     }

@@ -17,6 +17,15 @@ use crate::verdict::{Issue, Verdict};
 pub(crate) struct Record {
     /// What was planned.
     pub(crate) planned: PlannedTask,
+    /// The places of the tasks it cannot do without, and of those it would like to see.
+    pub(super) needs: Vec<usize>,
+    pub(super) wants: Vec<usize>,
+    /// How long the way from it to the end of the plan is, itself included.
+    pub(super) rank: u64,
+    /// How many tasks stand before it in a row.
+    pub(super) level: usize,
+    /// Whether a job of it is under way.
+    pub(super) held: bool,
     /// Where it is.
     pub(crate) state: TaskState,
     /// The review round, counted from 0.
@@ -64,6 +73,11 @@ impl Record {
     pub(super) const fn new(planned: PlannedTask) -> Self {
         Self {
             planned,
+            needs: Vec::new(),
+            wants: Vec::new(),
+            rank: 0,
+            level: 0,
+            held: false,
             state: TaskState::Pending,
             round: 0,
             drafts: Vec::new(),
@@ -80,6 +94,11 @@ impl Record {
             began: None,
             ended: None,
         }
+    }
+
+    /// The places of the tasks that have to come to rest before it begins.
+    pub(super) fn waits_for(&self) -> impl Iterator<Item = usize> {
+        self.needs.iter().chain(&self.wants).copied()
     }
 
     /// Whether checks have looked at the latest draft.

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use bellwether_core::{ErrorKind, ProviderError};
+use bellwether_core::{ErrorKind, ProviderError, RunOutcome};
 use proptest::prelude::*;
 
 use super::*;
 use crate::message::JobError;
 use crate::plan::PlannedTask;
+use crate::team::Share;
 use crate::verdict::Decision;
 
 fn rules(max_parallel: usize) -> Rules {
@@ -19,6 +20,9 @@ fn rules(max_parallel: usize) -> Rules {
         plan_repairs: 1,
         plan_tiers: 1,
         review,
+        pipelined: true,
+        on_failure: OnTaskFailure::ContinueIndependent,
+        combined: false,
         planned: true,
         checked: false,
         judges: 1,
@@ -71,7 +75,7 @@ fn produced(task: &str, text: &str) -> Event {
 /// A state with these tasks, every one of them pending.
 fn planned(rules: Rules, tasks: Vec<PlannedTask>) -> State {
     let mut state = State::new(rules);
-    state.apply(Event::Planned { plan: plan(tasks), spent: Spent::ZERO }, Timestamp::ZERO);
+    state.apply(Event::Planned { plan: plan(tasks), spent: Spent::ZERO, approval: false }, Timestamp::ZERO);
     state
 }
 
@@ -119,13 +123,25 @@ fn landed(state: &State, job: &Job, fate: Fate) -> Event {
         (Job::Work { task, round }, _) => Event::Produced { task: task.clone(), text: format!("work {round}"), spent },
         (Job::Review { task, .. }, Fate::Good) => judged(task, Decision::Accept, 0.9),
         (Job::Review { task, .. }, _) => judged(task, Decision::Revise, 0.5),
-        (Job::Plan, _) => Event::Planned { plan: plan(Vec::new()), spent },
+        (Job::Combine, _) => Event::Combined { text: "whole".to_owned(), spent },
+        (Job::Plan, _) => Event::Planned { plan: plan(Vec::new()), spent, approval: false },
     }
 }
 
 /// Whether a state could not be told from another, apart from what is under way.
 fn same(a: &State, b: &State) -> bool {
     a.tasks == b.tasks && a.stop == b.stop && a.planning == b.planning && a.plan == b.plan
+}
+
+/// With and without strict phases, a synthesizer, and patience with failures.
+fn any_flow() -> impl Strategy<Value = Rules> {
+    let on_failure = prop_oneof![
+        Just(OnTaskFailure::ContinueIndependent),
+        Just(OnTaskFailure::FailFast),
+        (0.0..=1.0).prop_map(|share| OnTaskFailure::Quorum(Share::new(share).unwrap())),
+    ];
+    let flow = (any_rules(), any::<bool>(), any::<bool>(), on_failure);
+    flow.prop_map(|(rules, pipelined, combined, on_failure)| Rules { pipelined, combined, on_failure, ..rules })
 }
 
 prop_compose! {
@@ -161,7 +177,7 @@ proptest! {
     #[test]
     fn every_task_comes_to_rest_exactly_once(
         tasks in tasks(),
-        rules in any_rules(),
+        rules in any_flow(),
         fates in prop::collection::vec((any::<prop::sample::Index>(), fate()), 1..200),
         stop_after in prop::option::of(0usize..40),
     ) {
@@ -206,11 +222,11 @@ proptest! {
     #[test]
     fn a_fold_of_what_is_remembered_is_the_run_itself(
         tasks in tasks(),
-        rules in any_rules(),
+        rules in any_flow(),
         fates in prop::collection::vec((any::<prop::sample::Index>(), fate()), 1..200),
         cuts in prop::collection::vec(1usize..30, 0..6),
     ) {
-        let mut log = vec![Event::Planned { plan: plan(tasks.clone()), spent: Spent::ZERO }];
+        let mut log = vec![Event::Planned { plan: plan(tasks.clone()), spent: Spent::ZERO, approval: false }];
         let mut state = planned(rules.clone(), tasks.clone());
         let mut finished: HashMap<(Job, u32), usize> = HashMap::new();
         let (mut step, mut cuts) = (0, cuts.into_iter());
@@ -251,7 +267,7 @@ proptest! {
 /// What a stop left lying is taken up again where it was: nothing that was accepted is done again.
 #[test]
 fn a_stopped_run_goes_on_where_it_was() {
-    let mut state = planned(rules(2), vec![task(0, &[]), task(1, &[]), task(2, &[]), task(3, &[2])]);
+    let mut state = planned(rules(2), vec![task(0, &[]), task(1, &[]), task(2, &[]), task(3, &[0])]);
     begin_all(&mut state);
     state.apply(produced("t1", "one"), Timestamp::ZERO);
     begin_all(&mut state);
@@ -303,7 +319,7 @@ fn a_plan_comes_first_and_is_asked_for_once() {
     assert_eq!(begin_all(&mut state), [Job::Plan]);
     assert_eq!(state.jobs(), []);
     let plan = plan(vec![task(0, &[]), task(1, &[0])]);
-    state.apply(Event::Planned { plan, spent: Spent::ZERO }, Timestamp::ZERO);
+    state.apply(Event::Planned { plan, spent: Spent::ZERO, approval: false }, Timestamp::ZERO);
     assert_eq!(state.jobs(), [Job::Work { task: "t1".into(), round: 0 }]);
 }
 
@@ -354,4 +370,48 @@ fn what_needs_a_failed_task_is_skipped_and_the_rest_goes_on() {
     state.apply(failure(&jobs[0], ErrorKind::Upstream), Timestamp::ZERO);
     assert_eq!(state.jobs(), [Job::Work { task: "t4".into(), round: 0 }]);
     assert_eq!([1, 2].map(|n| state.tasks()[n].state), [TaskState::Skipped; 2]);
+}
+
+/// The way from a task to the end of the plan decides, not the order in which the planner named them.
+#[test]
+fn the_longest_way_is_begun_first_and_what_has_begun_is_finished_first() {
+    let mut tasks: Vec<PlannedTask> = (0..3).map(|n| task(n, &[])).collect();
+    tasks.push(task(3, &[2]));
+    let mut state = planned(rules(1), tasks);
+    let mut order = Vec::new();
+    while !state.is_over() {
+        let job = begin_all(&mut state).remove(0);
+        order.push(format!("{} {}", job.phase(), job.task().unwrap()));
+        let event = landed(&state, &job, Fate::Good);
+        state.apply(event, Timestamp::ZERO);
+    }
+    let steps = ["t3", "t1", "t2", "t4"].map(|task| [format!("work {task}"), format!("review {task}")]);
+    assert_eq!(order[..2], steps[0], "what t4 waits for goes first, and is finished before anything else begins");
+    assert_eq!(order.len(), 8);
+    let mut long = task(0, &[]);
+    long.est_output_tokens = Some(9_000);
+    let mut state = planned(rules(1), vec![task(1, &[]), long]);
+    assert_eq!(begin_all(&mut state)[0].task().unwrap().as_str(), "t1", "the one that makes more, named second");
+}
+
+#[test]
+fn in_strict_phases_a_row_is_worked_on_then_reviewed_then_revised() {
+    let strict = Rules { pipelined: false, ..rules(8) };
+    let mut state = planned(strict, vec![task(0, &[]), task(1, &[]), task(2, &[0])]);
+    let mut steps = Vec::new();
+    while !state.is_over() {
+        let jobs = begin_all(&mut state);
+        steps.push(
+            jobs.iter().map(|job| format!("{} {}", job.phase(), job.task().unwrap())).collect::<Vec<_>>().join(", "),
+        );
+        for job in jobs {
+            // While one job of a phase is under way, no other phase begins.
+            let fate = if job == (Job::Review { task: "t1".into(), round: 0 }) { Fate::Poor } else { Fate::Good };
+            let event = landed(&state, &job, fate);
+            state.apply(event, Timestamp::ZERO);
+            assert!(state.in_flight().is_empty() || state.jobs().is_empty());
+        }
+    }
+    let want = ["work t1, work t2", "review t1, review t2", "work t1", "review t1", "work t3", "review t3"];
+    assert_eq!(steps, want);
 }

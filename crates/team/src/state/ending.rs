@@ -1,0 +1,126 @@
+//! How a run comes to rest: what may fail, what a stop leaves lying, and what a resumed run takes up again.
+
+use bellwether_core::{ErrorKind, RunOutcome, TaskState, Timestamp};
+
+use super::{Draft, Moves, Record, State, Stop};
+use crate::runtime::Ruling;
+use crate::team::OnTaskFailure;
+
+impl State {
+    /// How the run ended, once it is over.
+    pub(crate) fn outcome(&self) -> RunOutcome {
+        let with = |wanted: &[TaskState]| self.tasks.iter().filter(|task| wanted.contains(&task.state)).count();
+        let accepted = with(&[TaskState::Accepted]);
+        let usable = accepted + with(&[TaskState::Rejected, TaskState::Unreviewed]);
+        let all = self.tasks.len();
+        let whole = self.whole.as_ref().is_none_or(Result::is_ok);
+        if all > 0 && accepted == all && whole && !self.parked {
+            return RunOutcome::Succeeded;
+        }
+        match &self.stop {
+            None if self.parked => RunOutcome::Parked,
+            Some(Stop::Denied(_)) => RunOutcome::Cancelled,
+            Some(Stop::Asked) => RunOutcome::Cancelled,
+            Some(Stop::Deadline) => RunOutcome::DeadlineExceeded,
+            Some(Stop::Hopeless(failure)) if failure.provider == Some(ErrorKind::BudgetExceeded) => {
+                RunOutcome::BudgetExhausted
+            }
+            Some(Stop::Hopeless(failure)) if failure.provider == Some(ErrorKind::QuotaExhausted) => RunOutcome::Parked,
+            _ if usable == 0 => RunOutcome::Failed,
+            _ if usable >= self.least_usable() => RunOutcome::SucceededWithDefects,
+            _ => RunOutcome::Partial,
+        }
+    }
+
+    pub(super) fn decide(&mut self, ruling: Ruling, moves: &mut Moves) {
+        if !std::mem::take(&mut self.parked) {
+            return;
+        }
+        if let Ruling::Deny(reason) = ruling {
+            self.halt(Stop::Denied(reason), moves);
+        }
+    }
+
+    /// Takes up again what a stop or a crash left lying. What came to rest for a reason of its own stays.
+    pub(super) fn resume(&mut self, at: Timestamp) {
+        for job in std::mem::take(&mut self.in_flight) {
+            self.doubtful += u32::from(job.is_paid());
+            self.charge_doubtful(&job);
+        }
+        self.tasks.iter_mut().for_each(|record| record.held = false);
+        if matches!(&self.whole, Some(Err(failure)) if failure.is_hopeless()) {
+            self.whole = None;
+        }
+        if self.stop.as_ref().is_some_and(Stop::is_resumable) {
+            self.stop = None;
+        }
+        // Whoever watches is told of all tasks anew, so that nobody has to hear of these moves.
+        let mut moves = Moves { at, made: Vec::new() };
+        if self.stop.is_some() {
+            return self.give_up_waiting(&mut moves);
+        }
+        self.tasks.iter_mut().for_each(|record| record.resume(&self.rules));
+        self.weigh_failures(&mut moves);
+    }
+
+    /// How many tasks must have work to show for the run to count as done.
+    fn least_usable(&self) -> usize {
+        match self.rules.on_failure {
+            OnTaskFailure::Quorum(share) => share.of(self.tasks.len()),
+            OnTaskFailure::ContinueIndependent | OnTaskFailure::FailFast => self.tasks.len(),
+        }
+    }
+
+    /// Stops the run if more came to nothing than may.
+    pub(super) fn weigh_failures(&mut self, moves: &mut Moves) {
+        self.skip_dependents(moves);
+        let lost =
+            self.tasks.iter().filter(|task| matches!(task.state, TaskState::Failed | TaskState::Skipped)).count();
+        let most = match self.rules.on_failure {
+            OnTaskFailure::ContinueIndependent => return,
+            OnTaskFailure::FailFast => 0,
+            OnTaskFailure::Quorum(_) => self.tasks.len() - self.least_usable(),
+        };
+        if lost > most {
+            self.halt(Stop::TooManyFailed { failed: lost, allowed: most }, moves);
+        }
+    }
+
+    /// Skips what needs work that will never be there, and what needs that in turn.
+    pub(super) fn skip_dependents(&mut self, moves: &mut Moves) {
+        let missing = |state: TaskState| matches!(state, TaskState::Failed | TaskState::Skipped | TaskState::Cancelled);
+        while let Some(n) = (0..self.tasks.len()).find(|&n| {
+            let Record { state, needs, .. } = &self.tasks[n];
+            *state == TaskState::Pending && needs.iter().any(|needed| missing(self.tasks[*needed].state))
+        }) {
+            moves.make(n, &mut self.tasks[n], TaskState::Skipped);
+        }
+    }
+
+    pub(super) fn halt(&mut self, stop: Stop, moves: &mut Moves) {
+        if self.stop.is_none() {
+            self.stop = Some(stop);
+        }
+        self.give_up_waiting(moves);
+    }
+
+    /// Brings every task that no agent holds to rest.
+    pub(super) fn give_up_waiting(&mut self, moves: &mut Moves) {
+        for n in 0..self.tasks.len() {
+            if !self.tasks[n].held && !self.tasks[n].state.is_final() {
+                self.give_up(n, moves);
+            }
+        }
+    }
+
+    /// Brings a task to rest with what there is of it.
+    pub(super) fn give_up(&mut self, n: usize, moves: &mut Moves) {
+        let record = &mut self.tasks[n];
+        let to = match record.drafts.last() {
+            None => TaskState::Cancelled,
+            Some(Draft { verdict: None, .. }) => TaskState::Unreviewed,
+            Some(Draft { verdict: Some(_), .. }) => TaskState::Rejected,
+        };
+        moves.make(n, record, to);
+    }
+}
