@@ -111,13 +111,15 @@ impl Dimension {
             None => 0,
         };
         let sent_after = self.learner.total().saturating_sub(flight.before.saturating_add(flight.cost));
-        let here = i128::from(remaining) + i128::from(came) - i128::from(sent_after);
-        let here = i64::try_from(here).unwrap_or(i64::MIN);
-        let modelled = self.bucket.level(now);
-        if here <= modelled {
-            self.bucket.lower_to(here);
+        let less = |had: u64| i64::try_from(i128::from(had) - i128::from(sent_after)).unwrap_or(i64::MIN);
+        let (burst, modelled) = (self.bucket.burst(), self.bucket.level(now));
+        let most = less(remaining.saturating_add(came));
+        if most <= modelled {
+            self.bucket.lower_to(most);
         }
-        if let Some(proved) = self.reports.higher(here, modelled, self.bucket.burst()) {
+        // What came while the bucket was full ran over; only what it surely holds proves anything.
+        let least = less(remaining.saturating_add(came).min(burst.max(remaining)));
+        if let Some(proved) = self.reports.higher(least, modelled, burst) {
             self.prove(proved, now);
         }
         if let Some(end) = self.reports.closed_until(level, remaining, now) {

@@ -110,6 +110,20 @@ fn a_report_lowers_the_level_at_once_and_a_second_one_raises_it() {
     assert_eq!(level_of(&quota, now), 8, "two are believed, the lower one");
 }
 
+/// One a second, one at once. Two heads that took seconds to come say that nothing was left; what came in since then
+/// ran over, and is no reason to send again at once.
+#[test]
+fn what_ran_over_since_an_old_report_is_not_there() {
+    let requests = Limit::Told { rate: Rate::per_second(1), burst: Some(1) };
+    let limits = Limits { requests, ..Limits::NONE };
+    let mut quota = Quota::new(Settings { limits, ..Settings::default() }, Timestamp::ZERO);
+    let at = Timestamp::from_millis;
+    let [first, second, _third] = [0, 1_000, 5_000].map(|now| quota.reserve(&ONE, at(now)).expect("there is room"));
+    quota.hint(&first, &report(60, 0), at(5_100));
+    quota.hint(&second, &report(60, 0), at(5_200));
+    assert_eq!(quota.reserve(&ONE, at(5_200)).map(drop).unwrap_err().until, Some(at(6_000)));
+}
+
 #[test]
 fn a_report_that_was_overtaken_is_not_heard() {
     let mut quota = Quota::new(told(), Timestamp::ZERO);
