@@ -60,7 +60,9 @@ pub(crate) enum Reason {
 
 impl Desk {
     pub(crate) fn new(scenario: &Scenario) -> Self {
-        Self { numbered: 0, quota: Quota::new(&scenario.limits), stats: Stats::default() }
+        let quota = Quota::new(&scenario.limits);
+        let quota = if scenario.rejections.charged { quota.charging_refusals() } else { quota };
+        Self { numbered: 0, quota, stats: Stats::default() }
     }
 
     pub(crate) fn receive(&mut self, scenario: &Scenario, arrival: Arrival<'_>, now: Timestamp) -> Reception {

@@ -28,6 +28,7 @@ use crate::scenario::Limit;
 /// The limits now in force and how much of them is left.
 #[derive(Clone, Debug)]
 pub struct Quota {
+    charges_refusals: bool,
     in_flight: u32,
     meters: Vec<Meter>,
     /// What comes into force later, the next one last.
@@ -126,9 +127,17 @@ impl Quota {
             }
         }
         schedule.sort_by_key(|stage| std::cmp::Reverse(stage.at));
-        let mut quota = Self { in_flight: 0, meters: Vec::new(), schedule };
+        let mut quota = Self { charges_refusals: false, in_flight: 0, meters: Vec::new(), schedule };
         quota.advance(Timestamp::ZERO);
         quota
+    }
+
+    /// The same, but a request that is refused counts as one all the same. Who only asks again and again is in debt by
+    /// one burst at most.
+    #[must_use]
+    pub const fn charging_refusals(mut self) -> Self {
+        self.charges_refusals = true;
+        self
     }
 
     /// Takes what `demand` asks from every limit, or from none.
@@ -139,12 +148,12 @@ impl Quota {
     pub fn admit(&mut self, demand: Demand, now: Timestamp) -> Result<Ticket, Refusal> {
         self.advance(now);
         let charged_tokens = self.charge(demand);
-        let worst = self
-            .meters
-            .iter()
-            .filter_map(|meter| meter.refusal(charged_tokens, self.in_flight, now))
-            .max_by_key(|refusal| (refusal.too_large, refusal.ready_at));
-        if let Some(refusal) = worst {
+        if let Some(mut refusal) = self.refusal(charged_tokens, now) {
+            if self.charges_refusals {
+                self.meters.iter_mut().filter_map(|meter| meter.requests.as_mut()).for_each(Gauge::charge_refusal);
+                // It comes later now.
+                refusal = self.refusal(charged_tokens, now).unwrap_or(refusal);
+            }
             return Err(refusal);
         }
         for meter in &mut self.meters {
@@ -179,6 +188,12 @@ impl Quota {
     #[must_use]
     pub const fn in_flight(&self) -> u32 {
         self.in_flight
+    }
+
+    /// Why a request for so many tokens is not let in, if it is not.
+    fn refusal(&self, tokens: u64, now: Timestamp) -> Option<Refusal> {
+        let refusals = self.meters.iter().filter_map(|meter| meter.refusal(tokens, self.in_flight, now));
+        refusals.max_by_key(|refusal| (refusal.too_large, refusal.ready_at))
     }
 
     /// Brings the schedule and every gauge up to `now`.

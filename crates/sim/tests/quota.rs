@@ -50,6 +50,18 @@ fn a_later_entry_replaces_the_limit_at_its_moment() {
     assert_eq!(standing(&mut quota, 20_000).remaining, 1);
 }
 
+/// Sixty a minute, two at once: each refusal puts the next turn a second off, but never more than the bucket's depth
+/// below nothing.
+#[test]
+fn a_refusal_that_is_charged_puts_the_next_turn_off() {
+    let limit = Limit { rpm: NonZeroU32::new(60), burst: NonZeroU32::new(2), ..Limit::default() };
+    let mut quota = Quota::new(&[limit]).charging_refusals();
+    assert_eq!(run(&mut quota, &[(0, 1), (0, 1)]).len(), 2);
+    let ready = |quota: &mut Quota| quota.admit(one(1), at(0)).unwrap_err().ready_at;
+    assert_eq!([0; 3].map(|_| ready(&mut quota)), [2_000, 3_000, 3_000].map(|millis| Some(at(millis))));
+    assert!(quota.admit(one(1), at(3_000)).is_ok());
+}
+
 #[test]
 fn an_entry_without_limits_lifts_them() {
     let lifted = Limit { at: Duration::from_secs(1), ..Limit::default() };

@@ -92,6 +92,14 @@ impl Gauge {
         }
     }
 
+    /// Takes one although it is not there.
+    pub(super) fn charge_refusal(&mut self) {
+        match self {
+            Self::Bucket(bucket) => bucket.level = (bucket.level - scaled(1)).max(-scaled(bucket.depth)),
+            Self::Window(window) => window.used = window.used.saturating_add(1),
+        }
+    }
+
     /// Replaces what was charged by what was used. A window that has passed since is left alone: its count is gone anyway.
     pub(super) fn correct(&mut self, charged: u64, used: u64, charged_at: Timestamp) {
         match self {

@@ -70,6 +70,8 @@ pub enum Burst {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rejections {
+    /// Whether a refused request counts against the requests per minute all the same.
+    pub charged: bool,
     /// What `error.code` says.
     pub code: String,
     /// Whether every answer tells the state of the limits in `x-ratelimit-*` headers.
@@ -111,6 +113,12 @@ impl Default for Limit {
 
 impl Default for Rejections {
     fn default() -> Self {
-        Self { code: "rate_limit_exceeded".to_owned(), headers: true, retry_after: RetryAfter::Seconds, status: 429 }
+        Self {
+            charged: false,
+            code: "rate_limit_exceeded".to_owned(),
+            headers: true,
+            retry_after: RetryAfter::Seconds,
+            status: 429,
+        }
     }
 }

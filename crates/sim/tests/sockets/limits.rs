@@ -103,6 +103,7 @@ async fn refusals_can_be_silent_about_everything() {
     let bursts = vec![Burst::Requests { after: 0, count: 1, retry_after: Some(Duration::from_secs(2)) }];
     let limits = vec![Limit { rpm: NonZeroU32::new(60), ..Limit::default() }];
     let rejections = Rejections {
+        charged: false,
         code: "insufficient_quota".to_owned(),
         headers: false,
         retry_after: RetryAfter::None,
