@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -54,6 +54,8 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Loads an endpoint with loops of calls in several flows, and shows what each flow got.
     Load(Load),
+    /// Makes the same calls one after the other, side by side, and under a limit, against the built-in simulator.
+    Bench(Bench),
     /// Serves a simulated, OpenAI-compatible provider to test agents against.
     Simulate(Box<Simulate>),
     /// Checks a team file and shows what it amounts to.
@@ -315,6 +317,9 @@ pub(crate) struct Batch {
     /// Gives up after this time, such as 90s or 10m; lines without an answer become errors.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(crate) deadline: Option<Duration>,
+    /// The longest that one attempt at a line may take, waiting for its turn not included.
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Duration,
     /// Goes on with the results that are there: only lines without one are sent.
     #[arg(long)]
     pub(crate) resume: bool,
@@ -345,6 +350,28 @@ pub(crate) struct Load {
     /// What every call says.
     #[arg(long, default_value = "Say something short.")]
     pub(crate) prompt: String,
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// How many calls each course makes.
+    #[arg(long, value_name = "N", default_value = "60")]
+    pub(crate) calls: NonZeroU32,
+    /// How many calls are made side by side where they are.
+    #[arg(long, value_name = "N", default_value = "16")]
+    pub(crate) concurrency: NonZeroUsize,
+    /// The limit where there is one, in requests per minute; a second of it may come at once.
+    #[arg(long, value_name = "N", default_value = "1200")]
+    pub(crate) rpm: NonZeroU32,
+    /// Time until the first token, give or take a fifth.
+    #[arg(long, value_name = "TIME", default_value = "60ms", value_parser = humantime::parse_duration)]
+    pub(crate) first_token: Duration,
+    /// Decides how long each answer takes.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
     /// Prints one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
@@ -396,13 +423,13 @@ pub(crate) struct Simulate {
     pub(crate) seed: Option<u64>,
     /// Requests per minute.
     #[arg(long, value_name = "N")]
-    pub(crate) rpm: Option<std::num::NonZeroU32>,
+    pub(crate) rpm: Option<NonZeroU32>,
     /// Tokens per minute.
     #[arg(long, value_name = "N")]
-    pub(crate) tpm: Option<std::num::NonZeroU32>,
+    pub(crate) tpm: Option<NonZeroU32>,
     /// Requests under way at once.
     #[arg(long, value_name = "N")]
-    pub(crate) concurrency: Option<std::num::NonZeroU32>,
+    pub(crate) concurrency: Option<NonZeroU32>,
     /// The share of requests answered with 503, from 0 to 1.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub(crate) error_503: Option<f64>,

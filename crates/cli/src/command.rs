@@ -1,6 +1,7 @@
 //! The commands, one room each.
 
 pub(crate) mod batch;
+pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod doctor;

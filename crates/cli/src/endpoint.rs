@@ -12,8 +12,17 @@ use crate::guard;
 use crate::quota::{self, Told};
 use crate::team_file::raw::RawQueue;
 
+/// How the endpoint is asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Way {
+    /// For a stream, so that the first token is seen and silence in the middle noticed.
+    Streaming,
+    /// For the whole answer at once, which costs less on both sides.
+    Whole,
+}
+
 /// Puts the parts together. Needs a runtime.
-pub(crate) fn connect(endpoint: &Endpoint, observer: &Arc<dyn Observer>) -> Result<Arc<Dispatch>, Failure> {
+pub(crate) fn connect(endpoint: &Endpoint, way: Way, observer: &Arc<dyn Observer>) -> Result<Arc<Dispatch>, Failure> {
     let mut config = ProviderConfig::preset(Preset::default());
     if let Some(base_url) = &endpoint.base_url {
         config.base_url.clone_from(base_url);
@@ -39,7 +48,11 @@ pub(crate) fn connect(endpoint: &Endpoint, observer: &Arc<dyn Observer>) -> Resu
         concurrency: Some(in_flight),
         charge: ChargeRule::default(),
     };
-    let dispatch = Dispatch::builder(Arc::new(provider))
+    let mut dispatch = Dispatch::builder(Arc::new(provider));
+    if way == Way::Whole {
+        dispatch = dispatch.unary();
+    }
+    let dispatch = dispatch
         .queue_with(|observer| quota::queue(&RawQueue::default(), observer))
         .guard(guard::guard("endpoint"))
         .limiter(quota::limiter("endpoint", told, observer))

@@ -29,18 +29,39 @@ mod terminal;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tokio::runtime::Builder;
 
 use crate::args::{Cli, Command};
 use crate::exit::{Exit, Failure};
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
+    match runtime(&command).build() {
+        Ok(runtime) => runtime.block_on(live(command)),
+        Err(error) => {
+            terminal::note(&format!("error: no runtime can be made: {error}"));
+            Exit::Io.into()
+        }
+    }
+}
+
+/// A batch waits most of the time: on one thread it costs less, and no thread has buffers of its own.
+fn runtime(command: &Command) -> Builder {
+    let mut runtime = match command {
+        Command::Batch(_) | Command::Load(_) => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    runtime.enable_all();
+    runtime
+}
+
+async fn live(command: Command) -> ExitCode {
     let json = match &command {
         Command::Demo(args) => args.view.json,
         Command::Run(args) => args.view.json,
         Command::Plan(args) => args.json,
         Command::Batch(args) => args.json,
+        Command::Bench(args) => args.json,
         Command::Load(args) => args.json,
         Command::Resume(args) => args.view.json,
         Command::Tail(args) => args.json,
@@ -71,6 +92,7 @@ async fn obey(command: Command) -> Result<Exit, Failure> {
         Command::Plan(args) => command::plan::run(args).await,
         Command::Approve(args) => command::plan::approve(args).await,
         Command::Batch(args) => command::batch::run(args).await,
+        Command::Bench(args) => command::bench::run(args).await,
         Command::Load(args) => command::load::run(args).await,
         Command::Resume(args) => command::resume::run(args).await,
         Command::Runs(args) => command::runs::run(args).await,

@@ -26,8 +26,8 @@ struct Count {
     failed: u64,
     throttled: u64,
     retries: u64,
-    waits: Vec<Duration>,
-    latencies: Vec<Duration>,
+    waits: Spread,
+    latencies: Spread,
     usage: Usage,
 }
 
@@ -39,7 +39,7 @@ impl Tally {
             match took {
                 Ok(latency) => {
                     count.ok += 1;
-                    count.latencies.push(latency);
+                    count.latencies.add(latency);
                 }
                 Err(()) => count.failed += 1,
             }
@@ -97,7 +97,7 @@ impl Observer for Tally {
             };
             match fact {
                 Fact::CallAdmitted { call, waited } => {
-                    of(call, &|count| count.waits.push(*waited));
+                    of(call, &|count| count.waits.add(*waited));
                     if let Some(task) = &call.context.task {
                         *counts.waits.entry(task.as_str().into()).or_default() += *waited;
                     }
@@ -113,8 +113,8 @@ impl Observer for Tally {
 
 impl Count {
     fn json(&self) -> Value {
-        let wait = percentiles(&self.waits);
-        let latency = percentiles(&self.latencies);
+        let wait = self.waits.percentiles();
+        let latency = self.latencies.percentiles();
         json!({
             "ok": self.ok,
             "failed": self.failed,
@@ -129,14 +129,47 @@ impl Count {
     }
 }
 
-/// The 50th, 95th and 99th percentile in seconds, by nearest rank; `None` of nothing.
-fn percentiles(values: &[Duration]) -> [Option<f64>; 3] {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable();
-    [50, 95, 99].map(|percent| {
-        let rank = (sorted.len() * percent).div_ceil(100);
-        sorted.get(rank.checked_sub(1)?).map(Duration::as_secs_f64)
-    })
+/// How many durations there were of each length, to within a 128th of the length: it does not grow with their number.
+#[derive(Clone, Debug, Default)]
+struct Spread {
+    total: u64,
+    buckets: BTreeMap<u16, u64>,
+}
+
+impl Spread {
+    fn add(&mut self, duration: Duration) {
+        self.total += 1;
+        *self.buckets.entry(Self::bucket(duration)).or_default() += 1;
+    }
+
+    /// The 50th, 95th and 99th percentile in seconds, by nearest rank; `None` of nothing.
+    fn percentiles(&self) -> [Option<f64>; 3] {
+        [50, 95, 99].map(|percent| {
+            let rank = (self.total * percent).div_ceil(100);
+            let mut seen = 0;
+            let holds = |(_, count): &(&u16, &u64)| {
+                seen += **count;
+                seen >= rank
+            };
+            self.buckets.iter().find(holds).map(|(bucket, _)| Self::middle(*bucket).as_secs_f64())
+        })
+    }
+
+    /// Microseconds below 256 by themselves, above that 128 buckets for each doubling.
+    fn bucket(duration: Duration) -> u16 {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let doublings = (u64::BITS - micros.leading_zeros()).saturating_sub(8);
+        let within = micros >> doublings;
+        u16::try_from(u64::from(doublings) * 128 + within).unwrap_or(u16::MAX)
+    }
+
+    /// The middle of what falls into a bucket.
+    fn middle(bucket: u16) -> Duration {
+        let bucket = u64::from(bucket);
+        let doublings = (bucket / 128).saturating_sub(1);
+        let from = (bucket - doublings * 128) << doublings;
+        Duration::from_micros(from + ((1 << doublings) >> 1))
+    }
 }
 
 /// CPU seconds of this process so far, and the most memory it ever had, in KiB.
@@ -161,10 +194,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_by_nearest_rank() {
-        let seconds: Vec<Duration> = (1..=100).rev().map(Duration::from_secs).collect();
-        assert_eq!(percentiles(&seconds), [Some(50.0), Some(95.0), Some(99.0)]);
-        assert_eq!(percentiles(&seconds[..1]), [Some(100.0); 3]);
-        assert_eq!(percentiles(&[]), [None; 3]);
+    fn percentiles_are_by_nearest_rank_to_within_a_percent() {
+        let mut spread = Spread::default();
+        (1..=100).rev().map(Duration::from_secs).for_each(|second| spread.add(second));
+        for (found, exact) in spread.percentiles().into_iter().zip([50.0, 95.0, 99.0]) {
+            let found = found.expect("there are values");
+            assert!((found - exact).abs() <= exact / 100.0, "{found} is not {exact}");
+        }
+        assert_eq!(Spread::default().percentiles(), [None; 3]);
+    }
+
+    #[test]
+    fn a_bucket_holds_what_is_near_its_middle() {
+        for micros in (0..500).chain((0..58).flat_map(|n| [1 << n, (1 << n) + 1, (1 << n) * 3 / 2])) {
+            let middle = Spread::middle(Spread::bucket(Duration::from_micros(micros))).as_micros();
+            assert!(middle.abs_diff(u128::from(micros)) <= u128::from(micros / 128), "{middle} is not {micros}");
+        }
     }
 }

@@ -91,7 +91,9 @@ impl Sent<'_> {
 
     /// One limit, in the first family that has a word about it.
     fn level(&self, unit: &str) -> Level {
-        let named = FAMILIES.iter().map(|(form, window)| Level {
+        // Every answer comes through here, and most providers limit few of the units.
+        let said = self.headers.keys().any(|name| name.as_str().contains(unit));
+        let named = FAMILIES.iter().filter(|_| said).map(|(form, window)| Level {
             window: window.map(Duration::from_secs),
             ..self.family(|what| form.replace("WHAT", what).replace("UNIT", unit))
         });

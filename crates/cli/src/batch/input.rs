@@ -24,8 +24,8 @@ pub(crate) struct Item {
 }
 
 /// Understands a line; `number` counts from 1 and names a line without an id, `model` is asked if the line names none.
-pub(crate) fn read(line: &str, number: usize, model: Option<&str>) -> Result<Item, String> {
-    let value: Value = serde_json::from_str(line).map_err(|error| format!("this is not JSON: {error}"))?;
+pub(crate) fn read(line: &[u8], number: usize, model: Option<&str>) -> Result<Item, String> {
+    let value: Value = serde_json::from_slice(line).map_err(|error| format!("this is not JSON: {error}"))?;
     let Value::Object(mut fields) = value else { return Err("this is not a JSON object".to_owned()) };
     let flow = text(&mut fields, "flow")?.unwrap_or_else(|| "batch".to_owned());
     let weight = match fields.remove("weight") {
@@ -182,15 +182,15 @@ mod tests {
         let line = format!(
             r#"{{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":{body},"flow":"x","weight":4,"class":"standard"}}"#
         );
-        let item = read(&line, 1, None).unwrap();
+        let item = read(line.as_bytes(), 1, None).unwrap();
         assert_eq!((&*item.id, &*item.flow, item.weight.get(), item.class), ("a", "x", 4, Class::Standard));
         assert_eq!(item.request.messages, [Message::user("Hi")]);
         assert_eq!((item.request.max_output_tokens, item.request.extra["user"].as_str()), (Some(5), Some("u")));
-        let bare = read(body, 7, None).unwrap();
+        let bare = read(body.as_bytes(), 7, None).unwrap();
         assert_eq!((&*bare.id, &*bare.flow, bare.class), ("line-7", "batch", Class::Batch));
         assert_eq!(bare.request, item.request);
         let without = r#"{"messages":[{"role":"user","content":[{"type":"text","text":"Hi"},{"type":"image_url"}]}]}"#;
-        assert_eq!(&*read(without, 1, Some("other")).unwrap().request.model, "other");
+        assert_eq!(&*read(without.as_bytes(), 1, Some("other")).unwrap().request.model, "other");
     }
 
     #[test]
@@ -206,7 +206,7 @@ mod tests {
             (r#"{"weight":0}"#, "from 1 up"),
             (r#"{"class":"vip"}"#, "interactive"),
         ] {
-            let told = read(line, 1, None).unwrap_err();
+            let told = read(line.as_bytes(), 1, None).unwrap_err();
             assert!(told.contains(why), "{line}: {told}");
         }
     }

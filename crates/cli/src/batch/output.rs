@@ -1,15 +1,16 @@
 //! Lines of a result: OpenAI's batch results, with what it took beside them; and which of them are there already.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::Duration;
 
 use bellwether_core::{ChatResponse, FinishReason, ProviderError, Usd};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::input::Item;
+use super::book::Ids;
 
 /// A result file that is written line by line.
 #[derive(Debug)]
@@ -23,9 +24,9 @@ impl Output {
 
     /// Goes on with a file: the ids that have their line, and the file behind the last whole line. What a crash left of
     /// a line is cut off.
-    pub(crate) fn resume(path: &Path) -> io::Result<(HashSet<String>, Self)> {
+    pub(crate) fn resume(path: &Path) -> io::Result<(Ids, Self)> {
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        let mut done = HashSet::new();
+        let mut done = Ids::default();
         let mut whole = 0;
         let mut reader = BufReader::new(&file);
         let mut line = Vec::new();
@@ -35,11 +36,10 @@ impl Output {
             if !line.ends_with(b"\n") {
                 break;
             }
-            let id = serde_json::from_slice::<Value>(&line)
-                .ok()
-                .and_then(|line| Some(line["custom_id"].as_str()?.to_owned()));
-            let foreign = || io::Error::other(format!("line {} is no result of a batch", done.len() + 1));
-            done.insert(id.ok_or_else(foreign)?);
+            let known = serde_json::from_slice::<Known<'_>>(&line);
+            let known =
+                known.map_err(|_| io::Error::other(format!("line {} is no result of a batch", done.len() + 1)))?;
+            done.insert(&known.custom_id);
             whole += u64::try_from(read).map_err(io::Error::other)?;
         }
         file.set_len(whole)?;
@@ -47,15 +47,25 @@ impl Output {
         Ok((done, Self(file)))
     }
 
-    /// Adds a line. It is written in one piece, so that a crash leaves all of it or a beginning that is cut off later.
-    pub(crate) fn write(&mut self, line: &Value) -> io::Result<()> {
-        self.0.write_all(format!("{line}\n").as_bytes())
+    /// Adds a line, which ends in a line break. It is written in one piece, so that a crash leaves all of it or a beginning that is cut off later.
+    pub(crate) fn write(&mut self, line: &str) -> io::Result<()> {
+        self.0.write_all(line.as_bytes())
     }
+}
+
+/// As much of a result as a resume has to know.
+#[derive(Deserialize)]
+struct Known<'a> {
+    #[serde(borrow)]
+    custom_id: Cow<'a, str>,
 }
 
 /// What came of an item.
 pub(crate) struct Outcome<'a> {
-    pub(crate) item: &'a Item,
+    pub(crate) id: &'a str,
+    pub(crate) flow: &'a str,
+    /// The model that was asked.
+    pub(crate) model: &'a str,
     pub(crate) result: &'a Result<ChatResponse, ProviderError>,
     /// From being asked to the end.
     pub(crate) took: Duration,
@@ -65,7 +75,7 @@ pub(crate) struct Outcome<'a> {
 
 impl Outcome<'_> {
     /// The line that says so.
-    pub(crate) fn line(&self) -> Value {
+    pub(crate) fn line(&self) -> String {
         let (retries, cost) = match self.result {
             Ok(response) => (response.head.retries, response.usage.cost),
             Err(error) => (error.details.retries, None),
@@ -73,23 +83,23 @@ impl Outcome<'_> {
         let took = json!({
             "attempts": retries + 1,
             "cost_usd": cost.map(Usd::as_dollars),
-            "flow": self.item.flow,
+            "flow": self.flow,
             "latency_ms": self.took.as_secs_f64() * 1e3,
             "wait_ms": self.waited.as_secs_f64() * 1e3,
         });
-        match self.result {
+        let line = match self.result {
             Ok(response) => json!({
-                "custom_id": self.item.id,
+                "custom_id": self.id,
                 "response": {
                     "status_code": 200,
                     "request_id": response.head.request_id,
-                    "body": body(response, &self.item.request.model),
+                    "body": body(response, self.model),
                 },
                 "error": null,
                 "bellwether": took,
             }),
             Err(error) => json!({
-                "custom_id": self.item.id,
+                "custom_id": self.id,
                 "response": error.details.status.map(|status| json!({
                     "status_code": status,
                     "request_id": error.details.request_id,
@@ -98,7 +108,8 @@ impl Outcome<'_> {
                 "error": { "code": error.kind.as_str(), "provider_code": error.details.code, "message": error.message },
                 "bellwether": took,
             }),
-        }
+        };
+        format!("{line}\n")
     }
 }
 

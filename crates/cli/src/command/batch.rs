@@ -1,48 +1,61 @@
 //! `bellwether batch`: many requests from a file through one quota, each answered once.
 
-use std::collections::HashSet;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal};
-use std::path::Path;
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_core::{CallContext, ChatProvider, ChatResponse, Flow, Observer, ProviderError, TaskId};
 use bellwether_dispatch::Dispatch;
 use indicatif::{ProgressBar, ProgressStyle};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use crate::args::Batch;
-use crate::batch::input::{self, Item};
+use crate::batch::book::{Book, Ids};
+use crate::batch::input::Item;
 use crate::batch::output::{Outcome, Output};
 use crate::exit::{self, Exit, Failure};
 use crate::tally::Tally;
 use crate::terminal::{note, out};
 use crate::{endpoint, session};
 
-/// The most lines that are read ahead. Shares are fair among these, so that a file that is sorted by flow still is
-/// served fairly as long as it is not longer.
+/// The most lines that are read ahead, over all flows.
 const READ_AHEAD: usize = 8_000;
+/// So many lines of each flow wait behind the most that can be in flight, so that none runs dry between two looks.
+const BEHIND: usize = 16;
 
 /// What became of a line.
-type Finished = (Item, Result<ChatResponse, ProviderError>, Duration);
+struct Finished {
+    line: Line,
+    result: Result<ChatResponse, ProviderError>,
+    took: Duration,
+}
+
+/// What has to be known of a line until its result is written.
+struct Line {
+    id: Arc<str>,
+    flow: Arc<str>,
+    model: Arc<str>,
+    /// The flow's number in the book.
+    number: usize,
+}
 
 pub(crate) async fn run(args: Batch) -> Result<Exit, Failure> {
-    let total = check(&args)?;
-    let (done, mut output) = open(&args)?;
+    let (book, mut output) = open(&args)?;
     let tally = Arc::new(Tally::default());
     let observer: Arc<dyn Observer> = Arc::<Tally>::clone(&tally) as Arc<dyn Observer>;
-    let dispatch = endpoint::connect(&args.endpoint, &observer)?;
-    let bar = progress(total.saturating_sub(done.len()));
+    let dispatch = endpoint::connect(&args.endpoint, endpoint::Way::Whole, &observer)?;
+    let bar = progress(book.left());
     let began = Instant::now();
     let mut sending = Sending {
-        lines: Lines::open(&args.input)?,
-        done,
-        model: args.model.clone(),
+        under_way: vec![0; book.flows()],
+        ahead: (args.endpoint.max_in_flight.get() + BEHIND).min(READ_AHEAD / book.flows().max(1)).max(1),
+        turn: 0,
+        book,
         deadline: args.deadline.map(|deadline| began + deadline),
+        timeout: args.timeout,
         dispatch: Arc::clone(&dispatch),
-        under_way: JoinSet::new(),
+        calls: JoinSet::new(),
     };
     let ended = sending.finish_all(&mut output, &tally, &bar).await;
     drop(sending);
@@ -76,31 +89,23 @@ pub(crate) async fn run(args: Batch) -> Result<Exit, Failure> {
     }
 }
 
-/// Reads the whole file before anything is paid for: every line makes sense, and no id stands twice.
-fn check(args: &Batch) -> Result<usize, Failure> {
-    let mut lines = Lines::open(&args.input)?;
-    let mut ids = HashSet::new();
-    while let Some(line) = lines.next()? {
-        let item = line.read(&args.input, args.model.as_deref())?;
-        if !ids.insert(item.id) {
-            return Err(line.mistake(&args.input, "its custom_id stands in an earlier line, too"));
-        }
-    }
-    Ok(ids.len())
-}
-
-fn open(args: &Batch) -> Result<(HashSet<String>, Output), Failure> {
+/// The lines to send, and where their results go. A new file is begun only when the lines make sense.
+fn open(args: &Batch) -> Result<(Book, Output), Failure> {
     let path = args.output.display();
+    let model = args.model.as_deref();
     if args.resume {
-        return Output::resume(&args.output).map_err(|error| Failure::io(format!("{path} cannot be resumed"), &error));
+        let resumed = Output::resume(&args.output);
+        let (done, output) = resumed.map_err(|error| Failure::io(format!("{path} cannot be resumed"), &error))?;
+        return Ok((Book::open(&args.input, model, &done)?, output));
     }
+    let book = Book::open(&args.input, model, &Ids::default())?;
     let output = Output::create(&args.output).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
             Failure::usage(format!("{path} is there already")).remedy("--resume to go on with it, or another name")
         }
         _ => Failure::io(format!("{path} cannot be written"), &error),
     })?;
-    Ok((HashSet::new(), output))
+    Ok((book, output))
 }
 
 enum Ended {
@@ -110,12 +115,17 @@ enum Ended {
 
 /// Lines on their way.
 struct Sending {
-    lines: Lines,
-    done: HashSet<String>,
-    model: Option<String>,
+    book: Book,
+    /// How many lines of each flow are under way, waiting ones included.
+    under_way: Vec<usize>,
+    /// How many may be.
+    ahead: usize,
+    /// The flow that is looked at first when lines are read.
+    turn: usize,
     deadline: Option<Instant>,
+    timeout: Duration,
     dispatch: Arc<Dispatch>,
-    under_way: JoinSet<Finished>,
+    calls: JoinSet<Finished>,
 }
 
 impl Sending {
@@ -127,97 +137,84 @@ impl Sending {
             let joined = tokio::select! {
                 biased;
                 () = &mut stop => return Ok(Ended::Interrupted),
-                joined = self.under_way.join_next() => joined,
+                joined = self.calls.join_next() => joined,
             };
             let Some(joined) = joined else { return Ok(Ended::Done) };
-            let (item, result, took) =
-                joined.map_err(|error| Failure::new(Exit::Failed, format!("a call fell over: {error}")))?;
-            if let Err(error) = &result
-                && error.kind.is_hopeless()
-            {
-                // It has no result line, so that a resume asks again.
-                let failure = Failure::new(exit::of_kind(error.kind), format!("{}: {error}", item.id));
-                return Err(failure.remedy(exit::remedy(error.kind).unwrap_or("--resume once this is mended")));
+            self.write(joined, output, tally)?;
+            while let Some(joined) = self.calls.try_join_next() {
+                self.write(joined, output, tally)?;
             }
-            tally.finished(&item.flow, if result.is_ok() { Ok(took) } else { Err(()) });
-            let waited = tally.take_wait(&item.id);
-            let line = Outcome { item: &item, result: &result, took, waited }.line();
-            output.write(&line).map_err(|error| Failure::io("the result cannot be written", &error))?;
-            let (_, failed, tokens, cost) = tally.so_far();
-            bar.inc(1);
-            bar.set_message(format!("{failed} failed, {tokens} tok, {cost}"));
+            if !bar.is_hidden() {
+                let (ok, failed, tokens, cost) = tally.so_far();
+                bar.set_position(ok + failed);
+                bar.set_message(format!("{failed} failed, {tokens} tok, {cost}"));
+            }
         }
     }
 
+    /// Writes what became of a line.
+    fn write(
+        &mut self,
+        joined: Result<Finished, JoinError>,
+        output: &mut Output,
+        tally: &Tally,
+    ) -> Result<(), Failure> {
+        let fell_over = |error| Failure::new(Exit::Failed, format!("a call fell over: {error}"));
+        let Finished { line, result, took } = joined.map_err(fell_over)?;
+        self.under_way[line.number] -= 1;
+        let Line { id, flow, model, .. } = &line;
+        if let Err(error) = &result
+            && error.kind.is_hopeless()
+        {
+            // It has no result line, so that a resume asks again.
+            let failure = Failure::new(exit::of_kind(error.kind), format!("{id}: {error}"));
+            return Err(failure.remedy(exit::remedy(error.kind).unwrap_or("--resume once this is mended")));
+        }
+        tally.finished(flow, if result.is_ok() { Ok(took) } else { Err(()) });
+        let waited = tally.take_wait(id);
+        let line = Outcome { id, flow, model, result: &result, took, waited }.line();
+        output.write(&line).map_err(|error| Failure::io("the result cannot be written", &error))
+    }
+
+    /// Reads on until enough of each flow is under way, one line of each in turn.
     fn fill(&mut self) -> Result<(), Failure> {
-        while self.under_way.len() < READ_AHEAD {
-            let Some(line) = self.lines.next()? else { return Ok(()) };
-            let item = line.read(&self.lines.path, self.model.as_deref())?;
-            if self.done.contains(&*item.id) {
-                continue;
+        let flows = self.book.flows();
+        let mut idle = 0;
+        while idle < flows && self.book.left() > 0 && self.calls.len() < READ_AHEAD {
+            let flow = self.turn;
+            self.turn = (self.turn + 1) % flows;
+            if self.under_way[flow] < self.ahead
+                && let Some(item) = self.book.next(flow)?
+            {
+                idle = 0;
+                self.send(item, flow);
+            } else {
+                idle += 1;
             }
-            let context = CallContext {
-                weight: item.weight,
-                class: item.class,
-                deadline: self.deadline.map(Instant::into_std),
-                task: Some(TaskId::from(Arc::clone(&item.id))),
-                phase: "batch",
-                idempotency_key: Some(Arc::clone(&item.id)),
-                ..CallContext::new(Flow::new("batch", Arc::clone(&item.flow), "line"))
-            };
-            let dispatch = Arc::clone(&self.dispatch);
-            self.under_way.spawn(async move {
-                let began = Instant::now();
-                let result = dispatch.chat(item.request.clone(), context).await;
-                (item, result, began.elapsed())
-            });
         }
         Ok(())
     }
-}
 
-/// The lines of a file that say something.
-struct Lines {
-    path: std::path::PathBuf,
-    reader: BufReader<File>,
-    number: usize,
-}
-
-struct Line {
-    text: String,
-    number: usize,
-}
-
-impl Lines {
-    fn open(path: &Path) -> Result<Self, Failure> {
-        let file =
-            File::open(path).map_err(|error| Failure::usage(format!("{} cannot be read: {error}", path.display())))?;
-        Ok(Self { path: path.to_owned(), reader: BufReader::new(file), number: 0 })
-    }
-
-    fn next(&mut self) -> Result<Option<Line>, Failure> {
-        loop {
-            let mut text = String::new();
-            let read = self.reader.read_line(&mut text);
-            let read = read.map_err(|error| Failure::io(format!("{} cannot be read", self.path.display()), &error))?;
-            if read == 0 {
-                return Ok(None);
-            }
-            self.number += 1;
-            if !text.trim().is_empty() {
-                return Ok(Some(Line { text, number: self.number }));
-            }
-        }
-    }
-}
-
-impl Line {
-    fn read(&self, path: &Path, model: Option<&str>) -> Result<Item, Failure> {
-        input::read(&self.text, self.number, model).map_err(|why| self.mistake(path, &why))
-    }
-
-    fn mistake(&self, path: &Path, why: &str) -> Failure {
-        Failure::usage(format!("{}:{}: {why}", path.display(), self.number))
+    fn send(&mut self, item: Item, number: usize) {
+        let Item { id, flow, weight, class, request } = item;
+        let context = CallContext {
+            weight,
+            class,
+            deadline: self.deadline.map(Instant::into_std),
+            timeout: Some(self.timeout),
+            task: Some(TaskId::from(Arc::clone(&id))),
+            phase: "batch",
+            idempotency_key: Some(Arc::clone(&id)),
+            ..CallContext::new(Flow::new("batch", Arc::clone(&flow), "line"))
+        };
+        let dispatch = Arc::clone(&self.dispatch);
+        let line = Line { id, flow, model: Arc::clone(&request.model), number };
+        self.under_way[number] += 1;
+        self.calls.spawn(async move {
+            let began = Instant::now();
+            let result = dispatch.chat(request, context).await;
+            Finished { line, result, took: began.elapsed() }
+        });
     }
 }
 

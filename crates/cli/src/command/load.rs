@@ -68,7 +68,7 @@ impl Bounds {
 pub(crate) async fn run(args: Load) -> Result<Exit, Failure> {
     let tally = Arc::new(Tally::default());
     let observer: Arc<dyn Observer> = Arc::<Tally>::clone(&tally) as Arc<dyn Observer>;
-    let dispatch = endpoint::connect(&args.endpoint, &observer)?;
+    let dispatch = endpoint::connect(&args.endpoint, endpoint::Way::Streaming, &observer)?;
     let began = Instant::now();
     let bounds = Arc::new(Bounds { until: began + args.duration, left: args.requests.map(AtomicU64::new) });
     let request = ChatRequest {

@@ -98,6 +98,45 @@ fn killed_in_the_middle_and_resumed_only_what_was_in_flight_is_repeated() {
     assert_eq!(simulator.stats()["requests"], 201, "one call was in flight, and it alone is repeated");
 }
 
+/// Every fifth call fails, others fall silent or break off: with time for another try every line is answered.
+#[test]
+fn an_ailing_provider_costs_tries_but_no_lines() {
+    let scenario = "[faults]\nerror_503 = 0.2\nstall = 0.05\nreset = 0.1\nstall_limit = \"10m\"\n";
+    let folder = Folder::new("batch-ailing").with("in.jsonl", &lines(150)).with("ailing.toml", scenario);
+    let simulator = Simulator::start(&folder, &["--scenario", "ailing.toml"]);
+    let ran = said(batch(&folder, &simulator).args(["--timeout", "300ms", "--deadline", "1m"]));
+    let summary = ran.json();
+    let ended = [&summary["ok"], &summary["failed"]].map(|count| count.as_u64().expect("it is counted"));
+    assert_eq!(ended.iter().sum::<u64>(), 150, "{}", ran.stderr);
+    // Four tries in a row fail about once in sixty.
+    assert!(ended[0] > 135 && summary["retries"].as_u64() > Some(20), "{summary}");
+    let results = results(&folder);
+    assert_eq!(results.len(), 150);
+    let typed = ["overloaded", "timeout_total", "truncated", "connect"];
+    for result in results.values().filter(|result| !result["error"].is_null()) {
+        let code = result["error"]["code"].as_str().expect("an error has a code");
+        assert!(typed.contains(&code) && result["bellwether"]["attempts"] == 4, "{result}");
+    }
+    let stats = simulator.stats();
+    for fault in ["error_503", "stall", "reset"] {
+        assert!(stats["injected"][fault].as_u64() > Some(0), "{stats}");
+    }
+    assert_eq!(stats["in_flight"], 0, "what was given up was cancelled");
+}
+
+/// A provider that is silent for good: every line is told so by its deadline, and none is lost.
+#[test]
+fn in_an_outage_every_line_ends_by_its_deadline() {
+    let scenario = "[faults]\nstall = 1.0\nstall_limit = \"10m\"\n";
+    let folder = Folder::new("batch-outage").with("in.jsonl", &lines(300)).with("silent.toml", scenario);
+    let simulator = Simulator::start(&folder, &["--scenario", "silent.toml"]);
+    let ran = said(batch(&folder, &simulator).args(["--max-in-flight", "8", "--deadline", "1s"]));
+    let summary = ran.json();
+    assert_eq!((ran.code, summary["failed"].as_u64()), (Some(4), Some(300)), "{}", ran.stderr);
+    assert!(results(&folder).values().all(|result| result["error"]["code"] == "deadline_exceeded"));
+    assert!(summary["wall_s"].as_f64() < Some(30.0), "nothing waits for the silent: {summary}");
+}
+
 #[test]
 fn a_line_that_makes_no_sense_is_named_before_anything_is_sent() {
     let folder = Folder::new("batch-wrong").with("in.jsonl", &format!("{}nonsense\n", lines(3)));
@@ -125,6 +164,31 @@ fn a_refused_key_ends_a_batch_and_loses_no_line() {
     let ran = said(right.env("KEY", CANARY).args(["--resume", "--api-key-env", "KEY"]));
     assert_eq!((ran.code, results(&folder).len()), (Some(0), 50), "{}", ran.stderr);
     assert!(!format!("{}{}", ran.stdout, ran.stderr).contains(CANARY));
+}
+
+#[test]
+fn bench_compares_three_courses_of_the_same_calls() {
+    let folder = Folder::new("bench");
+    let mut bench = bellwether(&folder);
+    let asked = ["bench", "--calls", "24", "--concurrency", "6", "--rpm", "1200", "--first-token", "10ms"];
+    let ran = said(bench.args(asked).arg("--json"));
+    let said_so = ran.json();
+    let courses = said_so["courses"].as_array().expect("there are courses");
+    let named: Vec<_> = courses.iter().map(|course| course["course"].as_str().unwrap_or_default()).collect();
+    assert_eq!((ran.code, named), (Some(0), vec!["sequential", "concurrent", "limited"]), "{}", ran.stderr);
+    for course in courses {
+        assert_eq!((course["ok"].as_u64(), course["failed"].as_u64()), (Some(24), Some(0)), "{course}");
+        assert!(course["peak_in_flight"].as_u64() <= course["side_by_side"].as_u64(), "{course}");
+        assert_eq!(course["upstream_429"], 0, "{course}");
+    }
+    assert_eq!(courses[0]["speed_up"], 1.0);
+    assert_eq!(courses[0]["peak_in_flight"], 1);
+    // Twenty come at once, the other four at twenty a second.
+    assert!(courses[2]["wall_s"].as_f64() >= Some(0.2), "{}", courses[2]);
+    let mut bench = bellwether(&folder);
+    let ran = said(bench.args(asked));
+    let lines = ran.stdout.lines().map(|line| line.split_whitespace().next().unwrap_or_default());
+    assert_eq!(lines.collect::<Vec<_>>(), ["Course", "sequential", "concurrent", "limited"]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use bellwether_core::{ChatProvider, Journal, Observer, Price, RunId, TaskState, 
 use bellwether_dispatch::{Dispatch, TaskQueue};
 use bellwether_limiter::{Concurrency, Limit, Limiter, Limits, Rate, RateLimiter, Settings};
 use bellwether_queue::{AtTheDoor, TicketQueue};
-use bellwether_team::{ChangedTerms, Control, Role, RunOutcome, RunReport, Team, Tier};
+use bellwether_team::{ChangedTerms, Control, ReviewRules, Role, RunOutcome, RunReport, Team, Tier};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -163,7 +163,8 @@ impl Stage {
         let settings = bellwether_team::Settings {
             max_parallel: NonZeroUsize::new(run.parallel).expect("somebody works"),
             max_attempts: run.attempts,
-            max_rounds: run.rounds,
+            right_size: run.right_size,
+            review: ReviewRules { max_rounds: run.rounds, ..ReviewRules::default() },
             deadline: run.deadline,
             class: run.class,
             weight: run.weight,
