@@ -34,7 +34,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let test = arguments.iter().any(|argument| argument == "--test");
     let sizes: &[usize] = if test { &[1_000] } else { &[1_000, 10_000, 100_000, 1_000_000] };
-    let rounds = if test { 2 } else { 120 };
+    let rounds = if test { 2 } else { 1_000 };
     let rows = [
         row::<Heap>("std BinaryHeap, one order", sizes, rounds),
         row::<OneQueue>("priority-queue, one order", sizes, rounds),
@@ -60,7 +60,7 @@ fn row<C: Contender>(name: &'static str, sizes: &[usize], rounds: usize) -> Row 
         let mut contender = C::filled(*tasks, flows(*tasks));
         bytes = (ALLOCATOR.current_usage() - before) as f64 / *tasks as f64;
         let mut random = fastrand::Rng::with_seed(11);
-        let turns = 4_000;
+        let turns = 500;
         // A queue that has been used for a while, as far as that can be had in the time.
         for _ in 0..(*tasks).min(200_000) {
             contender.turn(&mut random);
@@ -93,7 +93,7 @@ fn cancellation(tasks: usize, rounds: usize) {
     let mut fair = FairFifo::filled(0, flows(tasks));
     let mut random = fastrand::Rng::with_seed(3);
     let mut ids: Vec<_> = (0..tasks).map(|_| fair.push(&mut random)).collect();
-    let batch = (tasks / 250).max(1);
+    let batch = (tasks / 2_500).max(1);
     let nanos = tenth_percentile(rounds, || {
         let victims: Vec<_> = (0..batch).map(|_| ids.swap_remove(random.usize(..ids.len()))).collect();
         let from = Instant::now();

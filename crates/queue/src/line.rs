@@ -1,223 +1,221 @@
 //! The tasks of one flow, in the order of their keys.
 
-use std::collections::VecDeque;
+mod heap;
+mod ring;
 
-use crate::scheduler::Key;
-use crate::slab::Slab;
+use crate::scheduler::{Key, TaskId};
+use crate::slab::{NONE, Slab, Taken};
+
+use heap::Heap;
+use ring::Ring;
 
 /// The tasks of one flow, in the order of their keys; equal keys in the order of arrival.
 ///
-/// As long as keys arrive in order, and they do when they are moments of arrival, a line is a plain deque. The first
-/// key that comes too early turns it into a heap, and it becomes a deque again when it has run empty. A cancelled
-/// task leaves its entry behind, but never in front; as soon as such entries outnumber the tasks, all are swept out.
+/// As long as keys arrive in order, and they do when they are moments of arrival, a line is a ring that holds the tasks
+/// themselves. The first key that comes too early turns it into a heap, and it becomes a ring again when it has run
+/// empty. A cancelled task leaves its entry behind, but never in front; as soon as such entries outnumber the tasks,
+/// all are swept out.
 ///
 /// Invariant: the first entry is that of a waiting task.
 #[derive(Debug)]
-pub(crate) struct Line {
-    order: Order,
-    live: u32,
+pub(crate) struct Line<T> {
+    order: Order<T>,
+    /// How many entries are of cancelled tasks.
     dead: u32,
+    /// The number of the first task that came to a heap; those before it came from a ring.
+    since: u32,
+}
+
+/// What the tasks of a flow are called: they are numbered as they come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Names {
+    pub(crate) flow: u32,
+    /// The number of the next task that comes.
+    pub(crate) next: u32,
 }
 
 #[derive(Debug)]
-enum Order {
-    Arrival(VecDeque<Entry>),
-    Keys(Vec<Entry>),
+enum Order<T> {
+    Arrival(Ring<T>),
+    Keys(Heap),
 }
 
-/// Twelve bytes: the key is cut in two so that it need not lie on a multiple of eight.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    high: u32,
-    low: u32,
-    slot: u32,
-}
+const _: () =
+    assert!(size_of::<Line<u64>>() == 40, "a flow has room for this in one cache line with what a push needs");
 
-// === impl Entry ===
+// === impl Names ===
 
-impl Entry {
-    const fn new(key: Key, slot: u32) -> Self {
-        Self { high: (key.0 >> 32) as u32, low: key.0 as u32, slot }
+impl Names {
+    /// What a task in a ring is called.
+    const fn id(self, number: u32) -> TaskId {
+        TaskId { flow: self.flow, number, slot: NONE }
     }
 
-    const fn key(self) -> Key {
-        Key((self.high as u64) << 32 | self.low as u64)
-    }
-
-    fn is_before<T>(self, other: Self, slab: &Slab<T>) -> bool {
-        match self.key().cmp(&other.key()) {
-            std::cmp::Ordering::Equal => slab.born(self.slot).wrapping_sub(slab.born(other.slot)).cast_signed() < 0,
-            order => order.is_lt(),
-        }
+    /// What a task in a heap is called; its slot is not part of its name if it came from a ring.
+    fn in_heap<T>(self, slot: u32, since: u32, slab: &Slab<T>) -> TaskId {
+        let number = slab.number(slot);
+        let from_ring = number.wrapping_sub(since).cast_signed() < 0;
+        TaskId { flow: self.flow, number, slot: if from_ring { NONE } else { slot } }
     }
 }
 
 // === impl Line ===
 
-impl Line {
+impl<T> Line<T> {
     pub(crate) const fn new() -> Self {
-        Self { order: Order::Arrival(VecDeque::new()), live: 0, dead: 0 }
+        Self { order: Order::Arrival(Ring::new()), dead: 0, since: 0 }
     }
 
     /// How many tasks wait.
-    pub(crate) const fn len(&self) -> u32 {
-        self.live
-    }
-
-    pub(crate) fn push<T>(&mut self, key: Key, slot: u32, slab: &Slab<T>) {
-        let entry = Entry::new(key, slot);
-        self.live += 1;
-        if let Order::Arrival(entries) = &mut self.order {
-            if entries.back().is_none_or(|last| last.key() <= key) {
-                if entries.len() == entries.capacity() {
-                    entries.reserve_exact(entries.len() / 16 + 4);
-                }
-                entries.push_back(entry);
-                return;
-            }
-            // Entries in order are a heap already.
-            self.order = Order::Keys(std::mem::take(entries).into());
-        }
-        if let Order::Keys(heap) = &mut self.order {
-            if heap.len() == heap.capacity() {
-                heap.reserve_exact(heap.len() / 16 + 4);
-            }
-            heap.push(entry);
-            let last = heap.len() - 1;
-            sift_up(heap, last, slab);
-        }
-    }
-
-    /// The first task: its key and its slot.
-    pub(crate) fn first(&self) -> Option<(Key, u32)> {
-        let entry = match &self.order {
-            Order::Arrival(entries) => entries.front()?,
-            Order::Keys(heap) => heap.first()?,
+    pub(crate) fn len(&self) -> u32 {
+        let entries = match &self.order {
+            Order::Arrival(ring) => ring.len(),
+            Order::Keys(heap) => heap.len(),
         };
-        Some((entry.key(), entry.slot))
+        entries as u32 - self.dead
     }
 
-    /// Takes the first task's slot out of the line.
-    pub(crate) fn pop<T>(&mut self, slab: &mut Slab<T>) -> Option<u32> {
-        let (_, slot) = self.first()?;
-        self.drop_first(slab);
-        self.live -= 1;
+    /// Takes in the next task.
+    pub(crate) fn push(&mut self, names: Names, key: Key, cost: u32, task: T, slab: &mut Slab<T>) -> TaskId {
+        if let Order::Arrival(ring) = &self.order
+            && !ring.takes(key)
+        {
+            self.leave_ring(names, slab);
+        }
+        let Names { flow, next: number } = names;
+        match &mut self.order {
+            Order::Arrival(ring) => {
+                ring.push(key, cost, task);
+                names.id(number)
+            }
+            Order::Keys(heap) => {
+                // Numbers wrap around in the end; what came from the ring has been served long before.
+                if number.wrapping_sub(self.since) > MOST_AHEAD {
+                    self.since = self.since.wrapping_add(1);
+                }
+                let slot = slab.insert(flow, number, cost, task);
+                heap.push(key, slot, slab);
+                TaskId { flow, number, slot }
+            }
+        }
+    }
+
+    /// The first task's key.
+    pub(crate) fn first_key(&self) -> Option<Key> {
+        match &self.order {
+            Order::Arrival(ring) => ring.first().map(|(key, _)| key),
+            Order::Keys(heap) => heap.first().map(|(key, _)| key),
+        }
+    }
+
+    /// What the first task costs.
+    pub(crate) fn first_cost(&self, slab: &Slab<T>) -> Option<u32> {
+        match &self.order {
+            Order::Arrival(ring) => ring.first().map(|(_, cost)| cost),
+            Order::Keys(heap) => heap.first().map(|(_, slot)| slab.cost(slot)),
+        }
+    }
+
+    /// Takes the first task out of the line, to be settled later if it `holds`.
+    pub(crate) fn pop(&mut self, names: Names, slab: &mut Slab<T>, holds: bool) -> Option<Taken<T>> {
+        let taken = match &mut self.order {
+            Order::Arrival(ring) => {
+                let id = names.id(ring.first_number(names.next));
+                let (cost, task) = ring.pop()?;
+                if holds {
+                    slab.fly(id, cost);
+                }
+                Taken { id, cost, task }
+            }
+            Order::Keys(heap) => {
+                let (_, slot) = heap.first()?;
+                // The other way round takes a tenth longer.
+                heap.pop(slab);
+                slab.take(slot, names.in_heap(slot, self.since, slab), holds)?
+            }
+        };
         self.settle_front(slab);
-        Some(slot)
+        Some(taken)
+    }
+
+    /// Whether a task waits here.
+    pub(crate) fn holds(&self, names: Names, id: TaskId, slab: &Slab<T>) -> bool {
+        match &self.order {
+            Order::Arrival(ring) => id.slot == NONE && ring.holds(id.number, names.next),
+            Order::Keys(_) => slab.waiting(id).is_some(),
+        }
+    }
+
+    /// Takes a task out of the line; amortised over cancellations this takes constant time.
+    pub(crate) fn cancel(&mut self, names: Names, id: TaskId, slab: &mut Slab<T>) -> Option<Taken<T>> {
+        let taken = match &mut self.order {
+            Order::Arrival(_) if id.slot != NONE => return None,
+            Order::Arrival(ring) => {
+                let (cost, task) = ring.cancel(id.number, names.next)?;
+                Taken { id, cost, task }
+            }
+            Order::Keys(_) => slab.kill(slab.waiting(id)?, id)?,
+        };
+        self.dead += 1;
+        self.settle_front(slab);
+        if self.dead > self.len().max(MIN_SWEEP) {
+            self.sweep(names, slab);
+        }
+        Some(taken)
     }
 
     /// The task that is the first to go when room is needed: the newest, or the least urgent if there are keys.
-    pub(crate) fn last<T>(&self, slab: &Slab<T>) -> Option<u32> {
+    pub(crate) fn last(&self, names: Names, slab: &Slab<T>) -> Option<TaskId> {
         match &self.order {
-            Order::Arrival(entries) => entries.iter().rev().find(|entry| !slab.is_dead(entry.slot)),
-            Order::Keys(heap) => {
-                let living = heap.iter().filter(|entry| !slab.is_dead(entry.slot));
-                living.reduce(|last, entry| if last.is_before(*entry, slab) { entry } else { last })
-            }
-        }
-        .map(|entry| entry.slot)
-    }
-
-    /// Notes that one of its tasks was cancelled; amortised over cancellations this takes constant time.
-    pub(crate) fn cancelled<T>(&mut self, slot: u32, slab: &mut Slab<T>) {
-        self.live -= 1;
-        self.dead += 1;
-        if self.dead > self.live.max(MIN_SWEEP) {
-            self.sweep(slab);
-            self.settle_front(slab);
-        } else if self.first().is_some_and(|(_, first)| first == slot) {
-            self.settle_front(slab);
+            Order::Arrival(ring) => Some(names.id(ring.last_number(names.next)?)),
+            Order::Keys(heap) => heap.last(slab).map(|slot| names.in_heap(slot, self.since, slab)),
         }
     }
 
-    fn sweep<T>(&mut self, slab: &mut Slab<T>) {
-        let keep = |entry: &Entry, slab: &mut Slab<T>| {
-            let dead = slab.is_dead(entry.slot);
-            if dead {
-                slab.release(entry.slot);
-            }
-            !dead
-        };
+    /// For how many tasks its ring has room.
+    pub(crate) fn room(&self) -> usize {
+        match &self.order {
+            Order::Arrival(ring) => ring.room(),
+            Order::Keys(_) => 0,
+        }
+    }
+
+    /// From now on the tasks wait in slots, in the order of their keys.
+    fn leave_ring(&mut self, names: Names, slab: &mut Slab<T>) {
+        if let Order::Arrival(ring) = &mut self.order {
+            let ring = std::mem::replace(ring, Ring::new());
+            self.order = Order::Keys(ring.into_heap(names, slab));
+            (self.dead, self.since) = (0, names.next);
+        }
+    }
+
+    fn sweep(&mut self, names: Names, slab: &mut Slab<T>) {
         match &mut self.order {
-            Order::Arrival(entries) => entries.retain(|entry| keep(entry, slab)),
-            Order::Keys(heap) => {
-                heap.retain(|entry| keep(entry, slab));
-                for at in (0..heap.len().div_ceil(CHILDREN)).rev() {
-                    sift_down(heap, at, slab);
-                }
-            }
+            // A task's number says where it stands in a ring: nothing can be taken out of the middle of one.
+            Order::Arrival(_) => self.leave_ring(names, slab),
+            Order::Keys(heap) => heap.sweep(slab),
         }
         self.dead = 0;
     }
 
     /// Lets no cancelled task stand in front, and an empty line begin again in order of arrival.
-    fn settle_front<T>(&mut self, slab: &mut Slab<T>) {
-        while self.dead > 0
-            && let Some((_, slot)) = self.first()
-            && slab.is_dead(slot)
-        {
-            self.drop_first(slab);
-            self.dead -= 1;
-            slab.release(slot);
+    fn settle_front(&mut self, slab: &mut Slab<T>) {
+        if self.dead > 0 {
+            self.dead -= match &mut self.order {
+                Order::Arrival(ring) => ring.settle_front(),
+                Order::Keys(heap) => heap.settle_front(slab),
+            };
         }
-        if self.live == 0
-            && let Order::Keys(heap) = &mut self.order
-        {
-            self.order = Order::Arrival(std::mem::take(heap).into());
-        }
-    }
-
-    fn drop_first<T>(&mut self, slab: &Slab<T>) {
-        match &mut self.order {
-            Order::Arrival(entries) => {
-                entries.pop_front();
-            }
-            Order::Keys(heap) => {
-                heap.swap_remove(0);
-                if !heap.is_empty() {
-                    sift_down(heap, 0, slab);
-                }
+        if self.len() == 0 {
+            match &mut self.order {
+                Order::Arrival(ring) => ring.rest(),
+                Order::Keys(_) => self.order = Order::Arrival(Ring::new()),
             }
         }
     }
 }
 
-fn sift_up<T>(heap: &mut [Entry], mut at: usize, slab: &Slab<T>) {
-    let entry = heap[at];
-    while at > 0 {
-        let parent = (at - 1) / CHILDREN;
-        if !entry.is_before(heap[parent], slab) {
-            break;
-        }
-        heap[at] = heap[parent];
-        at = parent;
-    }
-    heap[at] = entry;
-}
-
-fn sift_down<T>(heap: &mut [Entry], mut at: usize, slab: &Slab<T>) {
-    let entry = heap[at];
-    loop {
-        let first = at * CHILDREN + 1;
-        let last = heap.len().min(first + CHILDREN);
-        if first >= last {
-            break;
-        }
-        let mut least = first;
-        for child in first + 1..last {
-            if heap[child].is_before(heap[least], slab) {
-                least = child;
-            }
-        }
-        if !heap[least].is_before(entry, slab) {
-            break;
-        }
-        heap[at] = heap[least];
-        at = least;
-    }
-    heap[at] = entry;
-}
-
-const CHILDREN: usize = 4;
+/// So many numbers after the first of its heap a task is still told from one of the ring before.
+const MOST_AHEAD: u32 = 1 << 30;
 /// A sweep is not worth its while below so many cancelled entries.
 const MIN_SWEEP: u32 = 8;

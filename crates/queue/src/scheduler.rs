@@ -11,11 +11,12 @@ use bellwether_core::Timestamp;
 use priority_queue::PriorityQueue;
 
 use crate::bands::Bands;
+use crate::line::Line;
 use crate::ranking::{IndexedHeap, Ranking};
 use crate::settings::{Overflow, Settings};
 use crate::shares::{Share, Shares};
 use crate::slab::{Slab, Taken};
-use crate::tree::{Body, NoSuchFlow, Tree};
+use crate::tree::{NoSuchFlow, Tree};
 
 pub use crate::key::Key;
 use room::Backlogs;
@@ -46,7 +47,7 @@ pub use task::{Ask, FlowId, Granted, Pushed, Reason, Refused, Shed, TaskId, Why}
 /// `R` is how the children of a node are kept in order; the default is the faster one.
 #[derive(Debug)]
 pub struct Scheduler<T, R = IndexedHeap> {
-    tree: Tree<R>,
+    tree: Tree<T, R>,
     slab: Slab<T>,
     bands: Bands,
     shares: Shares,
@@ -152,9 +153,9 @@ impl<T, R: Ranking> Scheduler<T, R> {
     /// Corrects what a granted task was charged; whether it was still in flight. Costs above [`MAX_COST`] count as
     /// that.
     pub fn settle(&mut self, id: TaskId, cost: u64) -> bool {
-        let Some((flow, charged)) = self.slab.settle(id) else { return false };
+        let Some(charged) = self.slab.settle(id) else { return false };
         self.in_flight -= 1;
-        self.tree.settle(flow, charged, clamp(cost));
+        self.tree.settle(id.flow, charged, clamp(cost));
         true
     }
 
@@ -162,26 +163,24 @@ impl<T, R: Ranking> Scheduler<T, R> {
     /// flight. A flow whose forecasts are too low is held back before its tasks have ended, not after.
     pub fn revise(&mut self, id: TaskId, cost: u64) -> bool {
         let cost = clamp(cost);
-        let Some((flow, charged)) = self.slab.revise(id, cost) else { return false };
-        self.tree.correct_charge(flow, charged, cost);
+        let Some(charged) = self.slab.revise(id, cost) else { return false };
+        self.tree.correct_charge(id.flow, charged, cost);
         true
     }
 
     /// Settles a granted task at what it was charged; whether it was still in flight.
     pub fn finish(&mut self, id: TaskId) -> bool {
-        let Some((flow, charged)) = self.slab.settle(id) else { return false };
+        let Some(charged) = self.slab.settle(id) else { return false };
         self.in_flight -= 1;
-        self.tree.settle(flow, charged, charged);
+        self.tree.settle(id.flow, charged, charged);
         true
     }
 
     /// Takes a waiting task out of its line, in constant time amortised over cancellations.
     pub fn cancel(&mut self, id: TaskId) -> Option<T> {
-        let taken = self.slab.kill(id)?;
-        let flow = taken.flow;
-        if let Body::Leaf(line) = &mut self.tree.node_mut(flow).body {
-            line.cancelled(id.slot, &mut self.slab);
-        }
+        let flow = id.flow;
+        let (names, line) = self.tree.line_mut(flow)?;
+        let taken = line.cancel(names, id, &mut self.slab)?;
         self.left(&taken);
         if self.tree.node(flow).is_empty() {
             self.tree.refresh(flow);
@@ -194,12 +193,11 @@ impl<T, R: Ranking> Scheduler<T, R> {
 
     /// Gives a waiting task another key, and with it another id; among equal keys it is the last now.
     pub fn rekey(&mut self, id: TaskId, key: Key) -> Option<TaskId> {
-        let Taken { flow, cost, task, .. } = self.slab.kill(id)?;
-        let new = self.slab.insert(flow, cost, task);
-        if let Body::Leaf(line) = &mut self.tree.node_mut(flow).body {
-            line.push(key, new.slot, &self.slab);
-            line.cancelled(id.slot, &mut self.slab);
-        }
+        let flow = id.flow;
+        let (names, line) = self.tree.line_mut(flow)?;
+        let Taken { cost, task, .. } = line.cancel(names, id, &mut self.slab)?;
+        let new = line.push(names, key, cost, task, &mut self.slab);
+        self.tree.node_mut(flow).next_task = names.next.wrapping_add(1);
         if let Some((_, due)) = self.deadlines.remove(&id) {
             self.deadlines.push(new, due);
         }
@@ -226,7 +224,7 @@ impl<T, R: Ranking> Scheduler<T, R> {
 
     /// Moves the deadline of a waiting task; whether it was still waiting.
     pub fn extend(&mut self, id: TaskId, deadline: Timestamp) -> bool {
-        if self.slab.queued(id).is_none() {
+        if !self.tree.line(id.flow).is_some_and(|(names, line)| line.holds(names, id, &self.slab)) {
             return false;
         }
         if self.deadlines.change_priority(&id, Reverse(deadline)).is_none() {
@@ -278,7 +276,7 @@ impl<T, R: Ranking> Scheduler<T, R> {
     fn push_to(&mut self, flow: u32, ask: Ask, task: T) -> Result<Pushed<T>, Refused<T>> {
         // A task that cost nothing would leave its flow first for ever.
         let cost = clamp(ask.cost).max(1);
-        let Body::Leaf(line) = &self.tree.node(flow).body else { unreachable!("tasks wait in flows") };
+        let line = self.tree.node(flow).line().expect("tasks wait in flows");
         if line.len() as usize >= self.flow_capacity {
             return Err(Refused::new(Reason::FlowFull, task));
         }
@@ -286,15 +284,15 @@ impl<T, R: Ranking> Scheduler<T, R> {
         if self.len() >= self.capacity {
             return Err(Refused::new(Reason::Full, task));
         }
-        let id = self.slab.insert(flow, cost, task);
+        let (names, line) = self.tree.line_mut(flow).expect("tasks wait in flows");
+        let id = line.push(names, ask.key, cost, task, &mut self.slab);
+        let node = self.tree.node_mut(flow);
+        node.backlog += u64::from(cost);
+        node.next_task = names.next.wrapping_add(1);
+        let band = node.band;
         if let Some(deadline) = ask.deadline {
             self.deadlines.push(id, Reverse(deadline));
         }
-        let node = self.tree.node_mut(flow);
-        node.backlog += u64::from(cost);
-        let band = node.band;
-        let Body::Leaf(line) = &mut node.body else { unreachable!("tasks wait in flows") };
-        line.push(ask.key, id.slot, &self.slab);
         self.waiting[usize::from(band)] += 1;
         self.backlog_changed(flow);
         self.follow_first(flow);
@@ -308,9 +306,8 @@ impl<T, R: Ranking> Scheduler<T, R> {
         let ready = |band: usize| tree.is_ready(band);
         let band = bands.pick(ready, |band| next_cost(tree, slab, band))?;
         let flow = tree.next(band)?;
-        let Body::Leaf(line) = &mut tree.node_mut(flow).body else { unreachable!("the last node of a path is a flow") };
-        let slot = line.pop(slab)?;
-        let taken = if holds { slab.grant(slot) } else { slab.take(slot) }.expect("the first task of a line waits");
+        let (names, line) = tree.line_mut(flow).expect("the last node of a path is a flow");
+        let taken = line.pop(names, slab, holds)?;
         self.in_flight += usize::from(holds);
         let Self { tree, bands, .. } = self;
         bands.served(band, taken.cost, |band| tree.is_ready(band));
@@ -322,13 +319,13 @@ impl<T, R: Ranking> Scheduler<T, R> {
 
     /// Accounts for a task that has left its line.
     fn left(&mut self, taken: &Taken<T>) {
-        let node = self.tree.node_mut(taken.flow);
+        let node = self.tree.node_mut(taken.id.flow);
         node.backlog -= u64::from(taken.cost);
         self.waiting[usize::from(node.band)] -= 1;
         if !self.deadlines.is_empty() {
             self.deadlines.remove(&taken.id);
         }
-        self.backlog_changed(taken.flow);
+        self.backlog_changed(taken.id.flow);
     }
 
     /// Where keys order the flows themselves, a flow stands where its first task does.
@@ -337,9 +334,7 @@ impl<T, R: Ranking> Scheduler<T, R> {
         if !node.keyed {
             return;
         }
-        if let Body::Leaf(line) = &mut node.body
-            && let Some((key, _)) = line.first()
-        {
+        if let Some(key) = node.line().and_then(Line::first_key) {
             self.tree.rekey(flow, key);
         }
     }
@@ -354,12 +349,9 @@ impl<T, R: Ranking> Scheduler<T, R> {
 }
 
 /// What the next task of a band costs.
-fn next_cost<T, R: Ranking>(tree: &Tree<R>, slab: &Slab<T>, band: usize) -> u32 {
-    let slot = tree.next(band).and_then(|flow| match &tree.node(flow).body {
-        Body::Leaf(line) => line.first(),
-        Body::Inner(_) => None,
-    });
-    slot.map_or(0, |(_, slot)| slab.cost(slot))
+fn next_cost<T, R: Ranking>(tree: &Tree<T, R>, slab: &Slab<T>, band: usize) -> u32 {
+    let line = tree.next(band).and_then(|flow| tree.node(flow).line());
+    line.and_then(|line| line.first_cost(slab)).unwrap_or(0)
 }
 
 fn clamp(cost: u64) -> u32 {

@@ -12,6 +12,7 @@ mod serve;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use crate::line::{Line, Names};
 use crate::ranking::{Places, Ranking};
 use crate::settings::{Policy, Settings};
 use crate::shares::Shares;
@@ -22,8 +23,8 @@ pub(crate) use node::{Body, Inner, Node};
 
 /// The flows and the groups they form, one root for each band.
 #[derive(Debug)]
-pub(crate) struct Tree<R> {
-    nodes: Vec<Node<R>>,
+pub(crate) struct Tree<T, R> {
+    nodes: Vec<Node<T, R>>,
     names: Vec<Arc<str>>,
     free: Vec<u32>,
     places: Places,
@@ -44,7 +45,7 @@ pub(crate) enum NoSuchFlow {
     Path,
 }
 
-impl<R: Ranking> Tree<R> {
+impl<T, R: Ranking> Tree<T, R> {
     pub(crate) fn new(settings: &Settings) -> Self {
         let mut tree = Self {
             nodes: Vec::new(),
@@ -69,12 +70,28 @@ impl<R: Ranking> Tree<R> {
         self.forgetful = false;
     }
 
-    pub(crate) fn node(&self, at: u32) -> &Node<R> {
+    pub(crate) fn node(&self, at: u32) -> &Node<T, R> {
         &self.nodes[at as usize]
     }
 
-    pub(crate) fn node_mut(&mut self, at: u32) -> &mut Node<R> {
+    pub(crate) fn node_mut(&mut self, at: u32) -> &mut Node<T, R> {
         &mut self.nodes[at as usize]
+    }
+
+    /// The line of a flow, and what the tasks in it are called; `None` if there is no such flow.
+    pub(crate) fn line(&self, flow: u32) -> Option<(Names, &Line<T>)> {
+        let node = self.nodes.get(flow as usize)?;
+        Some((Names { flow, next: node.next_task }, node.line()?))
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn line_mut(&mut self, flow: u32) -> Option<(Names, &mut Line<T>)> {
+        let node = self.nodes.get_mut(flow as usize)?;
+        let names = Names { flow, next: node.next_task };
+        match &mut node.body {
+            Body::Inner(_) => None,
+            Body::Leaf(line) => Some((names, line)),
+        }
     }
 
     /// Whether a child takes part in its parent's order: it has work and may take it.
@@ -85,6 +102,12 @@ impl<R: Ranking> Tree<R> {
     /// How many flows and groups are known.
     pub(crate) fn len(&self) -> usize {
         self.nodes.len() - self.free.len()
+    }
+
+    /// For how many tasks the rings of all flows have room.
+    pub(crate) fn room(&self) -> usize {
+        let room = |node: &Node<T, R>| node.line().map_or(0, Line::room);
+        self.nodes.iter().map(room).sum()
     }
 
     /// Whether a band has a flow that may be served.
@@ -167,12 +190,17 @@ impl<R: Ranking> Tree<R> {
         }
     }
 
-    fn add(&mut self, mut node: Node<R>, name: Arc<str>) -> u32 {
+    fn add(&mut self, mut node: Node<T, R>, name: Arc<str>) -> u32 {
         if let Some(at) = self.free.pop() {
-            node.generation = self.node(at).generation.wrapping_add(1);
+            let before = self.node(at);
+            (node.generation, node.next_task) = (before.generation.wrapping_add(1), before.next_task);
             self.nodes[at as usize] = node;
             self.names[at as usize] = name;
             return at;
+        }
+        // Grows by an eighth: doubling would leave up to half of many nodes' memory empty.
+        if self.nodes.len() == self.nodes.capacity() {
+            self.nodes.reserve_exact(self.nodes.len() / 8 + 8);
         }
         self.nodes.push(node);
         self.names.push(name);

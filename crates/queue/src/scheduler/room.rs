@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use priority_queue::PriorityQueue;
 
-use super::{Scheduler, Shed, TaskId, Why};
+use super::{Scheduler, Shed, Why};
 use crate::ranking::Ranking;
 use crate::slab::NONE;
 use crate::tree::Body;
@@ -103,8 +103,8 @@ impl<T, R: Ranking> Scheduler<T, R> {
         if band == own && !self.is_lighter(flow, cost, tenant, victim) {
             return None;
         }
-        let Body::Leaf(line) = &self.tree.node(victim).body else { return None };
-        let id: TaskId = self.slab.id(line.last(&self.slab)?);
+        let (names, line) = self.tree.line(victim)?;
+        let id = line.last(names, &self.slab)?;
         let task = self.cancel(id)?;
         Some(Shed { id, task, why: Why::Room })
     }

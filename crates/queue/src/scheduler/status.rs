@@ -70,7 +70,7 @@ impl<T, R: Ranking> Scheduler<T, R> {
     /// How many slots for tasks it holds memory for.
     #[must_use]
     pub fn slots(&self) -> usize {
-        self.slab.capacity()
+        self.slab.capacity() + self.tree.room()
     }
 
     /// How the flow or group at a path stands, if it is known.

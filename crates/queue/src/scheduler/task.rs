@@ -9,8 +9,11 @@ use super::Key;
 /// Names a task from push to settlement.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct TaskId {
+    pub(crate) flow: u32,
+    /// How many tasks its flow had before it.
+    pub(crate) number: u32,
+    /// Where it waits, if it does not wait in a ring.
     pub(crate) slot: u32,
-    pub(crate) born: u32,
 }
 
 /// Names an open flow.

@@ -5,7 +5,7 @@ use crate::ranking::{Lowest, Ranking};
 use crate::settings::Policy;
 use crate::slab::NONE;
 
-impl<R: Ranking> Tree<R> {
+impl<T, R: Ranking> Tree<T, R> {
     /// Notes that a flow has tasks, and so has every group above it.
     pub(crate) fn wake(&mut self, flow: u32) {
         let mut at = flow;
@@ -143,9 +143,10 @@ impl<R: Ranking> Tree<R> {
         let inner = self.inner_mut(parent);
         inner.names.remove(&name);
         inner.leave_ideal(finish, at);
-        let generation = self.node(at).generation;
-        self.nodes[at as usize] = super::Node::new(NONE, u8::MAX, Body::leaf());
-        self.node_mut(at).generation = generation;
+        let node = self.node_mut(at);
+        let (generation, next) = (node.generation, node.next_task);
+        *node = super::Node::new(NONE, u8::MAX, Body::leaf());
+        (node.generation, node.next_task) = (generation, next);
         self.free.push(at);
     }
 }

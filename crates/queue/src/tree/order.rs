@@ -5,7 +5,7 @@ use crate::ranking::Ranking;
 use crate::settings::Policy;
 use crate::tag::{Rank, SCALE, Tag, Unit};
 
-impl<R: Ranking> Tree<R> {
+impl<T, R: Ranking> Tree<T, R> {
     pub(super) fn rank(&self, at: u32) -> Rank {
         let node = self.node(at);
         Rank { tag: node.start, arrival: node.arrival }
@@ -91,7 +91,7 @@ impl<R: Ranking> Tree<R> {
     }
 }
 
-impl<R> super::Node<R> {
+impl<T, R> super::Node<T, R> {
     /// The more it has taken, the longer it waits; who waits grows older as others are served.
     fn wait_from(&mut self, now: Tag, patience: u32) {
         let attained = if self.attained == 0 { 0 } else { self.attained.next_power_of_two() };

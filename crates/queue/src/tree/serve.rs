@@ -6,7 +6,7 @@ use crate::scheduler::Key;
 use crate::slab::NONE;
 use crate::tag::Tag;
 
-impl<R: Ranking> Tree<R> {
+impl<T, R: Ranking> Tree<T, R> {
     /// Lets a node that has work take part, and every group above it that only waited for that.
     ///
     /// Nobody gets credit for the time in which it did not take part, whether it had nothing to do or was at its cap:

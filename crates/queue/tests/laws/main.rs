@@ -3,6 +3,7 @@
 
 mod bounds;
 mod floors;
+mod lines;
 mod model;
 mod same;
 mod story;
