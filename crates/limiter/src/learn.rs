@@ -5,8 +5,10 @@
 //! always. So the learner never guesses while it can count. It holds a little below what it counted, then ramps up
 //! ever faster until it is refused again, and counts anew.
 
+mod catch_up;
 mod interval;
 mod phase;
+mod react;
 mod recent;
 mod words;
 
@@ -14,7 +16,7 @@ use std::time::Duration;
 
 use bellwether_core::Timestamp;
 
-use self::interval::Interval;
+use self::catch_up::CatchUp;
 use self::phase::{Phase, ramp};
 use self::recent::Recent;
 use crate::snapshot::Stage;
@@ -45,6 +47,15 @@ pub struct Learner {
     streak: u32,
     /// What everything sent so far took, refused or not.
     sent: u64,
+    /// How many requests that were.
+    count: u64,
+    /// Up to which of them answers came.
+    heard: u64,
+    /// When the first of them was sent.
+    started: Timestamp,
+    catch_up: CatchUp,
+    /// The pause that the last refusal called for, in seconds.
+    needed: f64,
     /// What the refusal before this interval left behind.
     since: Option<Since>,
     last: Option<Last>,
@@ -93,7 +104,7 @@ impl Learner {
         Self {
             policy,
             ceiling: None,
-            phase: Phase::Startup { over: 0.0 },
+            phase: Phase::Startup { answers: 0.0 },
             base: policy.initial,
             counted: None,
             guess: true,
@@ -102,6 +113,11 @@ impl Learner {
             best_at: now,
             streak: 0,
             sent: 0,
+            count: 0,
+            heard: 0,
+            started: now,
+            catch_up: CatchUp::default(),
+            needed: 0.0,
             since: None,
             last: None,
             pause_costs: PAUSE_COSTS,
@@ -156,8 +172,10 @@ impl Learner {
         self.ticked = self.ticked.max(now);
         let busy = (passed - idle.as_secs_f64()).max(0.0);
         let busy = if busy >= BUSY_SHARE * passed { busy } else { 0.0 };
+        self.catch_up.pass(self.base, busy);
+        let leak = IDLE_COSTS * idle.as_secs_f64() * self.rate() / self.mean();
         match &mut self.phase {
-            Phase::Startup { over } => *over += busy,
+            Phase::Startup { answers } => *answers = (*answers - leak).max(0.0),
             Phase::Hold { until } if *until <= now => {
                 self.phase = Phase::Ramp { over: now.since(*until).as_secs_f64().min(busy) };
             }
@@ -181,6 +199,8 @@ impl Learner {
     pub fn paused(&mut self, pause: Duration) {
         if let Phase::Hold { until } = &mut self.phase {
             *until = *until + pause;
+            // Up to a tenth more is drawn by lot.
+            self.catch_up.begin(self.base, pause.as_secs_f64() - 1.1 * self.needed);
         }
     }
 
@@ -203,6 +223,10 @@ impl Learner {
     pub fn sent(&mut self, cost: u64, now: Timestamp) -> u64 {
         let before = self.sent;
         self.sent = before.saturating_add(cost);
+        self.count += 1;
+        if before == 0 {
+            self.started = now;
+        }
         self.recent.add(cost, now);
         before
     }
@@ -227,6 +251,17 @@ impl Learner {
         if self.reacted_at.is_none_or(|reacted| flight.sent > reacted) {
             self.streak = 0;
         }
+        if flight.number >= self.heard {
+            if let Phase::Startup { answers } = &mut self.phase {
+                *answers += (flight.number + 1 - self.heard) as f64;
+            }
+            self.heard = flight.number + 1;
+        }
+    }
+
+    /// What a request takes on the average.
+    fn mean(&self) -> f64 {
+        self.sent.max(1) as f64 / self.count.max(1) as f64
     }
 
     /// `flight` was refused for want of this budget.
@@ -234,6 +269,7 @@ impl Learner {
         let news = self.reacted_at.is_none_or(|reacted| flight.sent > reacted);
         let mut blackout = None;
         if news {
+            self.catch_up.refused();
             let nothing = self.last.is_some_and(|last| flight.number <= last.number + last.refused + 1);
             self.streak = if nothing { self.streak.saturating_add(1) } else { 0 };
             // A first request after a pause that is refused too says that the pause was too short.
@@ -258,7 +294,8 @@ impl Learner {
             self.void(flight);
         }
         let missing = self.pause_costs * flight.cost.max(1) as f64 + self.owed as f64;
-        let pause = seconds(missing / self.base.max(LEAST));
+        self.needed = missing / self.base.max(LEAST);
+        let pause = seconds(self.needed);
         blackout.map_or(Reaction::Pause(pause), |wait| Reaction::Blackout(wait.max(pause)))
     }
 
@@ -266,10 +303,10 @@ impl Learner {
     #[must_use]
     pub fn rate(&self) -> f64 {
         let rate = match self.phase {
-            Phase::Startup { over } => {
-                let quick = over.min(QUICK_DOUBLINGS);
-                self.base * (quick + (over - quick) / 2.0).min(MOST_DOUBLINGS).exp2()
+            Phase::Startup { answers } => {
+                self.base.max(STARTS_PER_SECOND * self.mean()) * (1.0 + answers / ANSWERS_TO_DOUBLE)
             }
+            Phase::Hold { .. } if self.catch_up.is_on() => self.base * (1.0 + self.policy.utilisation),
             Phase::Hold { .. } => self.base * self.policy.utilisation,
             Phase::Ramp { over } => self.base * (self.policy.utilisation + ramp(over)),
             Phase::Told => self.base,
@@ -319,102 +356,6 @@ impl Learner {
         }
     }
 
-    /// What was let through between the refusal that counting began with and `flight`.
-    fn interval(&self, flight: &Flight) -> Option<Interval> {
-        let since = self.since?;
-        let cost = flight.before.saturating_sub(since.cost).saturating_sub(since.returned);
-        let count = flight.number.saturating_sub(since.number).saturating_sub(1).saturating_sub(since.refused);
-        Some(Interval {
-            cost: cost as f64,
-            count,
-            seconds: flight.sent.since(since.at).as_secs_f64(),
-            first: since.last as f64,
-            refused: since.refused as f64,
-            last: flight.cost as f64,
-        })
-    }
-
-    fn adapt(&mut self, flight: &Flight, now: Timestamp) {
-        let rate = self.rate();
-        let recent = self.recent.per_second(now);
-        let Some(interval) = self.interval(flight) else {
-            self.first_refusal(rate, recent, now);
-            return self.anchor(flight);
-        };
-        if interval.count >= ENOUGH_REQUESTS && interval.seconds >= ENOUGH_SECONDS {
-            self.count(&interval, rate, recent, now);
-            return self.anchor(flight);
-        }
-        // Too little to count by; but it may be too little to be explained by what is believed.
-        // A provider that counts refusals without saying so explains a part of it.
-        let explained = interval.cost + interval.last * (1.0 + interval.refused);
-        if self.phase != Phase::Told && self.base * interval.seconds > explained {
-            let at_most = explained / interval.seconds.max(1e-3);
-            self.base = at_most.clamp(LARGEST_DECREASE * self.base, SMALLEST_DECREASE * self.base);
-            self.guess = true;
-            self.hold = FIRST_HOLD;
-        }
-        if self.phase != Phase::Told {
-            self.hold_for(self.hold, now);
-        }
-    }
-
-    /// Counting begins anew with this refusal.
-    fn anchor(&mut self, flight: &Flight) {
-        self.since = Some(Since {
-            at: flight.sent,
-            number: flight.number,
-            cost: flight.before.saturating_add(flight.cost),
-            last: flight.cost,
-            refused: 0,
-            returned: 0,
-        });
-    }
-
-    fn first_refusal(&mut self, rate: f64, recent: f64, now: Timestamp) {
-        if self.phase == Phase::Told {
-            return;
-        }
-        self.base = (DECREASE * rate).min(recent.max(DECREASE / 2.0 * rate));
-        self.counted = None;
-        self.guess = true;
-        self.hold_for(GUESS_HOLD, now);
-    }
-
-    /// A whole interval between two refusals was counted.
-    fn count(&mut self, interval: &Interval, rate: f64, recent: f64, now: Timestamp) {
-        let told = self.phase == Phase::Told;
-        let old = self.counted;
-        let passed = interval.seconds;
-        let sample = interval.cost / passed;
-        let confirmed = old.is_some_and(|old| interval.confirms(old.rate));
-        let counted = match old {
-            Some(old) if confirmed => Counted {
-                rate: (old.rate * old.weight + sample * passed) / (old.weight + passed),
-                weight: (old.weight + passed).min(LONGEST_MEMORY),
-            },
-            _ => Counted { rate: sample, weight: passed.min(LONGEST_MEMORY) },
-        };
-        self.counted = Some(counted);
-        if told && sample >= TOLD_IS_TRUE * self.base {
-            return;
-        }
-        if !told && rate > 2.0 * self.base && recent > JUMPED * sample {
-            self.base = DECREASE * recent;
-            self.guess = true;
-            return self.hold_for(GUESS_HOLD, now);
-        }
-        self.base = counted.rate;
-        self.guess = false;
-        self.best = self.base.max(self.best * (-now.since(self.best_at).as_secs_f64() / BEST_FORGOTTEN).exp());
-        self.best_at = now;
-        self.hold = if confirmed { 2.0 * self.hold } else { FIRST_HOLD };
-        // The further it fell below what it was, the sooner it may be back.
-        let longest = self.policy.longest_hold.as_secs_f64() * (self.base / self.best).powf(FALLEN);
-        self.hold = self.hold.min(longest.max(FIRST_HOLD));
-        self.hold_for(self.hold, now);
-    }
-
     fn hold_for(&mut self, hold: f64, now: Timestamp) {
         self.phase = Phase::Hold { until: now + seconds(hold) };
     }
@@ -424,29 +365,21 @@ fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
 }
 
-/// How much sooner: at two fifths of what it was, after a quarter of the time.
-const FALLEN: f64 = 1.5;
-const BEST_FORGOTTEN: f64 = 120.0;
+/// What a startup lets through a second, whatever it costs. A first small team run waits for nothing visible, and a
+/// provider with a small bucket refuses the few that are on the way.
+const STARTS_PER_SECOND: f64 = 50.0;
+/// How many answers double it. They are signs that there is more; time alone is none.
+const ANSWERS_TO_DOUBLE: f64 = 50.0;
+/// How many answers a request that nobody wanted to send outweighs: what was not asked for says nothing.
+const IDLE_COSTS: f64 = 0.5;
 const FIRST_HOLD: f64 = 1.0;
-const GUESS_HOLD: f64 = 0.5;
-const DECREASE: f64 = 0.7;
 const LONGEST_RAMP: f64 = 8.0;
-/// How many doublings take a second each.
-const QUICK_DOUBLINGS: f64 = 3.0;
-const MOST_DOUBLINGS: f64 = 40.0;
 const BUSY_SHARE: f64 = 0.8;
-const TOLD_IS_TRUE: f64 = 0.9;
-const JUMPED: f64 = 1.5;
-const ENOUGH_REQUESTS: u64 = 8;
-const ENOUGH_SECONDS: f64 = 1.5;
-const LONGEST_MEMORY: f64 = 20.0;
 const PAUSE_COSTS: f64 = 1.2;
 const FIRST_BLACKOUT: f64 = 0.125;
 const PAUSE_DECAY: f64 = 0.9;
 const MOST_PAUSE_COSTS: f64 = 4.0;
 const SURE_BLACKOUT: u32 = 2;
-const LARGEST_DECREASE: f64 = 0.5;
-const SMALLEST_DECREASE: f64 = 0.95;
 const LONGEST_BLACKOUT: f64 = 15.0;
 /// One a minute.
 const LEAST: f64 = 1.0 / 60.0;

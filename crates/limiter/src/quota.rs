@@ -413,8 +413,8 @@ const fn places(concurrency: Concurrency, now: Timestamp) -> Places {
 }
 
 const REASONS: [WaitReason; 4] = [WaitReason::Requests, WaitReason::Tokens, WaitReason::Tokens, WaitReason::Tokens];
-/// What a hidden limit is taken for at first, per second.
-const FIRST_GUESSES: [f64; 4] = [4.0, 8_000.0, 6_000.0, 2_000.0];
+/// What a hidden limit is taken for at first, per second: fifty small requests.
+const FIRST_GUESSES: [f64; 4] = [50.0, 50_000.0, 40_000.0, 10_000.0];
 /// A step of the clock, or a silence, after which nothing that was counted holds.
 const JUMP: Duration = Duration::from_secs(30);
 const FIRST_ROUND_TRIP: Duration = Duration::from_secs(1);

@@ -53,7 +53,7 @@ impl Default for Settings {
             refusals_count: false,
             squeeze: Duration::from_millis(50),
             utilisation: 0.99,
-            longest_hold: Duration::from_secs(20),
+            longest_hold: Duration::from_secs(22),
             longest_pause: Duration::from_secs(60 * 60),
             seed: 1,
         }

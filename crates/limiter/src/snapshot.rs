@@ -48,7 +48,7 @@ pub struct Budget {
 /// How a limit is known.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Stage {
-    /// Nothing is known; the rate doubles until something is refused.
+    /// Nothing is known; the rate goes up with the answers until something is refused.
     Startup,
     /// The limit was found; the rate stays just below it.
     Hold,

@@ -5,8 +5,8 @@ use bellwether_core::Timestamp;
 /// What a learner is about.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Phase {
-    /// Double every second, later every other second; so many seconds of it are over.
-    Startup { over: f64 },
+    /// Go up with the answers; so many came.
+    Startup { answers: f64 },
     /// Stay until then.
     Hold { until: Timestamp },
     /// Go up ever faster; so many seconds of it are over.

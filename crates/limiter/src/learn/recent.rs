@@ -34,6 +34,12 @@ impl Recent {
         let sum: u64 = self.slots.iter().enumerate().filter(|(i, _)| *i != open).map(|(_, cost)| *cost).sum();
         sum as f64 * 1e9 / (SLOT * (SLOTS as u64 - 1)) as f64
     }
+
+    /// What was sent in the last second and up to an eighth more.
+    pub(super) fn sum(&mut self, now: Timestamp) -> f64 {
+        self.add(0, now);
+        self.slots.iter().sum::<u64>() as f64
+    }
 }
 
 const fn at(slot: u64) -> usize {

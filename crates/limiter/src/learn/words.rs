@@ -7,7 +7,7 @@ use bellwether_core::Timestamp;
 /// How a [`Learner`](super::Learner) goes about it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LearnPolicy {
-    /// What it begins with, per second.
+    /// What it begins with, per second, if that is more than fifty requests like those that come.
     pub initial: f64,
     /// The share of a counted limit that it uses while it holds.
     pub utilisation: f64,

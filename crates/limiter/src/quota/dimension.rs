@@ -10,6 +10,7 @@ use crate::bucket::Bucket;
 use crate::learn::{Flight, LearnPolicy, Learner, Reaction};
 use crate::rate::Rate;
 use crate::settings::Limit;
+use crate::snapshot::Stage;
 
 #[derive(Clone, Debug)]
 pub(super) struct Dimension {
@@ -167,6 +168,7 @@ impl Dimension {
         let burst = match self.limit {
             Limit::Told { burst: Some(burst), .. } => burst,
             _ if self.exact.is_some() => rate.in_time(SECOND).max(self.proved),
+            _ if self.learner.stage() == Stage::Startup => return rate.in_time(FIRST_BURST).max(HIDDEN_LEAST),
             _ => return rate.in_time(HIDDEN_BURST).max(HIDDEN_LEAST),
         };
         let squeezed = rate.in_time(self.squeeze).saturating_add(u64::from(!self.squeeze.is_zero()));
@@ -184,6 +186,8 @@ const ABSURD: u64 = 1_000_000_000_000;
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HIDDEN_BURST: Duration = Duration::from_millis(250);
+/// While nothing is known, a few come at once and the others evenly, so that few are on the way when one is refused.
+const FIRST_BURST: Duration = Duration::from_millis(80);
 /// A few that come at once after a rest are let through at once.
 const HIDDEN_LEAST: u64 = 4;
 const MOST_PROVED: Duration = Duration::from_secs(10);

@@ -26,29 +26,36 @@ fn a_limit_that_was_told_is_never_overrun_and_all_used() {
 #[test]
 fn a_hidden_limit_is_found_and_followed() {
     let row = row("A1 hidden 10-4-20");
-    assert!(row.goodput >= 0.97 && row.refused <= 0.012, "{row:?}");
+    assert!(row.goodput >= 0.975 && row.refused <= 0.009, "{row:?}");
     let found = row.converged.iter().map(|seconds| seconds.expect("it is found")).collect::<Vec<_>>();
-    assert!(found[0] <= 2.0 && found[1] <= 3.0 && found[2] <= 10.0, "{row:?}");
+    assert!(found[0] <= 1.0 && found[1] <= 2.0 && found[2] <= 8.0, "{row:?}");
 }
 
 #[test]
 fn refusals_that_are_charged_cost_little() {
     let row = row("A2");
-    assert!(row.goodput >= 0.92 && row.refused <= 0.04, "{row:?}");
+    assert!(row.goodput >= 0.94 && row.refused <= 0.025, "{row:?}");
+}
+
+#[test]
+fn what_came_in_during_a_pause_in_whole_seconds_is_used() {
+    let row = row("Retry-After");
+    assert!(row.goodput >= 0.945 && row.refused <= 0.013, "{row:?}");
 }
 
 #[test]
 fn with_headers_nothing_is_refused_in_steady_state() {
     let steady = row("A3 headers, steady");
-    assert!(steady.goodput >= 0.995 && steady.refused == 0.0, "{steady:?}");
+    assert!(steady.goodput >= 0.995 && steady.late == 0, "{steady:?}");
+    assert!(steady.refused <= 0.002, "a few before the first answer: {steady:?}");
     let falling = row("A3 headers, 10-4-20");
-    assert!(falling.goodput >= 0.99 && falling.refused <= 0.001, "only the fall itself: {falling:?}");
+    assert!(falling.goodput >= 0.99 && falling.refused <= 0.002, "only the start and the fall itself: {falling:?}");
 }
 
 #[test]
 fn four_processes_share_a_limit_that_nobody_told_them() {
     let row = row("A4");
-    assert!(row.goodput >= 0.99 && row.refused <= 0.045 && row.jain >= 0.9, "{row:?}");
+    assert!(row.goodput >= 0.99 && row.refused <= 0.03 && row.jain >= 0.95, "{row:?}");
 }
 
 #[test]

@@ -22,6 +22,8 @@ pub(crate) struct Row {
     pub(crate) goodput: f64,
     pub(crate) worst: f64,
     pub(crate) refused: f64,
+    /// Refusals once the first seconds are over.
+    pub(crate) late: u64,
     pub(crate) converged: Vec<Option<f64>>,
     pub(crate) jain: f64,
 }
@@ -76,8 +78,9 @@ impl Scenario {
         for seed in 1..=seeds {
             let mut world = self.world.clone();
             world.seed = seed;
-            for stage in world.schedule.iter_mut().skip(1) {
-                stage.0 += 2.9 * (seed - 1) as f64;
+            for (i, stage) in world.schedule.iter_mut().enumerate().skip(1) {
+                // The stages get longer too, so that the looks for a higher limit do not always fall the same.
+                stage.0 += (1.9 + i as f64) * (seed - 1) as f64;
             }
             let mut clients: Vec<_> = (0..self.processes).map(|i| client(self, seed * 10 + i)).collect();
             let mut clients: Vec<_> = clients.iter_mut().map(|client| &mut **client as &mut dyn Client).collect();
@@ -112,6 +115,7 @@ impl Row {
         self.goodput += report.goodput / of;
         self.worst = self.worst.min(report.goodput);
         self.refused += report.refused / of;
+        self.late += report.sent_at.iter().filter(|(at, let_in)| *at >= FIRST_SECONDS && !let_in).count() as u64;
         let sum: f64 = report.shares.iter().sum();
         let squares: f64 = report.shares.iter().map(|share| share * share).sum();
         self.jain += sum * sum / (report.shares.len() as f64 * squares.max(1e-9)) / of;
@@ -123,3 +127,5 @@ impl Row {
         }
     }
 }
+
+const FIRST_SECONDS: f64 = 5.0;

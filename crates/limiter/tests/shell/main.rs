@@ -5,3 +5,4 @@ mod drops;
 mod facts;
 mod line;
 mod play;
+mod start;
