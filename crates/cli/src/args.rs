@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::budget::Budget;
 use crate::command::load::FlowSpec;
-use crate::{exit, memory};
+use crate::{exit, memory, routing};
 
 /// Runs teams of LLM agents on one shared quota.
 #[derive(Debug, Parser)]
@@ -48,6 +48,10 @@ pub(crate) enum Command {
     Watch(Watch),
     /// Writes one file that says what came of a run: timeline, costs, reviews, waits, and the work.
     Report(Report),
+    /// Says why a task was started on the model it was, what it waited for, and why its work went back.
+    Explain(Explain),
+    /// Shows, exports or forgets what routing has learnt of models.
+    Router(Router),
     /// Asks the process that works on a run to stop, as Ctrl-C does.
     Cancel(Cancel),
     /// Says what is wrong with a team's providers, and how to mend it; makes one tiny call for each model.
@@ -103,6 +107,9 @@ pub(crate) struct Run {
     /// Remembers nothing: the run cannot be resumed.
     #[arg(long, conflicts_with_all = ["journal", "ui"])]
     pub(crate) no_journal: bool,
+    /// Learns nothing about models from this run.
+    #[arg(long)]
+    pub(crate) frozen: bool,
     #[command(flatten)]
     pub(crate) view: View,
 }
@@ -166,6 +173,9 @@ pub(crate) struct Resume {
     /// The team file, if it is not where it was.
     #[arg(long, value_name = "FILE")]
     pub(crate) team: Option<PathBuf>,
+    /// Learns nothing about models from this run.
+    #[arg(long)]
+    pub(crate) frozen: bool,
     /// Goes on even if prompts, models or the measure of the review have changed.
     #[arg(long)]
     pub(crate) adopt_config: bool,
@@ -262,6 +272,42 @@ pub(crate) struct Report {
     /// Writes it into this file, readable by its owner only, instead of to standard output.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The run: its id, the beginning or end of it, or `last`.
+    pub(crate) run: String,
+    /// The task, such as t1.
+    pub(crate) task: String,
+    /// The journal that remembers it.
+    #[arg(long, value_name = "DIR", default_value = memory::DIRECTORY)]
+    pub(crate) journal: PathBuf,
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Router {
+    #[command(subcommand)]
+    pub(crate) command: RouterCommand,
+    /// The file that keeps what was learnt: `stats` in `[routing]`, or the one in the journal's directory.
+    #[arg(long, value_name = "FILE", default_value = routing::FILE, global = true)]
+    pub(crate) stats: PathBuf,
+    /// Prints one JSON object.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum RouterCommand {
+    /// Shows what is known of each model in each role.
+    Show,
+    /// Forgets everything that was learnt.
+    Reset,
+    /// Prints every outcome that was learnt from, a line each.
+    Export,
 }
 
 #[derive(Debug, Args)]

@@ -1,7 +1,7 @@
 //! The command line of Bellwether: arguments and a team file become parts, parts become a run.
 //!
 //! - [`args`], [`budget`], [`command`]: what can be asked, and what then happens.
-//! - [`team_file`], [`quota`], [`checks`], [`parts`]: from `team.toml` to a team that can run.
+//! - [`team_file`], [`quota`], [`checks`], [`routing`], [`parts`]: from `team.toml` to a team that can run.
 //! - [`session`], [`live`], [`onlookers`], [`summary`]: one run, who looks on, and what is shown of it.
 //! - [`memory`]: the journal as the commands use it.
 //! - [`batch`], [`endpoint`], [`tally`]: many calls through one quota, without a team.
@@ -20,6 +20,7 @@ mod memory;
 mod onlookers;
 mod parts;
 mod quota;
+mod routing;
 mod session;
 mod summary;
 mod tally;
@@ -68,6 +69,8 @@ async fn live(command: Command) -> ExitCode {
         Command::Replay(args) => args.json,
         Command::Report(args) => args.json,
         Command::Doctor(args) => args.json,
+        Command::Router(args) => args.json,
+        Command::Explain(args) => args.json,
         Command::Approve(_) | Command::Runs(_) | Command::Cancel(_) | Command::Watch(_) => false,
         Command::Simulate(args) => args.json,
         Command::Check(args) => args.json,
@@ -101,6 +104,8 @@ async fn obey(command: Command) -> Result<Exit, Failure> {
         Command::Watch(args) => command::watch::run(args).await,
         Command::Report(args) => command::report::run(args).await,
         Command::Cancel(args) => command::runs::cancel(args).await,
+        Command::Explain(args) => command::explain::run(&args).await,
+        Command::Router(args) => command::router::run(&args),
         Command::Doctor(args) => command::doctor::run(args).await,
         Command::Simulate(args) => command::simulate::run(*args).await,
         Command::Check(args) => command::check::run(&args).await,

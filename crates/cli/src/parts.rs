@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +12,10 @@ use bellwether_dispatch::{Dispatch, RetryPolicy};
 use bellwether_provider::{
     ApiKey, ConfigError, MaxTokensField, ModelProfile, OpenAiCompatible, Preset, ProviderConfig, StreamUsage,
 };
+use bellwether_router::{Adaptive, Router};
 use bellwether_team::plan::Means;
 use bellwether_team::{OnInvalidPlan, OnTaskFailure, Role, RoleKind, Settings, Share, Team, Tier};
 
-use crate::checks;
 use crate::exit::Failure;
 use crate::guard;
 use crate::quota::{self, Told};
@@ -23,6 +24,7 @@ use crate::team_file::raw::{
     Count, RawClass, RawKind, RawMaxTokensField, RawModel, RawOnInvalid, RawOnTaskFailure, RawPrompt, RawProvider,
     RawRole, Span,
 };
+use crate::{checks, routing};
 
 /// How many calls may be in flight if the team file does not say.
 const DEFAULT_CONCURRENCY: usize = 8;
@@ -40,6 +42,10 @@ pub(crate) struct Overrides {
     pub(crate) deadline: Option<Duration>,
     /// What may be spent, beside what the team file says.
     pub(crate) budget: Caps,
+    /// Whether nothing is learnt about models.
+    pub(crate) frozen: bool,
+    /// Where what is learnt about models is kept if the team file does not say.
+    pub(crate) stats: Option<PathBuf>,
 }
 
 /// A team and what it stands on.
@@ -51,6 +57,8 @@ pub(crate) struct Parts {
     pub(crate) dispatches: Vec<Arc<Dispatch>>,
     /// What keeps its calls within their budget, if there is one.
     pub(crate) purse: Option<Arc<Budgeted>>,
+    /// What picks the tiers and learns, if the team file asks for it.
+    pub(crate) router: Option<Arc<Adaptive>>,
 }
 
 /// What the models of each provider cost, as far as known.
@@ -132,8 +140,12 @@ pub(crate) fn build(
     for raw in &file.raw.review.checks {
         builder = builder.check(checks::build(file, raw)?);
     }
+    let router = routing::build(file, overrides, keys)?;
+    if let Some(router) = &router {
+        builder = builder.router(Arc::<Adaptive>::clone(router) as Arc<dyn Router>);
+    }
     let team = builder.build().map_err(|error| Failure::usage(file.mistake(None, error.to_string())))?;
-    Ok(Parts { team, dispatches: dispatches.into_values().collect(), purse: purse.first })
+    Ok(Parts { team, dispatches: dispatches.into_values().collect(), purse: purse.first, router })
 }
 
 /// The environment variables that hold the keys of a team's providers.

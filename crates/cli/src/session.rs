@@ -17,7 +17,7 @@ use crate::live::Live;
 use crate::onlookers::Onlookers;
 use crate::parts::{self, Keys, Overrides, Parts};
 use crate::team_file::TeamFile;
-use crate::{memory, summary, terminal};
+use crate::{memory, routing, summary, terminal};
 
 /// What a team is to do.
 #[derive(Debug)]
@@ -78,6 +78,7 @@ pub(crate) async fn perform(
     };
     let spent = before.as_ref().map_or_else(Amount::default, amount);
     overrides.budget = Budget::caps(budget, spent);
+    overrides.stats = journal.as_ref().map(|directory| directory.join(routing::NAME));
 
     let live = Arc::new(Live::new(view.progress));
     let looked_at = journal.filter(|_| view.ui);
@@ -95,6 +96,9 @@ pub(crate) async fn perform(
     let report = live_through(&parts.team, work, &live).await;
     parts.shutdown().await;
     live.end();
+    if let Some(trouble) = parts.router.as_ref().and_then(|router| router.trouble()) {
+        terminal::note(&format!("warning: what was learnt of models was not kept: {}", routing::failed(&trouble)));
+    }
     onlookers.leave().await;
     report.map_err(not_resumed)
 }

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::difficulty::{BUCKETS, Difficulty};
 use crate::features::{Features, Group};
 use crate::outcome::{Audited, Entry, Outcome};
@@ -85,7 +87,7 @@ struct Judge {
 }
 
 /// How often a judge was contradicted by a second one.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct JudgeShown {
     /// The judge.
     pub judge: Arc<str>,
@@ -95,6 +97,38 @@ pub struct JudgeShown {
     pub flips: f64,
     /// Whether nothing is learnt from it for now.
     pub paused: bool,
+}
+
+/// What is known of a model in a role, for people and for machines.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ModelShown {
+    /// The role.
+    pub role: Arc<str>,
+    /// The model.
+    pub model: Arc<str>,
+    /// Attempts, the older ones counting less.
+    pub trials: f64,
+    /// What its work cost in relation to what was guessed.
+    pub cost_ratio: f64,
+    /// The median of how long attempts took, in seconds.
+    pub p50_s: Option<f64>,
+    /// The time within which 95 % of attempts were over, in seconds.
+    pub p95_s: Option<f64>,
+    /// Where it was tried.
+    pub cells: Vec<CellShown>,
+}
+
+/// What was seen of a model in a cell.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CellShown {
+    /// The group of tasks.
+    pub group: Group,
+    /// How hard they seemed, from 0 to 3.
+    pub hardness: usize,
+    /// Attempts, the older ones counting less.
+    pub seen: f64,
+    /// The share of them that was accepted, revised work counting less.
+    pub accepted: f64,
 }
 
 /// What is believed of a model in a cell: Beta(alpha, beta) of its work's being accepted.
@@ -197,6 +231,34 @@ impl Stats {
     pub fn seconds(&self, role: &str, model: &str, share: f32) -> Option<f64> {
         let role = self.roles.get(role)?;
         role.models[role.position(model)?].waits.quantile(share)
+    }
+
+    /// What is known of each model in each role.
+    #[must_use]
+    pub fn models(&self) -> Vec<ModelShown> {
+        let in_role = |(name, role): (&Arc<str>, &InRole)| -> Vec<ModelShown> {
+            let shown = |(n, known): (usize, &Known)| ModelShown {
+                role: Arc::clone(name),
+                model: Arc::clone(&known.model),
+                trials: known.beyond.faded(role.steps, self.settings.forgetting).1,
+                cost_ratio: known.cost.typical().unwrap_or(1.0),
+                p50_s: known.waits.quantile(0.5),
+                p95_s: known.waits.quantile(0.95),
+                cells: self.cells(role, n),
+            };
+            role.models.iter().enumerate().map(shown).collect()
+        };
+        self.roles.iter().flat_map(in_role).collect()
+    }
+
+    /// Where a role's model was tried.
+    fn cells(&self, role: &InRole, n: usize) -> Vec<CellShown> {
+        let shown = |(at, cell): (usize, &Cell)| {
+            let (accepted, seen) = cell.arms.get(n)?.accepted.faded(cell.steps, self.settings.forgetting);
+            let (hardness, group) = (at / Group::ALL.len(), Group::ALL[at % Group::ALL.len()]);
+            (seen > 0.01).then_some(CellShown { group, hardness, seen, accepted: accepted / seen })
+        };
+        role.cells.iter().enumerate().filter_map(shown).collect()
     }
 
     /// The judges that were audited.

@@ -11,6 +11,7 @@
 //! - [`message`]: what agents and the runtime say to each other.
 //! - [`runtime`]: living through a run, and stopping it.
 //! - [`report`]: what came of it.
+//! - [`explain`]: why a task went as it did.
 //!
 //! A team knows its models only as [`ChatProvider`]s and everybody who watches as [`Observer`]s.
 //!
@@ -41,6 +42,7 @@
 
 mod agent;
 pub mod estimate;
+pub mod explain;
 mod extract;
 mod history;
 mod log;

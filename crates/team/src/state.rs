@@ -317,7 +317,10 @@ impl State {
             record.held = true;
             match job {
                 Job::Check { .. } | Job::Combine | Job::Plan => {}
-                Job::Review { .. } => moves.make(n, record, TaskState::InReview),
+                Job::Review { .. } => {
+                    record.judge = tier;
+                    moves.make(n, record, TaskState::InReview);
+                }
                 Job::Work { .. } => {
                     record.tier = tier;
                     record.enter(tier, moves.at);

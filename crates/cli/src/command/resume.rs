@@ -24,7 +24,8 @@ pub(crate) async fn run(args: Resume) -> Result<Exit, Failure> {
     let file = TeamFile::read(&file).map_err(|mistake| Failure::usage(mistake).remedy("--team with the team file"))?;
     terminal::note(&format!("going on with run {}", info.run));
     let changed = if args.adopt_config { ChangedTerms::Adopt } else { ChangedTerms::Refuse };
-    let overrides = Overrides { base_url: args.base_url, deadline: args.deadline, ..Overrides::default() };
+    let overrides =
+        Overrides { base_url: args.base_url, deadline: args.deadline, frozen: args.frozen, ..Overrides::default() };
     let work = Work::Resume(info.run, changed);
     session::run(&file, overrides, &args.budget, work, Some(args.which.journal), &args.view).await
 }

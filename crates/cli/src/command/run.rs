@@ -23,6 +23,7 @@ pub(crate) async fn run(args: Run) -> Result<Exit, Failure> {
         base_url: args.base_url,
         max_parallel: args.max_parallel,
         deadline: args.deadline,
+        frozen: args.frozen,
         ..Overrides::default()
     };
     let named = args.journal.or_else(|| file.raw.journal.dir.as_ref().map(PathBuf::from));

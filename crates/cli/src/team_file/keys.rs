@@ -34,6 +34,7 @@ pub(super) const FILE: Keys = These(&[
     ("queue", Table(These(&[("capacity", Value), ("floors", Table(These(&[("batch", Value), ("standard", Value)])))]))),
     ("review", Table(REVIEW)),
     ("roles", Table(Chosen(&ROLE))),
+    ("routing", Table(ROUTING)),
     ("schema", Value),
     ("team", Table(These(&[("class", Value), ("name", Value), ("weight", Value)]))),
     ("workflow", Table(WORKFLOW)),
@@ -91,6 +92,17 @@ const REVIEW: Keys = These(&[
     ("min_gain", Value),
     ("on_exhausted", Value),
     ("threshold", Value),
+]);
+
+const ROUTING: Keys = These(&[
+    ("cost_weight", Value),
+    ("explore_share", Value),
+    ("forgetting", Value),
+    ("latency_weight", Value),
+    ("mode", Value),
+    ("quality_floor", Value),
+    ("quality_weight", Value),
+    ("stats", Value),
 ]);
 
 const CHECK: Keys = These(&[

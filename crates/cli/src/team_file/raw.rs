@@ -9,6 +9,8 @@ use bellwether_team::OnExhausted;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use toml::Spanned;
 
+use crate::routing::RawRouting;
+
 /// The whole file.
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,6 +34,8 @@ pub(crate) struct RawFile {
     pub(crate) journal: RawJournal,
     #[serde(default)]
     pub(crate) queue: RawQueue,
+    #[serde(default)]
+    pub(crate) routing: Option<RawRouting>,
 }
 
 #[derive(Debug, serde::Deserialize)]

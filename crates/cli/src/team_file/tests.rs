@@ -86,6 +86,15 @@ calls = 10
 [queue]
 capacity = 100
 floors = { standard = 0.1, batch = 0.05 }
+[routing]
+mode = "thompson"
+quality_weight = 1.0
+cost_weight = 0.5
+latency_weight = 0.05
+explore_share = 0.1
+forgetting = 0.997
+quality_floor = 0.55
+stats = "state/router.log"
 [journal]
 dir = "runs"
 "#;
@@ -134,7 +143,7 @@ fn every_misspelt_key_is_found_on_its_line() {
         assert!(mistake.contains(&format!("did you mean `{key}`?")), "{mistake}");
         tried += 1;
     }
-    assert_eq!(tried, 69);
+    assert_eq!(tried, 77);
 }
 
 #[test]

@@ -386,7 +386,7 @@ const ELSEWHERE: [&str; 8] = [
 ];
 
 /// What says what to do and not how much.
-const NO_LIMITS: [&str; 37] = [
+const NO_LIMITS: [&str; 45] = [
     "approval.plan",
     "journal.dir",
     "models.m.charge",
@@ -420,6 +420,14 @@ const NO_LIMITS: [&str; 37] = [
     "roles.coder.prompt.file",
     "roles.coder.temperature",
     "roles.coder.tiers",
+    "routing.cost_weight",
+    "routing.explore_share",
+    "routing.forgetting",
+    "routing.latency_weight",
+    "routing.mode",
+    "routing.quality_floor",
+    "routing.quality_weight",
+    "routing.stats",
     "schema",
     "team.name",
     "workflow.on_task_failure",

@@ -9,4 +9,5 @@ mod mistakes;
 mod plans;
 mod process;
 mod reports;
+mod routing;
 mod runs;

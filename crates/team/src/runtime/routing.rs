@@ -26,7 +26,7 @@ pub(super) fn decide(team: &Team, run: &RunId, state: &State, left: Option<Durat
     };
     let decided = jobs.iter().filter_map(unrouted).filter_map(|record| {
         let role = team.named(&record.planned.role)?;
-        let mut route = team.router.route(&profile(run, role, record, means));
+        let mut route = team.router.route(&profile(team, run, role, record, means));
         route.tier = route.tier.min(role.tiers.len() - 1);
         Some(Event::Routed { task: record.planned.id.clone(), route: Box::new(route) })
     });
@@ -41,7 +41,7 @@ pub(super) fn chosen(decided: &[Event], job: &Job) -> Option<usize> {
     })
 }
 
-fn profile(run: &RunId, role: &Role, record: &Record, means: Means) -> TaskProfile {
+fn profile(team: &Team, run: &RunId, role: &Role, record: &Record, means: Means) -> TaskProfile {
     let planned = &record.planned;
     let features = Features::of(&Brief {
         objective: &planned.objective,
@@ -62,7 +62,7 @@ fn profile(run: &RunId, role: &Role, record: &Record, means: Means) -> TaskProfi
         role: Arc::clone(&role.name),
         tiers: role.tiers.iter().map(offer).collect(),
         features,
-        escalations: 0,
+        escalations: team.settings.review.max_escalations,
         means,
     }
 }
@@ -75,7 +75,8 @@ pub(super) fn teach(team: &Team, run: &RunId, state: &State, task: usize) {
     if state.stop().is_some() && record.state == bellwether_core::TaskState::Rejected {
         return;
     }
-    let judge = team.role(RoleKind::Reviewer).map(|role| Arc::clone(&role.tiers[0].model));
+    let judge = team.role(RoleKind::Reviewer).and_then(|role| role.tiers.get(record.judge));
+    let judge = judge.map(|tier| Arc::clone(&tier.model));
     for outcome in record.outcomes() {
         let Some(tier) = role.tiers.get(outcome.stint.tier) else { continue };
         team.router.learn(&Lesson {

@@ -36,6 +36,8 @@ pub(crate) struct Record {
     pub(crate) tier: usize,
     /// Why it started on the tier it did.
     pub(crate) route: Option<Route>,
+    /// The tier of the reviewers' ladder that judged it last.
+    pub(crate) judge: usize,
     /// The tiers it was on, in order.
     pub(crate) stints: Vec<Stint>,
     /// How many drafts were made on the tiers below, before it went up.
@@ -83,6 +85,7 @@ impl Record {
             drafts: Vec::new(),
             tier: 0,
             route: None,
+            judge: 0,
             stints: Vec::new(),
             below: 0,
             escalations: 0,

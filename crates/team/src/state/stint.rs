@@ -72,7 +72,7 @@ impl Record {
         match (self.state, &self.failure) {
             (TaskState::Accepted, _) if judged && self.drafts.len() > last.drafts + 1 => Some(Ending::Revised),
             (TaskState::Accepted, _) if judged => Some(Ending::Accepted),
-            (TaskState::Rejected, None) if judged => Some(Ending::Missed),
+            (TaskState::Failed | TaskState::Rejected, None) if judged => Some(Ending::Missed),
             (TaskState::Failed | TaskState::Rejected, Some(failure)) if failure.is_unusable() => Some(Ending::Missed),
             _ => None,
         }

@@ -1,0 +1,198 @@
+//! Why a task went as it did: which tier it started on and why, what it waited for, why its work went back.
+
+use std::fmt;
+use std::time::Duration;
+
+use bellwether_core::journal::Entry;
+use bellwether_core::{TaskId, Timestamp};
+use bellwether_router::Route;
+use serde::Serialize;
+
+use crate::log::{Remembered, remember};
+use crate::message::Job;
+use crate::plan::{Plan, PlannedTask};
+use crate::runtime::ResumeError;
+use crate::state::Event;
+use crate::verdict::Verdict;
+
+/// Why a task went as it did, read off what its run remembers.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Explanation {
+    /// The task.
+    pub task: TaskId,
+    /// A few words.
+    pub title: String,
+    /// The role that works on it.
+    pub role: String,
+    /// How hard the planner found it, from 1 to 5.
+    pub complexity: u8,
+    /// How its first tier was chosen; `None` if it never began.
+    pub route: Option<Route>,
+    /// The tasks that it needed.
+    pub needed: Vec<TaskId>,
+    /// From the plan until what it needed was there, in milliseconds; `None` if that never was, or nobody knows.
+    pub waited_for_needs_ms: Option<u64>,
+    /// From then until an agent began, in milliseconds; `None` if none did.
+    pub waited_for_agent_ms: Option<u64>,
+    /// What happened to it, in order.
+    pub steps: Vec<Step>,
+}
+
+/// Something that happened to a task.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Step {
+    /// When: milliseconds since the run began, without the time in which no process worked on it.
+    pub at_ms: u64,
+    /// What.
+    pub what: String,
+}
+
+impl Explanation {
+    /// Explains a task of a run whose journal has these entries; `Err` with the tasks that there are if it has no such
+    /// task.
+    ///
+    /// # Errors
+    ///
+    /// [`ResumeError`] if the entries are not understood.
+    pub fn of(entries: Vec<Entry>, task: &str) -> Result<Result<Self, Vec<TaskId>>, ResumeError> {
+        let Remembered { events, .. } = remember(entries)?;
+        let planned = events.iter().rev().find_map(|(at, event)| match event {
+            Event::Planned { plan, .. } => Some((*at, plan)),
+            _ => None,
+        });
+        let Some((planned_at, plan)) = planned else { return Ok(Err(Vec::new())) };
+        let Some(planned) = plan.tasks.iter().find(|planned| planned.id.as_str() == task) else {
+            return Ok(Err(plan.tasks.iter().map(|planned| planned.id.clone()).collect()));
+        };
+        Ok(Ok(Self::tell(planned, plan, planned_at, &events)))
+    }
+
+    fn tell(planned: &PlannedTask, plan: &Plan, planned_at: Timestamp, events: &[(Timestamp, Event)]) -> Self {
+        let needed: Vec<TaskId> = planned.depends_on.iter().chain(&planned.wants).cloned().collect();
+        let began = events.iter().find_map(|(at, event)| match event {
+            Event::Began { job, .. } if job.task() == Some(&planned.id) => Some(*at),
+            _ => None,
+        });
+        // What it needed came to rest with the last thing that happened to it before this task began.
+        let last = |id: &TaskId| {
+            let until = began.unwrap_or(Timestamp::from_nanos(u64::MAX));
+            events.iter().filter(|(at, event)| *at <= until && about(event) == Some(id)).map(|(at, _)| *at).max()
+        };
+        let ready = needed.iter().filter_map(last).max().unwrap_or(planned_at).max(planned_at);
+        let route = events.iter().find_map(|(_, event)| match event {
+            Event::Routed { task, route } if *task == planned.id => Some((**route).clone()),
+            _ => None,
+        });
+        let steps = events.iter().filter_map(|(at, event)| {
+            let what = (about(event) == Some(&planned.id)).then(|| what(event)).flatten()?;
+            Some(Step { at_ms: millis(at.since(Timestamp::ZERO)), what })
+        });
+        debug_assert!(plan.tasks.contains(planned));
+        Self {
+            task: planned.id.clone(),
+            title: planned.title.to_string(),
+            role: planned.role.to_string(),
+            complexity: planned.complexity,
+            route,
+            needed,
+            waited_for_needs_ms: began.map(|_| millis(ready.since(planned_at))),
+            waited_for_agent_ms: began.map(|began| millis(began.since(ready))),
+            steps: steps.collect(),
+        }
+    }
+}
+
+/// The task that an event is about.
+fn about(event: &Event) -> Option<&TaskId> {
+    match event {
+        Event::Began { job, .. } | Event::Dropped { job } | Event::Failed { job, .. } | Event::Unusable { job, .. } => {
+            job.task()
+        }
+        Event::Checked { task, .. }
+        | Event::Judged { task, .. }
+        | Event::Produced { task, .. }
+        | Event::Routed { task, .. } => Some(task),
+        _ => None,
+    }
+}
+
+/// An event in a line.
+fn what(event: &Event) -> Option<String> {
+    let name = |job: &Job| if job.phase() == "work" { "working" } else { job.phase() };
+    Some(match event {
+        Event::Began { job: job @ Job::Work { round, .. }, tier } if *round > 0 => {
+            format!("{} on tier {tier}, round {round}", name(job))
+        }
+        Event::Began { job, tier } => format!("{} on tier {tier}", name(job)),
+        Event::Checked { findings, .. } => {
+            let failed: Vec<String> =
+                findings.iter().filter(|finding| !finding.pass).map(|f| f.id.to_string()).collect();
+            if failed.is_empty() { "checks passed".to_owned() } else { format!("checks failed: {}", failed.join(", ")) }
+        }
+        Event::Dropped { job } => format!("{} was cut short", name(job)),
+        Event::Failed { job, failure, .. } => format!("{} came to nothing: {}", name(job), failure.message),
+        Event::Judged { verdict, .. } => judged(verdict),
+        Event::Produced { text, .. } => format!("handed in {} characters", text.chars().count()),
+        Event::Unusable { job, attempt, .. } => {
+            format!("the answer was of no use for {}: {}", job.phase(), attempt.problems.join("; "))
+        }
+        _ => return None,
+    })
+}
+
+fn judged(verdict: &Verdict) -> String {
+    let decision = format!("{:?}", verdict.decision).to_lowercase();
+    let mut said = format!("the reviewer says {decision}, score {:.2}", verdict.score);
+    if !verdict.summary.is_empty() {
+        said.push_str(&format!(": {}", verdict.summary));
+    }
+    for issue in &verdict.issues {
+        said.push_str(&format!("\n            [{}] {}", issue.severity, issue.fix));
+    }
+    said
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} {} (role {}, complexity {} of 5)", self.task, self.title, self.role, self.complexity)?;
+        match &self.route {
+            None => writeln!(f, "\nIt was not routed: it never began.")?,
+            Some(route) => {
+                writeln!(f, "\nIt started on {} ({}): {}", route.name, route.mode, route.why)?;
+                for (n, weighed) in route.weighed.iter().enumerate() {
+                    writeln!(
+                        f,
+                        "  tier {n}  {:<24} accepted {:5.1} % ({:.0} seen), reckoned {:.2}, ${:.4}, value {:.2}{}",
+                        weighed.model,
+                        weighed.mean * 100.0,
+                        weighed.seen,
+                        weighed.sample,
+                        weighed.cost,
+                        weighed.value,
+                        weighed.ruled_out.as_ref().map_or_else(String::new, |why| format!("; ruled out: {why}")),
+                    )?;
+                }
+            }
+        }
+        let seconds = |ms: u64| Duration::from_millis(ms).as_secs_f64();
+        if let (Some(needs), Some(agent)) = (self.waited_for_needs_ms, self.waited_for_agent_ms) {
+            let needed: Vec<&str> = self.needed.iter().map(TaskId::as_str).collect();
+            let for_what = if needed.is_empty() { "nothing".to_owned() } else { needed.join(", ") };
+            writeln!(
+                f,
+                "\nIt waited {:.1}s for {for_what}, then {:.1}s for an agent.",
+                seconds(needs),
+                seconds(agent)
+            )?;
+        }
+        writeln!(f)?;
+        for step in &self.steps {
+            writeln!(f, "{:9.1}s  {}", seconds(step.at_ms), step.what)?;
+        }
+        Ok(())
+    }
+}
