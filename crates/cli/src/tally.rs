@@ -181,7 +181,16 @@ fn resources() -> Option<(f64, i64)> {
     let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
     let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
     let cpu = Duration::from_micros(u64::try_from(micros).ok()?);
-    Some((cpu.as_secs_f64(), usage.max_rss()))
+    Some((cpu.as_secs_f64(), own_peak().unwrap_or_else(|| usage.max_rss())))
+}
+
+/// The most memory since the program was loaded. What Linux counts for the process begins with the memory of whoever
+/// started it, which a small program would show as its own.
+#[cfg(unix)]
+fn own_peak() -> Option<i64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    peak.trim().strip_suffix(" kB")?.parse().ok()
 }
 
 #[cfg(not(unix))]
