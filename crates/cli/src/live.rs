@@ -13,6 +13,9 @@ use tokio::time::Instant;
 use crate::args::Progress;
 use crate::terminal::{cut, note, plain};
 
+/// The reasons of waiting, in the words of page and report.
+const FOR_TURN: &str = "waits: queue";
+const FOR_QUOTA: &str = "waits: quota";
 const TICK: Duration = Duration::from_millis(120);
 
 /// Hears facts and shows them.
@@ -34,6 +37,8 @@ enum Mode {
 struct View {
     bars: MultiProgress,
     lines: HashMap<Option<TaskId>, Line>,
+    /// Until when the quotas pause.
+    paused: Option<Instant>,
 }
 
 /// What is shown of a task, or of the planning.
@@ -80,7 +85,7 @@ impl Live {
             Progress::Plain => Mode::Lines,
             Progress::Auto | Progress::None => Mode::Silent,
         };
-        let view = View { bars: MultiProgress::new(), lines: HashMap::new() };
+        let view = View { bars: MultiProgress::new(), lines: HashMap::new(), paused: None };
         Self { began: Instant::now(), mode, view: Mutex::new(view) }
     }
 
@@ -169,6 +174,21 @@ impl Live {
     }
 }
 
+impl Live {
+    /// Whoever waits behind others waits for the quota from now on.
+    fn paused(&self, wait: Duration) {
+        if self.mode == Mode::Bars {
+            self.with(|view| {
+                view.paused = view.paused.max(Some(Instant::now() + wait));
+                for line in view.lines.values_mut().filter(|line| line.waiting == Some(FOR_TURN)) {
+                    line.waiting = Some(FOR_QUOTA);
+                    line.draw();
+                }
+            });
+        }
+    }
+}
+
 impl Observer for Live {
     fn observe(&self, fact: &Fact) {
         if self.mode == Mode::Silent {
@@ -187,9 +207,10 @@ impl Observer for Live {
                 self.change(task.as_str(), &format!("score {score:.2}, {verdict}"));
             }
             Fact::CallQueued { call } => {
+                let paused = self.with(|view| view.paused.is_some_and(|until| until > Instant::now()));
                 self.update(call.context.task.as_ref(), |line| {
                     line.watch.begin();
-                    line.waiting = Some("waits for its turn");
+                    line.waiting = Some(if paused { FOR_QUOTA } else { FOR_TURN });
                 });
             }
             Fact::CallAdmitted { call, .. } => self.update(call.context.task.as_ref(), |line| line.waiting = None),
@@ -200,12 +221,13 @@ impl Observer for Live {
                 let who = call.context.task.as_ref().map_or("plan", TaskId::as_str);
                 let when = format!("{:.1}s", delay.as_secs_f64());
                 self.change(who, &format!("{} failed: {}; again in {when}", call.context.phase, kind.as_str()));
-                self.update(call.context.task.as_ref(), |line| line.waiting = Some("will be sent again"));
+                self.update(call.context.task.as_ref(), |line| line.waiting = Some("waits: retry"));
             }
             Fact::CallThrottled { call, retry_after } => {
                 let pause = retry_after.map_or_else(|| "a while".to_owned(), |d| format!("{:.1}s", d.as_secs_f64()));
                 self.change(&call.provider, &format!("asks everybody to stay away for {pause}"));
             }
+            Fact::QuotaPaused { wait, .. } => self.paused(*wait),
             _ => {}
         }
     }

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use bellwether_budget::{Account, Budgeted, Scope};
 use bellwether_core::{CallContext, Journal, Observer, Usd};
-use bellwether_metrics::{Exporter, MetricsObserver, MetricsServer};
+use bellwether_limiter::Limiter;
+use bellwether_metrics::{Exporter, MetricsObserver, MetricsServer, budget_stands};
 use bellwether_watch::{Notebook, Noting, Page};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::exit::{Exit, Failure};
+use crate::quota;
 use crate::terminal::note;
 
 /// How often the budget is looked at.
@@ -63,7 +65,19 @@ impl Onlookers {
         observers
     }
 
-    /// Notes how the budget stands, whenever it stands otherwise.
+    /// Says how the limits stand, five times a second.
+    pub(crate) fn measure(&mut self, limiters: Vec<Arc<Limiter>>) {
+        self.tasks.spawn(async move {
+            let mut ticks = interval(OFTEN);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                limiters.iter().for_each(|limiter| quota::stands(limiter));
+            }
+        });
+    }
+
+    /// Says how the budget stands, whenever it stands otherwise.
     pub(crate) fn follow(&mut self, purse: &Arc<Budgeted>, cap: Option<Usd>) {
         let (purse, notebook) = (Arc::clone(purse), Arc::clone(&self.notebook));
         self.tasks.spawn(async move {
@@ -75,6 +89,7 @@ impl Onlookers {
                 let Account { spent, reserved } = purse.account(&Scope::Everything, &CallContext::default());
                 if last.replace((spent.usd, reserved.usd)) != Some((spent.usd, reserved.usd)) {
                     notebook.budget(spent.usd, reserved.usd, cap);
+                    budget_stands(spent.usd, reserved.usd, cap);
                 }
             }
         });

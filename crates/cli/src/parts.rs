@@ -9,6 +9,7 @@ use std::time::Duration;
 use bellwether_budget::{Budgeted, Caps, Ledger, Scope};
 use bellwether_core::{ChatProvider, Class, Journal, Observer, Price};
 use bellwether_dispatch::{Dispatch, RetryPolicy};
+use bellwether_limiter::Limiter;
 use bellwether_provider::{
     ApiKey, ConfigError, MaxTokensField, ModelProfile, OpenAiCompatible, Preset, ProviderConfig, StreamUsage,
 };
@@ -55,6 +56,8 @@ pub(crate) struct Parts {
     pub(crate) team: Team,
     /// Its providers, each behind its queue and limiter; to be shut down after the run.
     pub(crate) dispatches: Vec<Arc<Dispatch>>,
+    /// What keeps its calls within their quotas.
+    pub(crate) limiters: Vec<Arc<Limiter>>,
     /// What keeps its calls within their budget, if there is one.
     pub(crate) purse: Option<Arc<Budgeted>>,
     /// What picks the tiers and learns, if the team file asks for it.
@@ -115,6 +118,7 @@ pub(crate) fn build(
     journal: Option<Arc<dyn Journal>>,
 ) -> Result<Parts, Failure> {
     let mut dispatches = HashMap::new();
+    let mut limiters = Vec::new();
     let mut prices: Prices<'_> = HashMap::new();
     let mut purse = Purse { caps: caps(file, overrides), first: None };
     for (name, raw) in &file.raw.provider.0 {
@@ -122,7 +126,9 @@ pub(crate) fn build(
         if file.raw.models.0.iter().any(|(_, model)| model.provider.get_ref() == name) {
             let (provider, known) = provider(file, name, raw, overrides, keys)?;
             prices.insert(name.as_str(), known.clone());
-            dispatches.insert(name.as_str(), dispatch(file, name, raw, purse.guard(provider, known), observer));
+            let (dispatch, limiter) = dispatch(file, name, raw, purse.guard(provider, known), observer);
+            dispatches.insert(name.as_str(), dispatch);
+            limiters.push(limiter);
         }
     }
     let settings = settings(file, overrides)?;
@@ -145,7 +151,7 @@ pub(crate) fn build(
         builder = builder.router(Arc::<Adaptive>::clone(router) as Arc<dyn Router>);
     }
     let team = builder.build().map_err(|error| Failure::usage(file.mistake(None, error.to_string())))?;
-    Ok(Parts { team, dispatches: dispatches.into_values().collect(), purse: purse.first, router })
+    Ok(Parts { team, dispatches: dispatches.into_values().collect(), limiters, purse: purse.first, router })
 }
 
 /// The environment variables that hold the keys of a team's providers.
@@ -291,7 +297,7 @@ fn dispatch(
     raw: &RawProvider,
     provider: Arc<dyn ChatProvider>,
     observer: &Arc<dyn Observer>,
-) -> Arc<Dispatch> {
+) -> (Arc<Dispatch>, Arc<Limiter>) {
     let workflow = &file.raw.workflow;
     let mut policy = RetryPolicy::default();
     if let Some(Count(attempts)) = workflow.transport_attempts {
@@ -305,15 +311,16 @@ fn dispatch(
     let own = file.raw.models.0.iter().filter(|(_, model)| model.provider.get_ref() == name);
     let charge = own.filter_map(|(_, model)| model.charge).next().unwrap_or_default();
     let told = Told { requests, tokens, concurrency: raw.concurrency.max.map(places), charge };
+    let limiter = quota::limiter(name, told, observer);
     let room = file.raw.queue;
     let dispatch = Dispatch::builder(provider)
         .queue_with(move |observer| quota::queue(&room, observer))
         .guard(guard::guard(name))
-        .limiter(quota::limiter(name, told, observer))
+        .limiter(quota::measured(&limiter))
         .retry(policy)
         .observer(Arc::clone(observer))
         .build();
-    Arc::new(dispatch)
+    (Arc::new(dispatch), limiter)
 }
 
 fn settings(file: &TeamFile, overrides: &Overrides) -> Result<Settings, Failure> {

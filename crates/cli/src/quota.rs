@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bellwether_core::{Observer, RateLimiter, TaskQueue};
 use bellwether_limiter::{Cached, Charges, Concurrency, Limit, Limiter, Limits, Rate};
+use bellwether_metrics::{Measured, limit_stands};
 use bellwether_provider::ChargeRule;
 use bellwether_queue::{AtTheDoor, TicketQueue};
 
@@ -28,7 +29,7 @@ pub(crate) struct Told {
 }
 
 /// The limits of the key `name`.
-pub(crate) fn limiter(name: &str, told: Told, observer: &Arc<dyn Observer>) -> Arc<dyn RateLimiter> {
+pub(crate) fn limiter(name: &str, told: Told, observer: &Arc<dyn Observer>) -> Arc<Limiter> {
     let limit =
         |per_minute: Option<u64>| per_minute.map_or(Limit::Hidden, |limit| Limit::told(Rate::per_minute(limit)));
     let places = |places: NonZeroUsize| NonZeroU32::try_from(places).unwrap_or(NonZeroU32::MAX);
@@ -45,6 +46,26 @@ pub(crate) fn limiter(name: &str, told: Told, observer: &Arc<dyn Observer>) -> A
     let settings =
         bellwether_limiter::Settings { limits, charges, cached, seed, ..bellwether_limiter::Settings::default() };
     Arc::new(Limiter::observed(name, settings, Arc::clone(observer)))
+}
+
+/// A limiter whose reservations are compared with what calls took in the end.
+pub(crate) fn measured(limiter: &Arc<Limiter>) -> Arc<dyn RateLimiter> {
+    Arc::new(Measured::new(limiter.key(), Arc::<Limiter>::clone(limiter)))
+}
+
+/// Says how a limiter stands, for metrics.
+pub(crate) fn stands(limiter: &Limiter) {
+    let (quota, snapshot) = (Arc::from(limiter.key()), limiter.snapshot());
+    for (dimension, budget) in [
+        ("requests", snapshot.requests),
+        ("tokens", snapshot.tokens),
+        ("input_tokens", snapshot.input_tokens),
+        ("output_tokens", snapshot.output_tokens),
+    ] {
+        if let Some(budget) = budget {
+            limit_stands(&quota, dimension, budget.level);
+        }
+    }
 }
 
 /// A fair waiting room, which tells the observer who has to leave it.

@@ -89,6 +89,9 @@ pub(crate) async fn perform(
     watchers.push(Arc::<Live>::clone(&live) as Arc<dyn Observer>);
     let observer: Arc<dyn Observer> = Arc::new(watchers);
     let parts = parts::build(file, &overrides, Keys::Required, &observer, onlookers.journal())?;
+    if view.metrics.is_some() {
+        onlookers.measure(parts.limiters.clone());
+    }
     if let Some(purse) = &parts.purse {
         purse.book(&CallContext::default(), spent);
         onlookers.follow(purse, parts::caps(file, &overrides).usd);

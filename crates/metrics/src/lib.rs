@@ -1,6 +1,7 @@
 //! Turns facts into metrics, and shows them to Prometheus.
 //!
 //! - [`MetricsObserver`] hears facts and counts them through the `metrics` facade; nothing else counts for itself.
+//! - [`Measured`], [`budget_stands`] and [`limit_stands`] say what no fact tells.
 //! - [`catalogue`] lists every metric with its kind, labels, unit and meaning.
 //! - [`Exporter`] keeps the figures and renders them in Prometheus' text format; [`MetricsServer`] serves them.
 //!
@@ -16,14 +17,18 @@
 //! Whoever has a recorder already needs only the observer, and [`describe`] for the help texts.
 
 mod caps;
+mod clock;
 mod exporter;
 mod names;
 mod observer;
 mod server;
+mod standing;
+mod waiting;
 
-pub use bellwether_core::{Fact, Observer, RunId};
+pub use bellwether_core::{Fact, Observer, RateLimiter, RunId};
 pub use exporter::{Exporter, ExporterError};
 pub use metrics::Unit;
 pub use names::{MetricInfo, MetricKind, catalogue, describe};
 pub use observer::MetricsObserver;
 pub use server::MetricsServer;
+pub use standing::{Measured, budget_stands, limit_stands};

@@ -75,12 +75,20 @@ macro_rules! catalogue {
 }
 
 catalogue! {
+    BUDGET_LIMIT: "bellwether_budget_limit_usd", Gauge, [], None,
+        "The most that may be spent, in US dollars; absent without such a budget.";
+    BUDGET_RESERVED: "bellwether_budget_reserved_usd", Gauge, [], None,
+        "What the calls under way may cost at worst, in US dollars.";
+    BUDGET_SPENT: "bellwether_budget_spent_usd", Gauge, [], None,
+        "What was spent under the budget, in US dollars.";
     BUILD_INFO: "bellwether_build_info", Gauge, ["version"], None,
         "Always 1; the label says which version runs.";
     CALL_COST: "bellwether_call_cost_usd", Histogram(DOLLARS), ["model"], None,
         "US dollars per answered call, as far as its price is known; the sum is what was spent.";
     CALL_DURATION: "bellwether_call_duration_seconds", Histogram(CALL_SECONDS), ["model", "provider"],
         Some(Unit::Seconds), "From sending a call to the end of its answer, for answered calls.";
+    ESTIMATE_RATIO: "bellwether_call_estimate_ratio", Histogram(RATIOS), ["quota"], None,
+        "Tokens that a call took, for each token that was reserved for it; above 1 the estimate was too low.";
     CALLS_IN_FLIGHT: "bellwether_calls_in_flight", Gauge, ["provider"], None,
         "Calls that were sent and not answered yet.";
     CALLS: "bellwether_calls_total", Counter, ["model", "outcome", "provider", "role"], None,
@@ -92,6 +100,8 @@ catalogue! {
         "Calls that went on to another key, by the key they left and why.";
     FIRST_TOKEN: "bellwether_first_token_seconds", Histogram(FIRST_TOKEN_SECONDS), ["model", "provider"],
         Some(Unit::Seconds), "From sending a call to the first piece of its answer.";
+    FLOW_TOKENS: "bellwether_flow_tokens_total", Counter, ["class", "team"], None,
+        "Tokens of answered calls by who asked: how the quota was shared.";
     HEDGES: "bellwether_hedges_total", Counter, ["model", "won"], None,
         "Calls that were sent a second time because the first was slow, and whether the second was answered first.";
     KEY_CHANGES: "bellwether_key_changes_total", Counter, ["provider", "state"], None,
@@ -100,6 +110,12 @@ catalogue! {
         "1 for the state a key is in, 0 for the others; a key is closed until something is said of it.";
     LIMIT: "bellwether_limit", Gauge, ["dimension", "quota"], None,
         "Limits as they were told or learnt: requests and tokens per minute, calls at once.";
+    LIMIT_AVAILABLE: "bellwether_limit_available", Gauge, ["dimension", "quota"], None,
+        "What could be taken from a limit at once: requests or tokens.";
+    LIMIT_DEBT: "bellwether_limit_debt", Gauge, ["dimension", "quota"], None,
+        "What was taken beyond a limit and has to be worked off before the next call.";
+    LIMIT_RESERVED: "bellwether_limit_reserved_tokens", Gauge, ["quota"], None,
+        "Tokens reserved for the calls under way.";
     MESSAGES_DIED: "bellwether_messages_died_total", Counter, ["what"], None,
         "Messages that could not be delivered, by what they were.";
     MESSAGES: "bellwether_messages_total", Counter, ["what"], None,
@@ -112,6 +128,8 @@ catalogue! {
         "Plans agreed on, and whether they are the one-task fallback.";
     QUEUE_DEPTH: "bellwether_queue_depth", Gauge, ["class"], None,
         "Calls that wait in the queue or at the gate of the quota.";
+    QUEUE_OLDEST: "bellwether_queue_oldest_timestamp_seconds", Gauge, ["class"], Some(Unit::Seconds),
+        "When the call that has waited longest began to wait, since 1970; 0 if nobody waits.";
     QUEUE_WAIT: "bellwether_queue_wait_seconds", Histogram(WAIT_SECONDS), ["class"], Some(Unit::Seconds),
         "How long admitted calls waited in the queue and at the gate of the quota.";
     REFUSED: "bellwether_refused_total", Counter, ["kind"], None,
@@ -122,6 +140,8 @@ catalogue! {
         "Calls that are sent again after a failure, by the kind of the failure.";
     ROUTE_CHOICE: "bellwether_route_choice_total", Counter, ["explored", "tier"], None,
         "Tasks by the tier that they were started on, and whether it was chosen to learn about it.";
+    RUN_CALLS: "bellwether_run_calls", Histogram(CALLS_OF_A_RUN), [], None,
+        "Calls of a run that ended, each time they were sent.";
     RUN_DURATION: "bellwether_run_duration_seconds", Histogram(RUN_SECONDS), ["outcome"], Some(Unit::Seconds),
         "From the beginning of a run to its end.";
     RUNS_IN_PROGRESS: "bellwether_runs_in_progress", Gauge, [], None,
@@ -150,5 +170,7 @@ const FIRST_TOKEN_SECONDS: &[f64] = &[0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0, 1
 const WAIT_SECONDS: &[f64] = &[0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0];
 const RUN_SECONDS: &[f64] = &[5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 7_200.0, 21_600.0];
 const DOLLARS: &[f64] = &[0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
+const RATIOS: &[f64] = &[0.1, 0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0];
+const CALLS_OF_A_RUN: &[f64] = &[1.0, 3.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0, 1_280.0];
 const ROUNDS: &[f64] = &[1.0, 2.0, 3.0, 4.0, 5.0, 8.0];
 const SCORES: &[f64] = &[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];

@@ -1,14 +1,16 @@
 //! What each fact means in figures.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bellwether_core::fact::{KeyState, TaskState};
-use bellwether_core::{Call, Fact, Observer, Usage};
+use bellwether_core::{Call, Fact, Observer, RunId, Usage};
 use metrics::{SharedString, counter, gauge, histogram};
 
 use crate::caps::Cap;
 use crate::names;
+use crate::waiting::Waiting;
 
 /// Counts facts through the `metrics` facade.
 ///
@@ -21,6 +23,9 @@ pub struct MetricsObserver {
     quotas: Cap,
     roles: Cap,
     teams: Cap,
+    waiting: Waiting,
+    /// How many calls each run that is on has sent.
+    runs: Mutex<HashMap<RunId, u32>>,
     tiers: Cap,
 }
 
@@ -63,6 +68,10 @@ impl MetricsObserver {
                 counter!(names::TOKENS, "model" => model.clone(), "type" => name).increment(tokens);
             }
         }
+        if usage.tokens() > 0 {
+            let (class, team) = (call.context.class.as_str(), label(self.teams.value(&call.context.flow.team)));
+            counter!(names::FLOW_TOKENS, "class" => class, "team" => team).increment(usage.tokens());
+        }
         match usage.cost {
             // A histogram, because the facade's counters know whole numbers only and its sum is a counter of dollars.
             Some(cost) => histogram!(names::CALL_COST, "model" => model).record(cost.as_dollars()),
@@ -88,13 +97,14 @@ impl MetricsObserver {
             Fact::CallAbandoned { call, admitted } => {
                 match admitted {
                     true => self.in_flight(call, -1.0),
-                    false => waiting(call, -1.0),
+                    false => self.waits(call, -1.0),
                 }
                 self.call_over(call, "abandoned");
             }
             Fact::CallAdmitted { call, waited } => {
-                waiting(call, -1.0);
+                self.waits(call, -1.0);
                 self.in_flight(call, 1.0);
+                self.sent(call);
                 histogram!(names::QUEUE_WAIT, "class" => call.context.class.as_str()).record(*waited);
             }
             Fact::CallCompleted { call, usage, took, first_token } => {
@@ -109,9 +119,9 @@ impl MetricsObserver {
             Fact::CallHedged { call, won } => {
                 counter!(names::HEDGES, "model" => self.model(call), "won" => truth(*won)).increment(1);
             }
-            Fact::CallQueued { call } => waiting(call, 1.0),
+            Fact::CallQueued { call } => self.waits(call, 1.0),
             Fact::CallRefused { call, kind } => {
-                waiting(call, -1.0);
+                self.waits(call, -1.0);
                 self.call_over(call, "refused");
                 counter!(names::REFUSED, "kind" => kind.as_str()).increment(1);
             }
@@ -146,10 +156,34 @@ impl MetricsObserver {
         }
     }
 
+    fn waits(&self, call: &Arc<Call>, change: f64) {
+        gauge!(names::QUEUE_DEPTH, "class" => call.context.class.as_str()).increment(change);
+        match change > 0.0 {
+            true => self.waiting.came(call),
+            false => self.waiting.left(call),
+        }
+    }
+
+    fn sent(&self, call: &Call) {
+        if let Some(run) = &call.context.run {
+            self.calls_of(|runs| runs.get_mut(run).map(|calls| *calls = calls.saturating_add(1)));
+        }
+    }
+
+    fn calls_of<T>(&self, change: impl FnOnce(&mut HashMap<RunId, u32>) -> T) -> T {
+        change(&mut self.runs.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn run(&self, fact: &Fact) {
         match fact {
-            Fact::RunStarted { .. } => gauge!(names::RUNS_IN_PROGRESS).increment(1),
-            Fact::RunFinished { team, outcome, took, .. } => {
+            Fact::RunStarted { run, .. } => {
+                self.calls_of(|runs| runs.insert(run.clone(), 0));
+                gauge!(names::RUNS_IN_PROGRESS).increment(1);
+            }
+            Fact::RunFinished { run, team, outcome, took } => {
+                if let Some(calls) = self.calls_of(|runs| runs.remove(run)) {
+                    histogram!(names::RUN_CALLS).record(f64::from(calls));
+                }
                 gauge!(names::RUNS_IN_PROGRESS).decrement(1);
                 let team = label(self.teams.value(team));
                 counter!(names::RUNS, "outcome" => outcome.as_str(), "team" => team).increment(1);
@@ -194,10 +228,6 @@ impl Observer for MetricsObserver {
             fact => self.call(fact),
         }
     }
-}
-
-fn waiting(call: &Call, change: f64) {
-    gauge!(names::QUEUE_DEPTH, "class" => call.context.class.as_str()).increment(change);
 }
 
 fn moved(from: Option<TaskState>, to: TaskState, round: u32) {

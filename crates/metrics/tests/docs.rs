@@ -21,3 +21,33 @@ fn the_documentation_lists_every_metric_and_no_other() {
     }
     assert_eq!(rows, wanted, "docs/METRICS.md should have these rows:\n{table}");
 }
+
+/// The names of metrics in a text, without what a histogram appends to them.
+fn named(text: &str) -> Vec<&str> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    let parts = ["_bucket", "_sum", "_count"];
+    let family = |name: &'static MetricInfo, word: &str| {
+        word == name.name || parts.iter().any(|part| word.strip_suffix(part) == Some(name.name))
+    };
+    words
+        .filter(|word| word.starts_with("bellwether_"))
+        .map(|word| catalogue().iter().find(|info| family(info, word)).map_or(word, |info| info.name))
+        .collect()
+}
+
+#[test]
+fn dashboard_and_alerts_name_metrics_that_there_are() {
+    let dashboard = include_str!("../../../docs/observability/dashboard.json");
+    let alerts = include_str!("../../../docs/observability/alerts.yml");
+    for (what, text) in [("the dashboard", dashboard), ("an alert", alerts)] {
+        let names = named(text);
+        assert!(names.len() > 8, "{what} names metrics");
+        for name in names {
+            assert!(catalogue().iter().any(|info| info.name == name), "{what} names {name}, which is not exported");
+        }
+    }
+    let tests = include_str!("../../../docs/observability/alerts_test.yml");
+    for alert in alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
+        assert!(tests.contains(&format!("alertname: {alert}")), "{alert} is tried by a test");
+    }
+}

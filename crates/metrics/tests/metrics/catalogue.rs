@@ -4,14 +4,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bellwether_core::{Call, Class, ErrorKind, Fact, RunId, RunOutcome};
-use bellwether_metrics::{MetricKind, Unit, catalogue};
+use bellwether_metrics::{Exporter, MetricKind, MetricsObserver, Observer, Unit, catalogue};
 
 use crate::story::{self, call, text_after};
 use crate::text::Text;
 
 #[test]
 fn everything_exported_is_in_the_catalogue_and_the_other_way_round() {
-    let text = Text::read(&text_after(&story::everything()));
+    let (exporter, observer) = (Exporter::local(), MetricsObserver::new());
+    exporter.record(|| story::everything().iter().for_each(|fact| observer.observe(fact)));
+    story::standing(&exporter);
+    let text = Text::read(&exporter.render());
     let listed: BTreeSet<_> = catalogue().iter().map(|info| info.name).collect();
     let exported: BTreeSet<_> = text.kinds.keys().map(String::as_str).collect();
     assert_eq!(exported, listed, "the story has every kind of fact in it");
@@ -105,4 +108,22 @@ fn names_with_quotes_and_line_ends_stay_one_label() {
     let kind = ErrorKind::Upstream;
     let text = text_after(&[Fact::CallFailed { call: Arc::new(hostile), kind, took: std::time::Duration::ZERO }]);
     assert!(!text.lines().any(|line| line.starts_with("bellwether_forged_total")), "{text}");
+}
+
+#[test]
+fn ten_thousand_runs_make_no_more_than_five_hundred_series() {
+    let (exporter, observer) = (Exporter::local(), MetricsObserver::new());
+    exporter.record(|| {
+        for n in 0..10_000_u32 {
+            let run = RunId::from(format!("run-{n}"));
+            // Everything that can happen, again and again; most of the time, a call and what becomes of it.
+            let facts = if n % 200 == 0 { story::everything() } else { story::hard_call() };
+            for fact in facts {
+                observer.observe(&story::of_run(fact, &run));
+            }
+        }
+    });
+    story::standing(&exporter);
+    let series = Text::read(&exporter.render()).samples.len();
+    assert!(series <= 500, "{series} series");
 }

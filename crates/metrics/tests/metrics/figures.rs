@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_core::{Class, Fact, TaskState, Usage, Usd};
+use bellwether_core::{Call, Class, Fact, TaskState, Usage, Usd};
 
 use crate::story::{self, call, text_after};
 use crate::text::{Labels, Text};
@@ -172,4 +172,37 @@ fn a_key_shows_its_state_and_what_that_meant_for_calls() {
             ("bellwether_hedges_total", &[model, ("won", "true")], 1.0),
         ],
     );
+}
+
+#[test]
+fn what_no_fact_tells_is_said_by_whoever_holds_it() {
+    let exporter = bellwether_metrics::Exporter::local();
+    story::standing(&exporter);
+    let quota = ("quota", "holysheep");
+    assert_values(
+        &Text::read(&exporter.render()),
+        &[
+            ("bellwether_budget_limit_usd", &[], 2.0),
+            ("bellwether_budget_spent_usd", &[], 0.5),
+            ("bellwether_budget_reserved_usd", &[], 0.25),
+            ("bellwether_limit_debt", &[("dimension", "tokens"), quota], 300.0),
+            ("bellwether_limit_available", &[("dimension", "tokens"), quota], 0.0),
+            ("bellwether_limit_available", &[("dimension", "requests"), quota], 42.0),
+            ("bellwether_limit_reserved_tokens", &[quota], 0.0),
+            ("bellwether_call_estimate_ratio_sum", &[quota], 2.0),
+        ],
+    );
+}
+
+#[test]
+fn the_call_that_waits_longest_is_known_by_when_it_came() {
+    let (first, second) = (call("m", Class::Batch), call("m", Class::Batch));
+    let queued = |call: &Arc<Call>| Fact::CallQueued { call: Arc::clone(call) };
+    let admitted = |call: &Arc<Call>| Fact::CallAdmitted { call: Arc::clone(call), waited: Duration::ZERO };
+    let oldest = |facts: &[Fact]| {
+        read(facts).value("bellwether_queue_oldest_timestamp_seconds", &[("class", "batch")]).expect("it was said")
+    };
+    assert!(oldest(&[queued(&first), queued(&second)]) > 1e9, "a moment since 1970");
+    assert!(oldest(&[queued(&first), queued(&second), admitted(&first)]) > 1e9, "the second one still waits");
+    assert_eq!(oldest(&[queued(&first), queued(&second), admitted(&second), admitted(&first)]), 0.0, "nobody waits");
 }

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bellwether_core::Demand;
 use bellwether_core::limiter::WaitReason;
+use bellwether_core::permit::{Outcome, RateLimits};
 use bellwether_core::queue::TicketId;
+use bellwether_core::test_util::Unlimited;
 use bellwether_core::{
     Call, CallContext, Class, ErrorKind, Fact, Flow, KeyState, RunId, RunOutcome, TaskId, TaskState, Usage, Usd,
 };
-use bellwether_metrics::{Exporter, MetricsObserver, Observer};
+use bellwether_metrics::{Exporter, Measured, MetricsObserver, Observer, RateLimiter, budget_stands, limit_stands};
 
 pub(crate) const RUN: &str = "run-0192-secret";
 pub(crate) const TASK: &str = "task-7-secret";
@@ -169,4 +172,41 @@ pub(crate) fn text_after(facts: &[Fact]) -> String {
     let (exporter, observer) = (Exporter::local(), MetricsObserver::new());
     exporter.record(|| facts.iter().for_each(|fact| observer.observe(fact)));
     exporter.render()
+}
+
+/// What is exported beside facts: how a budget and a limit stand, and a call that took twice what was reserved.
+pub(crate) fn standing(exporter: &Exporter) {
+    let measured = Measured::new("holysheep", Arc::new(Unlimited));
+    let demand = Demand { requests: 1, input_tokens: 400, output_tokens: 200 };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    exporter.record(|| {
+        budget_stands(Usd::from_nanos(500_000_000), Usd::from_nanos(250_000_000), Usd::from_dollars(2.0));
+        limit_stands(&"holysheep".into(), "tokens", -300);
+        limit_stands(&"holysheep".into(), "requests", 42);
+        let permit = runtime.block_on(measured.acquire(demand, None)).expect("there is room");
+        permit.settle(Outcome::Completed { usage: priced(), limits: RateLimits::default() });
+    });
+}
+
+/// The same fact of another run.
+pub(crate) fn of_run(mut fact: Fact, name: &RunId) -> Fact {
+    match &mut fact {
+        Fact::CallAbandoned { call, .. }
+        | Fact::CallAdmitted { call, .. }
+        | Fact::CallCompleted { call, .. }
+        | Fact::CallFailed { call, .. }
+        | Fact::CallQueued { call }
+        | Fact::CallRefused { call, .. }
+        | Fact::CallRetried { call, .. }
+        | Fact::CallThrottled { call, .. } => {
+            let call = Arc::make_mut(call);
+            call.context.run = Some(name.clone());
+            call.context.flow.run = name.as_str().into();
+        }
+        Fact::RunFinished { run, .. } | Fact::RunStarted { run, .. } | Fact::TaskMoved { run, .. } => {
+            *run = name.clone()
+        }
+        _ => {}
+    }
+    fact
 }

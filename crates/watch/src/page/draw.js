@@ -89,6 +89,11 @@ export function drawGraph(place, story, t, chosen, choose) {
   }
   for (const task of tasks) svg.append(node(task, at.get(task.id), stateAt(task, t), t, critical.has(task.id), { wide, high }, choose));
   place.replaceChildren(svg);
+  // A plan that is drawn anew between press and release would swallow a click on one of its nodes.
+  place.onclick = (event) => {
+    const at = event.target.closest(".node") ?? document.elementFromPoint(event.clientX, event.clientY)?.closest(".node");
+    if (at && place.contains(at)) choose(at.dataset.task);
+  };
 }
 
 const rounds = (task, t) => task.rounds.filter((round) => round.drafted <= t).length;
@@ -103,7 +108,6 @@ function node(task, { x, y }, state, t, critical, { wide, high }, choose) {
   const about = `${cut(task.role, 12)} · ${state.replaceAll("_", " ")}${score}${again}`;
   group.append(s("text", { class: "soft", x: 21, y: 36 }, cut(about, Math.floor((wide - 24) / 5.9))));
   titled(group, `${task.id} ${task.title}`);
-  group.addEventListener("click", () => choose(task.id));
   group.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); choose(task.id); } });
   return group;
 }
