@@ -167,6 +167,7 @@ impl Agent {
             Job::Plan => Plan::read(&answer.text, &self.shared.request, &self.shared.plan_rules).map(Product::Plan),
             Job::Review { .. } => Verdict::read(&answer.text).map(Product::Verdict).map_err(|problem| vec![problem]),
             Job::Combine => Ok(Product::Whole(answer.text.clone())),
+            Job::Digest { .. } => Ok(Product::Digest(answer.text.clone())),
             Job::Work { .. } => Ok(Product::Work(answer.text.clone())),
         }
     }

@@ -41,6 +41,7 @@
 //! ```
 
 mod agent;
+mod context;
 pub mod estimate;
 pub mod explain;
 mod extract;

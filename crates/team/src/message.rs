@@ -116,6 +116,11 @@ pub enum Job {
     },
     /// Make one whole of the parts.
     Combine,
+    /// Sum up a task's work for those who need it and have no room for the whole.
+    Digest {
+        /// The task.
+        task: TaskId,
+    },
     /// Break the request down.
     Plan,
     /// Judge a task's work of a round.
@@ -141,6 +146,7 @@ impl Job {
         match self {
             Self::Check { .. } => "check",
             Self::Combine => "combine",
+            Self::Digest { .. } => "digest",
             Self::Plan => "plan",
             Self::Review { .. } => "review",
             Self::Work { .. } => "work",
@@ -152,7 +158,9 @@ impl Job {
     pub const fn task(&self) -> Option<&TaskId> {
         match self {
             Self::Combine | Self::Plan => None,
-            Self::Check { task, .. } | Self::Review { task, .. } | Self::Work { task, .. } => Some(task),
+            Self::Check { task, .. } | Self::Digest { task } | Self::Review { task, .. } | Self::Work { task, .. } => {
+                Some(task)
+            }
         }
     }
 
@@ -160,7 +168,7 @@ impl Job {
     #[must_use]
     pub const fn round(&self) -> u32 {
         match self {
-            Self::Combine | Self::Plan => 0,
+            Self::Combine | Self::Digest { .. } | Self::Plan => 0,
             Self::Check { round, .. } | Self::Review { round, .. } | Self::Work { round, .. } => *round,
         }
     }
@@ -186,6 +194,8 @@ pub struct Finished {
 /// Something an agent made.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Product {
+    /// A task's work, summed up.
+    Digest(String),
     /// What checks found.
     Findings(Vec<Finding>),
     /// A plan.

@@ -2,6 +2,8 @@
 //!
 //! Other agents' words stand between markers and are announced as data: a model's output never becomes an instruction.
 
+use std::borrow::Cow;
+
 use bellwether_core::{Message, TaskState};
 
 use crate::plan::{Plan, PlannedTask};
@@ -63,14 +65,46 @@ pub(crate) struct Input<'a> {
     /// Where that task is.
     pub(crate) state: TaskState,
     /// The work, or why there is none.
-    pub(crate) work: Result<&'a str, String>,
+    pub(crate) work: Result<(Form, Cow<'a, str>), String>,
+}
+
+/// How much of a piece of work is shown.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Form {
+    /// Its author's summary.
+    Digest,
+    /// Beginning and end.
+    Excerpt,
+    /// All of it.
+    Full,
+}
+
+/// What an author gets whose work is too long for those who need it.
+pub(crate) fn digest(author: &Role, task: &PlannedTask, work: &str, window: usize) -> Vec<Message> {
+    let ask = format!(
+        "Sum up the work below in at most {} words for somebody who builds on it and will not see the whole: \
+         decisions, names, interfaces, figures, open ends. Judge nothing and add nothing.\n\nIts task {}: {}\n{}\n\
+         Answer with the summary only.",
+        window / 10,
+        task.id,
+        task.objective,
+        fenced("work", work),
+    );
+    vec![Message::system(&*author.prompt), Message::user(ask)]
 }
 
 impl Input<'_> {
     fn shown(&self) -> String {
         let id = &self.task.id;
         match &self.work {
-            Ok(work) => format!("\nThe work of {id} ({}):\n{}\n", self.task.title, fenced("work", work)),
+            Ok((form, work)) => {
+                let form = match form {
+                    Form::Digest => ", its author's summary",
+                    Form::Excerpt => ", an excerpt",
+                    Form::Full => "",
+                };
+                format!("\nThe work of {id} ({}{form}):\n{}\n", self.task.title, fenced("work", work))
+            }
             Err(reason) => format!("\nMissing input: the work of {id} ({}): {reason}\n", self.task.title),
         }
     }

@@ -55,6 +55,11 @@ impl Role {
         }
     }
 
+    /// The most input tokens of a conversation, on each tier.
+    pub(crate) fn windows(&self) -> Vec<usize> {
+        (0..self.tiers.len()).map(|tier| self.window(tier)).collect()
+    }
+
     /// The most input tokens of a conversation on a tier: the answer has to fit into the model's window as well.
     pub(crate) fn window(&self, tier: usize) -> usize {
         let answer = self.output_cap(tier).map_or(0, |cap| usize::try_from(cap).unwrap_or(usize::MAX));

@@ -15,8 +15,9 @@ mod stint;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use bellwether_core::{TaskId, TaskState, Timestamp};
+use bellwether_core::{ErrorKind, TaskId, TaskState, Timestamp};
 
+use crate::context;
 use crate::message::{Job, Spent};
 use crate::plan::Plan;
 use crate::report::Failure;
@@ -45,16 +46,16 @@ pub(crate) struct Rules {
     pub(crate) pipelined: bool,
     /// What to do when a task comes to nothing.
     pub(crate) on_failure: OnTaskFailure,
-    /// Whether there is somebody who makes one whole of the parts.
-    pub(crate) combined: bool,
+    /// How many tokens a conversation may have in which the parts are made one whole; `None` if nobody does that.
+    pub(crate) combined: Option<usize>,
     /// Whether there is a planner.
     pub(crate) planned: bool,
     /// Whether there are checks.
     pub(crate) checked: bool,
     /// How many judges a piece of work may be shown to until one comes to a verdict; 0 without a reviewer.
     pub(crate) judges: u32,
-    /// How many tiers each role has.
-    pub(crate) ladders: BTreeMap<Arc<str>, usize>,
+    /// How many tokens a conversation of each role may have, on each of its tiers.
+    pub(crate) windows: BTreeMap<Arc<str>, Vec<usize>>,
 }
 
 /// Where a run is.
@@ -122,11 +123,17 @@ impl State {
                 self.planning += spent;
                 self.whole = Some(Ok(text));
             }
+            Event::Digested { task, text, spent } => {
+                let job = Job::Digest { task };
+                self.land(&job);
+                self.take_digest(&job, Some(text), spent);
+            }
             Event::Decided { ruling } => self.decide(ruling, &mut moves),
             Event::Dropped { job } => {
                 self.land(&job);
                 self.charge_doubtful(&job);
-                if let Some(n) = job.task().and_then(|task| self.find(task)) {
+                let moved = !matches!(job, Job::Digest { .. });
+                if let Some(n) = job.task().filter(|_| moved).and_then(|task| self.find(task)) {
                     self.give_up(n, &mut moves);
                 }
             }
@@ -165,7 +172,14 @@ impl State {
             let wanted = self.rules.planned && self.in_flight.is_empty();
             return if wanted { vec![Job::Plan] } else { Vec::new() };
         }
-        if self.wants_whole() { vec![Job::Combine] } else { self.in_order(room) }
+        match self.rules.combined.filter(|_| self.wants_whole()) {
+            None => self.in_order(room),
+            Some(window) => {
+                let mut due = self.digests(0..self.tasks.len(), window);
+                due.truncate(room);
+                if due.is_empty() { vec![Job::Combine] } else { due }
+            }
+        }
     }
 
     /// What a task needs next, if its time has come.
@@ -175,14 +189,20 @@ impl State {
             TaskState::Produced if self.rules.checked && !record.is_checked() => Some(Job::Check { task, round }),
             TaskState::Produced | TaskState::InReview => Some(Job::Review { task, round }),
             TaskState::Running | TaskState::Revising => Some(Job::Work { task, round }),
-            TaskState::Pending if self.is_ready(record) => Some(Job::Work { task, round }),
+            TaskState::Pending if self.is_ready(record) => {
+                let due = self.digests(record.waits_for(), self.window(record));
+                match due.into_iter().next() {
+                    None => Some(Job::Work { task, round }),
+                    Some(digest) => (!self.in_flight.contains(&digest)).then_some(digest),
+                }
+            }
             _ => None,
         }
     }
 
     /// Whether all parts are at rest, there is work among them, and nobody has made one whole of them yet.
     fn wants_whole(&self) -> bool {
-        self.rules.combined
+        self.rules.combined.is_some()
             && self.whole.is_none()
             && self.in_flight.is_empty()
             && self.tasks.len() > 1
@@ -195,7 +215,7 @@ impl State {
         let asked = u32::try_from(self.unusable(job).len()).unwrap_or(u32::MAX).saturating_add(1);
         let most = match job {
             Job::Plan => 1 + self.rules.plan_repairs + u32::from(self.rules.plan_tiers > 1),
-            Job::Check { .. } | Job::Combine | Job::Review { .. } | Job::Work { .. } => self.rules.max_attempts,
+            _ => self.rules.max_attempts,
         };
         self.stop.is_none() && asked < most
     }
@@ -208,11 +228,12 @@ impl State {
     /// How often a job was asked for before, of whomever: with the job it names a call.
     pub(crate) fn attempt(&self, job: &Job) -> u32 {
         let unusable = u32::try_from(self.unusable(job).len()).unwrap_or(u32::MAX);
-        let deaf = match job {
-            Job::Review { task, .. } => self.task(task).map_or(0, |record| record.deaf_judges),
+        let before = match job {
+            Job::Review { task, .. } => self.task(task).map_or(0, |record| record.deaf_judges + record.overflows),
+            Job::Work { task, .. } => self.task(task).map_or(0, |record| record.overflows),
             _ => 0,
         };
-        deaf.saturating_mul(self.rules.max_attempts).saturating_add(unusable)
+        before.saturating_mul(self.rules.max_attempts).saturating_add(unusable)
     }
 
     /// The answers to a job that could not be used.
@@ -286,6 +307,31 @@ impl State {
         self.places.get(id).copied()
     }
 
+    /// The least room that a task's role has for a conversation, in tokens.
+    fn window(&self, record: &Record) -> usize {
+        let tiers = self.rules.windows.get(&record.planned.role);
+        tiers.and_then(|windows| windows.iter().copied().min()).unwrap_or(usize::MAX)
+    }
+
+    /// Digests that have to be asked for before the work of these tasks can be handed on in a window.
+    fn digests(&self, needed: impl Iterator<Item = usize>, window: usize) -> Vec<Job> {
+        let needed: Vec<&Record> = needed.map(|n| &self.tasks[n]).filter(|record| record.best().is_some()).collect();
+        let lengths: Vec<usize> =
+            needed.iter().map(|record| record.best().map_or(0, |draft| draft.text.len())).collect();
+        let shares = context::shares(&lengths, window);
+        let long = needed.iter().zip(lengths.iter().zip(shares)).filter(|(_, (length, share))| share < length);
+        let due = long.filter(|(record, _)| record.digest.is_none());
+        due.map(|(record, _)| Job::Digest { task: record.planned.id.clone() }).collect()
+    }
+
+    fn take_digest(&mut self, job: &Job, text: Option<String>, spent: Spent) {
+        let Some(n) = job.task().and_then(|task| self.find(task)) else { return };
+        let record = &mut self.tasks[n];
+        record.spent += spent;
+        record.unusable.clear();
+        record.digest = Some(text);
+    }
+
     fn is_ready(&self, record: &Record) -> bool {
         record.waits_for().all(|needed| self.tasks[needed].state.is_final())
     }
@@ -316,7 +362,7 @@ impl State {
             let record = &mut self.tasks[n];
             record.held = true;
             match job {
-                Job::Check { .. } | Job::Combine | Job::Plan => {}
+                Job::Check { .. } | Job::Combine | Job::Digest { .. } | Job::Plan => {}
                 Job::Review { .. } => {
                     record.judge = tier;
                     moves.make(n, record, TaskState::InReview);
@@ -366,6 +412,7 @@ impl State {
         record.spent += spent;
         record.unusable.clear();
         record.deaf_judges = 0;
+        record.overflows = 0;
         // Who hands in the same work again gets the same answer, and nobody is paid for it.
         let known = record.drafts.iter().find(|draft| draft.text == text).and_then(|draft| draft.verdict.clone());
         record.drafts.push(Draft { text, checks: None, verdict: None });
@@ -406,6 +453,7 @@ impl State {
         record.spent += spent;
         record.judging += spent;
         record.unusable.clear();
+        record.overflows = 0;
         self.weigh(n, verdict, moves);
         self.land(&job);
     }
@@ -427,9 +475,15 @@ impl State {
         self.land(job);
         let hopeless = failure.is_hopeless();
         match job.task().and_then(|task| self.find(task)) {
+            // Those who need it get an excerpt.
+            Some(_) if matches!(job, Job::Digest { .. }) => self.take_digest(job, None, spent),
             Some(n) => {
                 let record = &mut self.tasks[n];
                 record.spent += spent;
+                let overflown = failure.provider == Some(ErrorKind::ContextLength) && self.stop.is_none();
+                if overflown && record.make_room(job, self.rules.windows.get(&record.planned.role)) {
+                    return;
+                }
                 if matches!(job, Job::Review { .. }) && !hopeless {
                     record.deaf_judges += 1;
                     record.unusable.clear();

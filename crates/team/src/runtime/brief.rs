@@ -1,15 +1,17 @@
 //! Who does a job, on which tier, and what is said to them: all of it derived from the state.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bellwether_core::{Message, TaskId, TaskState};
 
+use crate::context;
 use crate::history::History;
 use crate::message::Job;
-use crate::prompt::{self, Input};
+use crate::prompt::{self, Form, Input};
 use crate::review::Finding;
 use crate::role::{Role, RoleKind};
-use crate::state::{Attempt, Record, State};
+use crate::state::{Attempt, Draft, Record, State};
 use crate::team::Team;
 
 /// A job's role, the tier it is done on, and the conversation.
@@ -18,7 +20,9 @@ pub(super) type Brief<'a> = (&'a Arc<Role>, usize, Vec<Message>);
 /// The brief of a job, and after it each answer that could not be used. `None` if nobody can do it.
 pub(super) fn of<'a>(team: &'a Team, request: &str, state: &State, job: &Job) -> Option<Brief<'a>> {
     let (role, tier, brief) = first(team, request, state, job)?;
-    let mut history = History::new(brief, role.window(tier));
+    let record = job.task().and_then(|task| state.task(task));
+    let window = role.window(tier);
+    let mut history = History::new(brief, record.map_or(window, |record| record.squeezed(window)));
     for Attempt { answer, problems } in state.unusable(job) {
         history.push(Message::assistant(answer.as_str()), prompt::unusable(problems));
     }
@@ -30,8 +34,14 @@ fn first<'a>(team: &'a Team, request: &str, state: &State, job: &Job) -> Option<
         Job::Check { .. } => None,
         Job::Combine => {
             let role = team.role(RoleKind::Synthesizer)?;
-            let parts: Vec<Input<'_>> = state.tasks().iter().map(|record| input(state, record)).collect();
+            let parts = inputs(state, state.tasks().iter(), role.window(0));
             Some((role, 0, prompt::combine(role, request, state.plan()?, &parts)))
+        }
+        Job::Digest { task } => {
+            let record = state.task(task)?;
+            let role = team.named(&record.planned.role)?;
+            let work = context::excerpt(&record.best()?.text, context::room(role.window(0)));
+            Some((role, 0, prompt::digest(role, &record.planned, &work, role.window(0))))
         }
         Job::Plan => {
             let role = team.role(RoleKind::Planner)?;
@@ -45,10 +55,13 @@ fn first<'a>(team: &'a Team, request: &str, state: &State, job: &Job) -> Option<
             let judges = role.judges_of(author);
             let judge = judges[record.deaf_judges as usize % judges.len()];
             let draft = record.drafts.last()?;
+            let room = context::room(record.squeezed(role.window(judge)));
+            // Only what does not fit even so is cut: a judge has to see all of it.
+            let work = if record.overflows == 0 { draft.text.clone() } else { context::excerpt(&draft.text, room) };
             let advice: Vec<&Finding> =
                 draft.checks.iter().flatten().filter(|finding| !finding.pass && !finding.must).collect();
             let open = record.open_issues();
-            Some((role, judge, prompt::review(role, request, &record.planned, &draft.text, &open, &advice)))
+            Some((role, judge, prompt::review(role, request, &record.planned, &work, &open, &advice)))
         }
         Job::Work { task, .. } => {
             let record = state.task(task)?;
@@ -67,9 +80,10 @@ fn first<'a>(team: &'a Team, request: &str, state: &State, job: &Job) -> Option<
 fn work_so_far((role, tier): (&Role, usize), request: &str, state: &State, record: &Record) -> Vec<Message> {
     let Some(plan) = state.plan() else { return Vec::new() };
     let needed = record.planned.depends_on.iter().chain(&record.planned.wants).filter_map(|id| state.task(id));
-    let inputs: Vec<Input<'_>> = needed.map(|needed| input(state, needed)).collect();
+    let window = record.squeezed(role.window(tier));
+    let inputs = inputs(state, needed, window);
     let brief = prompt::work(role, request, plan, &record.planned, &inputs);
-    let mut history = History::new(brief, role.window(tier));
+    let mut history = History::new(brief, window);
     let (below, here) = record.drafts.split_at(record.below.min(record.drafts.len()));
     // Who takes over from a lower tier sees the best of what was done there, and none of the way to it.
     let best = record.best().filter(|best| below.contains(best));
@@ -82,8 +96,16 @@ fn work_so_far((role, tier): (&Role, usize), request: &str, state: &State, recor
     history.messages()
 }
 
-/// A task's work for somebody who needs it, or why there is none.
-fn input<'a>(state: &State, record: &'a Record) -> Input<'a> {
+/// What tasks made, for somebody who needs it: in full, as a digest or as an excerpt, as far as a window has room.
+fn inputs<'a>(state: &State, needed: impl Iterator<Item = &'a Record>, window: usize) -> Vec<Input<'a>> {
+    let needed: Vec<&Record> = needed.collect();
+    let lengths: Vec<usize> = needed.iter().map(|record| record.best().map_or(0, |draft| draft.text.len())).collect();
+    let shares = context::shares(&lengths, window);
+    needed.into_iter().zip(shares).map(|(record, share)| input(state, record, share)).collect()
+}
+
+/// A task's work for somebody who has so much room for it, or why there is none.
+fn input<'a>(state: &State, record: &'a Record, room: usize) -> Input<'a> {
     let missing = || match (&record.failure, record.state) {
         (Some(failure), _) => failure.message.clone(),
         (None, TaskState::Skipped) => {
@@ -93,6 +115,11 @@ fn input<'a>(state: &State, record: &'a Record) -> Input<'a> {
         }
         (None, state) => format!("it was {}", state.as_str()),
     };
-    let work = record.best().map(|draft| draft.text.as_str()).ok_or_else(missing);
+    let shown = |draft: &'a Draft| match record.digest.as_ref().and_then(Option::as_ref) {
+        _ if draft.text.len() <= room => (Form::Full, Cow::Borrowed(draft.text.as_str())),
+        Some(digest) => (Form::Digest, Cow::Owned(context::excerpt(digest, room))),
+        None => (Form::Excerpt, Cow::Owned(context::excerpt(&draft.text, room))),
+    };
+    let work = record.best().map(shown).ok_or_else(missing);
     Input { task: &record.planned, state: record.state, work }
 }

@@ -175,7 +175,9 @@ impl<'a> Runtime<'a> {
             let body = match &job {
                 Job::Review { .. } => Body::ReviewRequest(assignment),
                 Job::Work { round, .. } if *round > 0 => Body::Revise(assignment),
-                Job::Check { .. } | Job::Combine | Job::Plan | Job::Work { .. } => Body::Assign(assignment),
+                Job::Check { .. } | Job::Combine | Job::Digest { .. } | Job::Plan | Job::Work { .. } => {
+                    Body::Assign(assignment)
+                }
             };
             begun.push(Event::Began { job, tier });
             sent.push((Arc::clone(&role.name), body));
@@ -233,6 +235,7 @@ impl<'a> Runtime<'a> {
         self.heard += 1;
         let Finished { job, result, spent } = finished;
         let event = match (job, result) {
+            (Job::Digest { task }, Ok(Product::Digest(text))) => Event::Digested { task, text, spent },
             (Job::Check { task, .. }, Ok(Product::Findings(findings))) => Event::Checked { task, findings },
             (Job::Plan, Ok(Product::Plan(plan))) => return self.accept_plan(plan, spent).await,
             (Job::Combine, Ok(Product::Whole(text))) => Event::Combined { text, spent },
@@ -446,11 +449,11 @@ fn rules(team: &Team) -> Rules {
         review: settings.review,
         pipelined: settings.pipelined,
         on_failure: settings.on_task_failure,
-        combined: team.role(RoleKind::Synthesizer).is_some(),
+        combined: team.role(RoleKind::Synthesizer).map(|role| role.window(0)),
         planned: team.role(RoleKind::Planner).is_some(),
         checked: !team.checks.is_empty(),
         judges: team.role(RoleKind::Reviewer).map_or(0, |role| u32::try_from(role.tiers.len()).unwrap_or(u32::MAX)),
-        ladders: team.roles().map(|role| (Arc::clone(&role.name), role.tiers.len())).collect(),
+        windows: team.roles().map(|role| (Arc::clone(&role.name), role.windows())).collect(),
     }
 }
 

@@ -41,6 +41,15 @@ pub(crate) enum Event {
         /// What was decided.
         ruling: Ruling,
     },
+    /// A task's work was summed up.
+    Digested {
+        /// The task.
+        task: TaskId,
+        /// The digest.
+        text: String,
+        /// What its last call took.
+        spent: Spent,
+    },
     /// A job's agent was stopped before it was done.
     Dropped {
         /// The job.

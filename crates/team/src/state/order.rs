@@ -2,7 +2,7 @@
 //! and Wu 2002), of equals the one that is furthest along.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bellwether_core::{TaskId, TaskState};
 
@@ -62,6 +62,9 @@ impl State {
         let mut jobs: Vec<_> = ready
             .filter_map(|(n, record)| Some(((Reverse(record.rank), progress(record.state), n), self.next_of(record)?)))
             .collect();
+        // Several tasks may wait for the same digest.
+        let mut digests = HashSet::new();
+        jobs.retain(|(_, job)| !matches!(job, Job::Digest { .. }) || digests.insert(job.clone()));
         if jobs.len() > room {
             jobs.select_nth_unstable_by_key(room, |(key, _)| *key);
             jobs.truncate(room);

@@ -6,11 +6,14 @@ use bellwether_router::Route;
 use super::event::Attempt;
 use super::stint::Stint;
 use super::{Next, OnExhausted, Rules, convergence};
-use crate::message::Spent;
+use crate::message::{Job, Spent};
 use crate::plan::PlannedTask;
 use crate::report::Failure;
 use crate::review::{Finding, scope};
 use crate::verdict::{Issue, Verdict};
+
+/// How often a conversation that is too long is halved before another model is asked.
+const MAX_SQUEEZES: u32 = 2;
 
 /// What is known of a task.
 #[derive(Debug, PartialEq)]
@@ -46,6 +49,10 @@ pub(crate) struct Record {
     pub(crate) escalations: u32,
     /// Judges of the latest draft that came to no verdict.
     pub(crate) deaf_judges: u32,
+    /// How often the current job's conversation turned out to be longer than its model takes.
+    pub(crate) overflows: u32,
+    /// Its work, summed up, once that was asked for; within it `None` if nobody could.
+    pub(crate) digest: Option<Option<String>>,
     /// What it took.
     pub(crate) spent: Spent,
     /// The part of it that went into verdicts.
@@ -90,6 +97,8 @@ impl Record {
             below: 0,
             escalations: 0,
             deaf_judges: 0,
+            overflows: 0,
+            digest: None,
             spent: Spent::ZERO,
             judging: Spent::ZERO,
             unusable: Vec::new(),
@@ -147,8 +156,33 @@ impl Record {
         }
     }
 
+    /// Makes room in a conversation that was longer than its model takes: by leaving out more, twice; then by a tier with
+    /// a larger window. Whether there was anything left to try.
+    pub(super) fn make_room(&mut self, job: &Job, windows: Option<&Vec<usize>>) -> bool {
+        let larger = || {
+            let here = windows?.get(self.tier)?;
+            windows?.iter().position(|window| window > here)
+        };
+        match (job, self.overflows) {
+            (Job::Review { .. } | Job::Work { .. }, 0..MAX_SQUEEZES) => {}
+            (Job::Work { .. }, MAX_SQUEEZES) => match larger() {
+                Some(tier) => self.tier = tier,
+                None => return false,
+            },
+            _ => return false,
+        }
+        self.overflows += 1;
+        self.unusable.clear();
+        true
+    }
+
+    /// How much of a tier's window its current conversation may fill: half of it for each time it was too long.
+    pub(crate) const fn squeezed(&self, window: usize) -> usize {
+        if self.overflows > MAX_SQUEEZES { window } else { window >> self.overflows }
+    }
+
     fn may_go_up(&self, rules: &Rules) -> bool {
-        let tiers = rules.ladders.get(&self.planned.role).copied().unwrap_or(1);
+        let tiers = rules.windows.get(&self.planned.role).map_or(1, Vec::len);
         self.tier + 1 < tiers && self.escalations < rules.review.max_escalations
     }
 

@@ -12,7 +12,7 @@ use crate::team::Share;
 use crate::verdict::Decision;
 
 fn rules(max_parallel: usize) -> Rules {
-    let ladders = BTreeMap::from([("coder".into(), 1)]);
+    let windows = BTreeMap::from([("coder".into(), vec![100])]);
     let review = ReviewRules { max_rounds: 1, ..ReviewRules::default() };
     Rules {
         max_parallel,
@@ -22,11 +22,11 @@ fn rules(max_parallel: usize) -> Rules {
         review,
         pipelined: true,
         on_failure: OnTaskFailure::ContinueIndependent,
-        combined: false,
+        combined: None,
         planned: true,
         checked: false,
         judges: 1,
-        ladders,
+        windows,
     }
 }
 
@@ -95,12 +95,13 @@ enum Fate {
     Unusable,
     Broken,
     Hopeless,
+    Overflown,
 }
 
 fn fate() -> impl Strategy<Value = Fate> {
     prop_oneof![
         6 => Just(Fate::Good), 3 => Just(Fate::Poor), 1 => Just(Fate::Unusable), 1 => Just(Fate::Broken),
-        1 => Just(Fate::Hopeless),
+        1 => Just(Fate::Hopeless), 1 => Just(Fate::Overflown),
     ]
 }
 
@@ -110,14 +111,18 @@ fn landed(state: &State, job: &Job, fate: Fate) -> Event {
     let judged =
         |task: &TaskId, decision, score| Event::Judged { task: task.clone(), verdict: verdict(decision, score), spent };
     match (job, fate) {
-        (Job::Check { .. }, Fate::Broken | Fate::Hopeless | Fate::Unusable) => landed(state, job, Fate::Poor),
+        (Job::Check { .. }, Fate::Broken | Fate::Hopeless | Fate::Overflown | Fate::Unusable) => {
+            landed(state, job, Fate::Poor)
+        }
         (_, Fate::Broken) => failed(ErrorKind::Upstream),
+        (_, Fate::Overflown) => failed(ErrorKind::ContextLength),
         (_, Fate::Hopeless) => failed(ErrorKind::QuotaExhausted),
         (_, Fate::Unusable) if state.may_ask_again(job) => {
             let attempt = Attempt { answer: "no".to_owned(), problems: vec!["it says no".to_owned()] };
             Event::Unusable { job: job.clone(), attempt, spent }
         }
         (_, Fate::Unusable) => failed(ErrorKind::Decode),
+        (Job::Digest { task }, _) => Event::Digested { task: task.clone(), text: "w".to_owned(), spent },
         (Job::Check { task, .. }, Fate::Good) => Event::Checked { task: task.clone(), findings: vec![finding(true)] },
         (Job::Check { task, .. }, _) => Event::Checked { task: task.clone(), findings: vec![finding(false)] },
         (Job::Work { task, round }, _) => Event::Produced { task: task.clone(), text: format!("work {round}"), spent },
@@ -141,7 +146,10 @@ fn any_flow() -> impl Strategy<Value = Rules> {
         (0.0..=1.0).prop_map(|share| OnTaskFailure::Quorum(Share::new(share).unwrap())),
     ];
     let flow = (any_rules(), any::<bool>(), any::<bool>(), on_failure);
-    flow.prop_map(|(rules, pipelined, combined, on_failure)| Rules { pipelined, combined, on_failure, ..rules })
+    flow.prop_map(|(rules, pipelined, combined, on_failure)| {
+        let combined = combined.then_some(3);
+        Rules { pipelined, combined, on_failure, ..rules }
+    })
 }
 
 prop_compose! {
@@ -161,11 +169,11 @@ prop_compose! {
     /// With and without checks and reviewers, with more judges than one and a ladder to climb.
     fn any_rules()(
         max_parallel in 1usize..5, max_rounds in 0u32..4, tiers in 1usize..4, max_escalations in 0u32..3,
-        checked: bool, judges in 0u32..3, fails: bool,
+        checked: bool, judges in 0u32..3, fails: bool, window in 1usize..10,
     ) -> Rules {
         let on_exhausted = if fails { OnExhausted::Fail } else { OnExhausted::AcceptBest };
         let review = ReviewRules { max_rounds, max_escalations, on_exhausted, ..ReviewRules::default() };
-        Rules { review, checked, judges, ladders: BTreeMap::from([("coder".into(), tiers)]), ..rules(max_parallel) }
+        Rules { review, checked, judges, windows: BTreeMap::from([("coder".into(), vec![window; tiers])]), ..rules(max_parallel) }
     }
 }
 

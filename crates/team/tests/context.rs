@@ -1,0 +1,105 @@
+//! What does not fit into a conversation is summed up, cut, or taken to a larger model; nothing is lost in silence.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_core::{CallContext, ChatProvider, ChatRequest, ChatResponse, ErrorKind, ProviderError, RunOutcome};
+use bellwether_provider::Scripted;
+use bellwether_team::{Role, RoleKind, RunReport, Settings, Team, Tier};
+
+type Answer = Result<ChatResponse, ProviderError>;
+
+const CHAIN: &str = r#"{"tasks": [{"id": "a", "title": "A"}, {"id": "b", "title": "B", "depends_on": ["a"]},
+    {"id": "c", "title": "C", "depends_on": ["a"]}]}"#;
+
+fn say(text: impl Into<String>) -> Answer {
+    Ok(ChatResponse::text(text))
+}
+
+fn all_words(request: &ChatRequest) -> String {
+    format!("{:?}", request.messages)
+}
+
+/// A planner and a worker with a window of 2,000 tokens.
+async fn run(
+    answer: impl Fn(&ChatRequest, &CallContext) -> Answer + Send + Sync + 'static,
+) -> (RunReport, Vec<String>) {
+    let provider = Arc::new(Scripted::answering(answer).with_delay(Duration::from_secs(1)));
+    let tier = |model: &str, context| Tier {
+        context: Some(context),
+        ..Tier::new(Arc::<Scripted>::clone(&provider) as Arc<dyn ChatProvider>, model)
+    };
+    let ladder = vec![tier("small", 2_000), tier("large", 200_000)];
+    let team = Team::builder("team")
+        .role(Role::planner("lead", "You plan.", tier("small", 20_000)))
+        .role(Role::new(RoleKind::Worker, "coder", "You code.", ladder))
+        .settings(Settings::default())
+        .build()
+        .expect("the team makes sense");
+    let report = team.run("build it").await;
+    let mut asked = Vec::new();
+    for call in provider.calls() {
+        let task = call.context.task.as_ref().map_or("", |task| task.as_str());
+        asked.push(format!("{} {task} {}", call.context.phase, call.request.model));
+    }
+    (report, asked)
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_is_too_long_is_summed_up_once_for_all_who_need_it() {
+    let (report, asked) =
+        run(|request, context| match (context.phase, context.task.as_ref().map(|task| task.as_str())) {
+            ("plan", _) => say(CHAIN),
+            ("digest", Some("t1")) => say("in short: forty-two"),
+            ("work", Some("t1")) => say("long ".repeat(10_000)),
+            _ => {
+                let words = all_words(request);
+                assert!(words.contains("its author's summary") && words.contains("in short: forty-two"), "{words}");
+                assert!(!words.contains("long long"), "the whole does not fit");
+                say("work")
+            }
+        })
+        .await;
+    assert_eq!(report.outcome, RunOutcome::Succeeded);
+    assert_eq!(asked.iter().filter(|asked| asked.starts_with("digest")).count(), 1, "{asked:?}");
+    assert_eq!(report.calls, 5);
+    assert_eq!(report.tasks[0].result.as_ref().map(String::len), Some(50_000), "the report has the whole");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_summary_there_is_an_excerpt_that_says_so() {
+    let (report, _) = run(|request, context| match (context.phase, context.task.as_ref().map(|task| task.as_str())) {
+        ("plan", _) => say(CHAIN),
+        ("digest", _) => Err(ProviderError::new(ErrorKind::Upstream, "down")),
+        ("work", Some("t1")) => say(format!("begin {} end", "x".repeat(50_000))),
+        _ => {
+            let words = all_words(request);
+            assert!(words.contains("an excerpt") && words.contains("characters left out"), "{words}");
+            assert!(words.contains("begin") && words.contains(" end"), "{words}");
+            say("work")
+        }
+    })
+    .await;
+    assert_eq!(report.outcome, RunOutcome::Succeeded);
+    assert!(report.tasks[0].success, "that nobody could sum it up takes nothing from the work");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conversation_that_a_model_does_not_take_is_cut_and_then_taken_to_a_larger_one() {
+    let too_long = || Err(ProviderError::new(ErrorKind::ContextLength, "maximum context length is 100 tokens"));
+    let (report, asked) = run(move |request, context| match (context.phase, &*request.model) {
+        ("plan", _) => say("1. only one"),
+        ("work", "small") => too_long(),
+        _ => say("work"),
+    })
+    .await;
+    assert_eq!(report.outcome, RunOutcome::Succeeded);
+    let work: Vec<&str> = asked.iter().map(String::as_str).filter(|asked| asked.starts_with("work")).collect();
+    assert_eq!(work, ["work t1 small", "work t1 small", "work t1 small", "work t1 large"]);
+
+    let (report, asked) =
+        run(move |_, context| if context.phase == "plan" { say("1. only one") } else { too_long() }).await;
+    assert_eq!(report.outcome, RunOutcome::Failed);
+    assert_eq!(asked.len(), 1 + 4, "it ends when there is nothing left to try");
+    assert_eq!(report.tasks[0].error.as_ref().map(|error| &*error.kind), Some("context_length"));
+}
