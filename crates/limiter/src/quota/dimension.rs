@@ -161,7 +161,9 @@ impl Dimension {
             self.proved = self.proved.max(level.min(rate.in_time(MOST_PROVED)));
             self.bucket.change(rate, self.burst(rate), now);
         }
-        self.bucket.raise_to(level);
+        // Calls that catch up on the way find no room beyond what was reported.
+        let squeezed = self.bucket.rate().in_time(self.squeeze).saturating_add(u64::from(!self.squeeze.is_zero()));
+        self.bucket.raise_to(level.saturating_sub(squeezed));
     }
 
     fn burst(&self, rate: Rate) -> u64 {

@@ -66,6 +66,8 @@ fn a_provider_that_is_down_is_left_alone_and_found_again() {
     let between = |from: f64, to: f64| report.sent_at.iter().filter(move |(at, _)| (from..to).contains(at));
     let asked = between(65.0, 120.0).count();
     assert!(asked <= 10, "{asked} requests while it was open");
+    let retries = client.retries;
+    assert!(retries > 0 && retries * 11 <= report.sent, "A5: {retries} retries among {} attempts", report.sent);
     // The last opening may end up to 66 seconds after the outage began to be judged.
     let again = report.sent_at.iter().find(|(at, let_in)| *at >= 120.0 && *let_in).expect("it comes back").0;
     assert!(again <= 190.0, "the first trial came at {again}");

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bellwether_limiter::{
-    Breaker, BreakerPolicy, Demand, Outcome, Pass, Quota, RateLimits, Reservation, Settings, Timestamp, Usage, Verdict,
+    Breaker, BreakerPolicy, Demand, Outcome, Pass, Quota, RateLimits, Reservation, RetryBudget, Settings, Timestamp,
+    Usage, Verdict, Why,
 };
 
 use super::world::{Client, Heard, Next};
@@ -51,17 +52,22 @@ impl Client for Ours {
     }
 }
 
-/// Ours with a breaker in front of it.
+/// Ours with a breaker in front of it and a budget for retries.
 pub(crate) struct Guarded {
     ours: Ours,
     breaker: Breaker,
     passes: BTreeMap<u64, Pass>,
+    budget: RetryBudget,
+    /// Failed ones that may be sent again.
+    again: u64,
+    pub(crate) retries: u64,
 }
 
 impl Guarded {
     pub(crate) fn new(settings: Settings) -> Self {
         let breaker = Breaker::new(BreakerPolicy::default(), settings.seed);
-        Self { ours: Ours::new(settings), breaker, passes: BTreeMap::new() }
+        let budget = RetryBudget::new(1, Duration::from_secs(10));
+        Self { ours: Ours::new(settings), breaker, passes: BTreeMap::new(), budget, again: 0, retries: 0 }
     }
 }
 
@@ -73,7 +79,12 @@ impl Client for Guarded {
         };
         let next = self.ours.next(cost, now);
         match next {
-            Next::Send(call) => drop(self.passes.insert(call, pass)),
+            Next::Send(call) => {
+                self.passes.insert(call, pass);
+                // Retries come first.
+                self.retries += self.again.min(1);
+                self.again = self.again.saturating_sub(1);
+            }
             // It was not sent after all.
             Next::At(_) | Next::Wait => self.breaker.judge(pass, Verdict::Unknown, now),
         }
@@ -81,6 +92,11 @@ impl Client for Guarded {
     }
 
     fn heard(&mut self, call: u64, heard: Heard, now: Timestamp) {
+        match heard {
+            Heard::Done => self.budget.succeeded(1, now),
+            Heard::Failed => self.again += u64::from(self.budget.retry(1, Why::Failed, now)),
+            Heard::Head(_) | Heard::Refused(_) => {}
+        }
         if let Some(pass) = self.passes.remove(&call) {
             let verdict = if matches!(heard, Heard::Failed) { Verdict::Fault } else { Verdict::Fine };
             self.breaker.judge(pass, verdict, now);

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bellwether_core::test_util;
-use bellwether_limiter::{Limit, Limiter, Limits, Outcome, Rate, RateLimiter, Settings, WaitReason};
+use bellwether_limiter::{Limit, Limiter, Limits, Outcome, Rate, RateLimiter, RateLimits, Settings, Usage, WaitReason};
 use proptest::prelude::*;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, advance, sleep};
@@ -192,4 +192,32 @@ proptest! {
         let snapshot = limiter.snapshot();
         prop_assert_eq!((snapshot.in_flight, snapshot.waiting), (0, 0));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_who_come_during_a_pause_send_nothing_before_its_end_and_one_first() {
+    let limiter = limiter(Limits { requests: Limit::Hidden, ..Limits::NONE });
+    let limits = RateLimits { retry_after: Some(Duration::from_secs(5)), ..RateLimits::default() };
+    limiter.acquire(ONE, None).await.unwrap().settle(Outcome::Throttled { limits });
+    let start = Instant::now();
+    let sent = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let mut tasks = JoinSet::new();
+    for _ in 0..10_000 {
+        let (limiter, sent) = (limiter.clone(), Arc::clone(&sent));
+        tasks.spawn(async move {
+            let permit = limiter.acquire(ONE, None).await.unwrap();
+            sent.lock().unwrap().push(start.elapsed());
+            sleep(Duration::from_millis(50)).await;
+            permit.settle(Outcome::Completed { usage: Usage::default(), limits: RateLimits::default() });
+        });
+    }
+    sleep(Duration::from_secs(7)).await;
+    tasks.shutdown().await;
+    let sent = sent.lock().unwrap().clone();
+    let first = *sent.first().expect("somebody goes when it is over");
+    assert!(first >= Duration::from_secs(5), "A6: nobody before the provider said so: {first:?}");
+    let soon = sent.iter().filter(|at| **at < first + Duration::from_millis(50)).count();
+    assert_eq!(soon, 1, "A6: one finds out first: {sent:?}");
+    let snapshot = limiter.snapshot();
+    assert_eq!((snapshot.in_flight, snapshot.waiting), (0, 0), "whoever went away left nothing");
 }
