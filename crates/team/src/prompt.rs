@@ -34,6 +34,9 @@ pub(crate) fn plan(planner: &Role, request: &str, workers: &[&Role], settings: &
     vec![Message::system(&*planner.prompt), Message::user(ask)]
 }
 
+/// In a plan of more tasks, a worker is told only of those that have to do with its own.
+const MAX_LISTED: usize = 40;
+
 /// What a worker gets.
 pub(crate) fn work(
     worker: &Role,
@@ -45,7 +48,11 @@ pub(crate) fn work(
     let mut ask = format!("{}\n\n", fenced("request", request));
     if plan.tasks.len() > 1 {
         ask.push_str("The request was broken down. You do one part of it; others do the rest:\n");
-        for other in &plan.tasks {
+        let related = |other: &&PlannedTask| {
+            let near = |a: &PlannedTask, b: &PlannedTask| a.depends_on.contains(&b.id) || a.wants.contains(&b.id);
+            plan.tasks.len() <= MAX_LISTED || other.id == task.id || near(other, task) || near(task, other)
+        };
+        for other in plan.tasks.iter().filter(related) {
             let mark = if other.id == task.id { "  <- yours" } else { "" };
             ask.push_str(&format!("- {}: {}{mark}\n", other.id, other.title));
         }

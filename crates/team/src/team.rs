@@ -143,7 +143,35 @@ impl Share {
 }
 
 impl Team {
-    /// Begins to put a team together.
+    /// Begins to put a team together. Three agents, and what they did:
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use bellwether_team::{ChatProvider, Role, Team, Tier};
+    /// # use bellwether_core::ChatResponse;
+    /// # use bellwether_provider::Scripted;
+    /// # async fn three(provider: Arc<dyn ChatProvider>) -> Result<(), bellwether_team::TeamError> {
+    /// let tier = Tier::new(provider, "your-model");
+    /// let team = Team::builder("feature")
+    ///     .role(Role::planner("lead", "You are a tech lead: break the task down.", tier.clone()))
+    ///     .role(Role::worker("coder", "You write clean, documented Rust.", tier.clone()))
+    ///     .role(Role::reviewer("critic", "You review for security, speed and clarity.", tier))
+    ///     .build()?;
+    /// let report = team.run("An async HTTP client with retries").await;
+    /// for task in &report.tasks {
+    ///     println!("{} {}: {}", task.task_id, task.title, task.state.as_str());
+    /// }
+    /// # assert_eq!(report.outcome, bellwether_team::RunOutcome::Succeeded);
+    /// # Ok(())
+    /// # }
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    /// # let provider = Scripted::answering(|_, context| Ok(ChatResponse::text(match context.phase {
+    /// #     "plan" => "1. Write it\n2. Test it",
+    /// #     "review" => "Verdict: accept\nScore: 0.9",
+    /// #     _ => "done",
+    /// # })));
+    /// # runtime.block_on(three(Arc::new(provider))).unwrap();
+    /// ```
     #[must_use]
     pub fn builder(name: impl Into<Arc<str>>) -> TeamBuilder {
         TeamBuilder {

@@ -3,6 +3,7 @@
 mod batches;
 mod crashes;
 mod demo;
+mod documented;
 mod files;
 mod limits;
 mod mistakes;
