@@ -15,6 +15,7 @@ mod command;
 mod endpoint;
 mod exit;
 mod guard;
+mod keyring;
 mod live;
 mod memory;
 mod onlookers;

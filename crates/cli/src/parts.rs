@@ -19,6 +19,7 @@ use bellwether_team::{OnInvalidPlan, OnTaskFailure, Role, RoleKind, Settings, Sh
 
 use crate::exit::Failure;
 use crate::guard;
+use crate::keyring::Keyring;
 use crate::quota::{self, Told};
 use crate::team_file::TeamFile;
 use crate::team_file::raw::{
@@ -140,8 +141,9 @@ pub(crate) fn build(
     if let Some(journal) = journal {
         builder = builder.journal(journal);
     }
+    let keyring = Keyring { file, keys: dispatches, observer };
     for (name, raw) in &file.raw.roles.0 {
-        builder = builder.role(role(file, name, raw, &dispatches, &prices)?);
+        builder = builder.role(role(file, name, raw, &keyring, &prices)?);
     }
     for raw in &file.raw.review.checks {
         builder = builder.check(checks::build(file, raw)?);
@@ -151,7 +153,7 @@ pub(crate) fn build(
         builder = builder.router(Arc::<Adaptive>::clone(router) as Arc<dyn Router>);
     }
     let team = builder.build().map_err(|error| Failure::usage(file.mistake(None, error.to_string())))?;
-    Ok(Parts { team, dispatches: dispatches.into_values().collect(), limiters, purse: purse.first, router })
+    Ok(Parts { team, dispatches: keyring.keys.into_values().collect(), limiters, purse: purse.first, router })
 }
 
 /// The environment variables that hold the keys of a team's providers.
@@ -386,18 +388,13 @@ fn role(
     file: &TeamFile,
     name: &str,
     raw: &RawRole,
-    dispatches: &HashMap<&str, Arc<Dispatch>>,
+    keyring: &Keyring<'_>,
     prices: &Prices<'_>,
 ) -> Result<Role, Failure> {
     let mut tiers = Vec::new();
     for tier in &raw.tiers {
-        let model = model(file, tier)?;
-        let provider = dispatches.get(model.provider.get_ref().as_str()).ok_or_else(|| {
-            let known = file.raw.provider.names();
-            let what = format!("there is no provider {:?}: known are {known}", model.provider.get_ref());
-            Failure::usage(file.mistake(Some(model.provider.span()), what))
-        })?;
-        let served = Arc::<Dispatch>::clone(provider) as Arc<dyn ChatProvider>;
+        let model = keyring.model(tier)?;
+        let served = keyring.serving(tier.get_ref(), model)?;
         let mut known = Tier::new(served, model.id.get_ref().as_str());
         known.name = tier.get_ref().as_str().into();
         if let Some(family) = &model.family {
@@ -425,15 +422,6 @@ fn role(
         role.history_tokens = places(count).get();
     }
     Ok(role)
-}
-
-fn model<'a>(file: &'a TeamFile, tier: &toml::Spanned<String>) -> Result<&'a RawModel, Failure> {
-    file.raw.models.get(tier.get_ref()).ok_or_else(|| {
-        let known = file.raw.models.names();
-        Failure::usage(
-            file.mistake(Some(tier.span()), format!("there is no model {:?}: known are {known}", tier.get_ref())),
-        )
-    })
 }
 
 fn prompt(file: &TeamFile, name: &str, raw: &RawRole) -> Result<String, Failure> {

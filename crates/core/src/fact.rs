@@ -51,13 +51,6 @@ pub enum Fact {
         /// From sending to the failure.
         took: Duration,
     },
-    /// A call was sent a second time because the first was slow, and one of the two was answered.
-    CallHedged {
-        /// The call.
-        call: Arc<Call>,
-        /// Whether the second was answered first.
-        won: bool,
-    },
     /// A call began to wait for its turn.
     CallQueued {
         /// The call.

@@ -10,6 +10,7 @@
 //! - [`Dispatch`] and its [`DispatchBuilder`]: the parts, put together.
 //! - [`Fifo`]: a bounded waiting room, strict between classes, in order of arrival within one.
 //! - [`PermitPool`]: a quota of so many calls at a time, with one pause for all.
+//! - [`Routes`]: several of them for one model, in order, for when a key cannot.
 //! - [`RetryPolicy`]: how often to try, and how long to wait in between.
 //! - [`Guard`]: the seam to a circuit breaker and a budget for retries. [`Parked`]: why a call on a refused key was
 //!   turned away.
@@ -65,6 +66,7 @@ mod parking;
 mod pool;
 mod pump;
 mod refusal;
+mod routes;
 mod story;
 mod turn;
 
@@ -79,3 +81,4 @@ pub use fifo::Fifo;
 pub use guard::{Guard, Standing, Trial, Verdict};
 pub use parking::Parked;
 pub use pool::PermitPool;
+pub use routes::Routes;

@@ -102,8 +102,6 @@ catalogue! {
         Some(Unit::Seconds), "From sending a call to the first piece of its answer.";
     FLOW_TOKENS: "bellwether_flow_tokens_total", Counter, ["class", "team"], None,
         "Tokens of answered calls by who asked: how the quota was shared.";
-    HEDGES: "bellwether_hedges_total", Counter, ["model", "won"], None,
-        "Calls that were sent a second time because the first was slow, and whether the second was answered first.";
     KEY_CHANGES: "bellwether_key_changes_total", Counter, ["provider", "state"], None,
         "Times a key came into a state: closed, half_open, open, or parked.";
     KEY_STATE: "bellwether_key_state", Gauge, ["provider", "state"], None,

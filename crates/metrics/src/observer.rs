@@ -116,9 +116,6 @@ impl MetricsObserver {
                 self.in_flight(call, -1.0);
                 self.call_over(call, kind.as_str());
             }
-            Fact::CallHedged { call, won } => {
-                counter!(names::HEDGES, "model" => self.model(call), "won" => truth(*won)).increment(1);
-            }
             Fact::CallQueued { call } => self.waits(call, 1.0),
             Fact::CallRefused { call, kind } => {
                 self.waits(call, -1.0);

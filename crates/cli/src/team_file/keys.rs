@@ -65,6 +65,7 @@ const PROVIDER: Keys = These(&[
 const MODEL: Keys = These(&[
     ("charge", Value),
     ("context", Value),
+    ("fallback", Value),
     ("family", Value),
     ("id", Value),
     ("max_output", Value),

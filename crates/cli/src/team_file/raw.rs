@@ -116,6 +116,9 @@ pub(crate) struct RawConcurrency {
 pub(crate) struct RawModel {
     pub(crate) provider: Spanned<String>,
     pub(crate) id: Spanned<String>,
+    /// Models to ask, in order, while this one's key cannot.
+    #[serde(default)]
+    pub(crate) fallback: Vec<Spanned<String>>,
     #[serde(default)]
     pub(crate) usd_per_mtok: Option<RawPrice>,
     #[serde(default)]

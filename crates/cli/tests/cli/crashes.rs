@@ -229,3 +229,24 @@ fn a_run_whose_account_runs_dry_is_parked_and_goes_on_later() {
     let resumed = resume(&folder, &healthy, &[]);
     assert_eq!((resumed.code, &resumed.json()["outcome"]), (Some(0), &Value::from("succeeded")), "{}", resumed.stderr);
 }
+
+/// Two accounts, and the first is dry from the start: the other one does all the work.
+#[test]
+fn a_team_whose_first_account_is_dry_works_on_its_second() {
+    let scenario = "[rejections]\ncode = \"insufficient_quota\"\n[[bursts]]\nafter = 0\ncount = 100000\n";
+    let folder = Folder::new("fallback").with("dry.toml", scenario);
+    let dry = Simulator::start(&folder, &["--scenario", "dry.toml"]);
+    let spare = Simulator::start(&folder, &[]);
+    let provider = |name: &str, simulator: &Simulator| {
+        format!("[provider.{name}]\nkind = \"openai\"\nbase_url = \"{}\"\n", simulator.base_url)
+    };
+    let team = std::fs::read_to_string(feature_team()).unwrap();
+    let team = team.replacen("[provider.main]\nkind = \"holysheep\"", &provider("main", &dry), 1);
+    let team = team.replacen("# fallback = [\"other\"]", "fallback = [\"other\"]", 1);
+    let other = "[models.other]\nprovider = \"spare\"\nid = \"sim-large\"\n";
+    let folder = folder.with("team.toml", &format!("{team}\n{}{other}", provider("spare", &spare)));
+    let done = said(bellwether(&folder).args(["run", "team.toml", "Build it", "--json"]));
+    assert_eq!((done.code, &done.json()["outcome"]), (Some(0), &Value::from("succeeded")), "{}", done.stderr);
+    assert_eq!(dry.stats()["requests"], 1, "the dry account was asked once");
+    assert_eq!(spare.stats()["requests"], done.json()["calls"]);
+}

@@ -386,10 +386,11 @@ const ELSEWHERE: [&str; 8] = [
 ];
 
 /// What says what to do and not how much.
-const NO_LIMITS: [&str; 45] = [
+const NO_LIMITS: [&str; 46] = [
     "approval.plan",
     "journal.dir",
     "models.m.charge",
+    "models.m.fallback",
     "models.m.family",
     "models.m.id",
     "models.m.max_tokens_field",

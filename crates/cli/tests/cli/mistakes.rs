@@ -70,7 +70,7 @@ fn an_unreachable_host_is_told_from_a_failure_of_the_model() {
 #[test]
 fn a_typo_is_named_with_its_line_and_the_nearest_key() {
     let typo = checked("typo", "max_parallel = 3", "max_paralel = 3");
-    check(&typo, 2, &["team.toml:58: unknown key `max_paralel` in [workflow]: did you mean `max_parallel`?"]);
+    check(&typo, 2, &["team.toml:59: unknown key `max_paralel` in [workflow]: did you mean `max_parallel`?"]);
     let table = checked("typo-table", "[review]", "[reviews]");
     check(&table, 2, &["unknown key `reviews` at the top level: did you mean `review`?"]);
     let nothing_near = checked("typo-far", "max_parallel = 3", "zzz = 3");
@@ -94,6 +94,8 @@ fn a_role_without_a_prompt_is_named() {
 fn wrong_values_are_named_with_their_lines() {
     let cases = [
         ("tiers = [\"opus\"]", "tiers = [\"opsu\"]", "there is no model \"opsu\": known are opus"),
+        ("# fallback = [\"other\"] ", "fallback = [\"other\"] ", "there is no model \"other\": known are opus"),
+        ("# fallback = [\"other\"] ", "fallback = [\"opus\"] ", "falls back to itself"),
         ("provider = \"main\"", "provider = \"mian\"", "there is no provider \"mian\": known are main"),
         ("kind = \"holysheep\"", "kind = \"wolf\"", "`wolf` is not known"),
         ("kind = \"planner\"", "kind = \"boss\"", "unknown variant `boss`"),

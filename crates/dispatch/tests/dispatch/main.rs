@@ -10,6 +10,7 @@ mod parked;
 mod play;
 mod pool;
 mod retries;
+mod routes;
 mod shed;
 mod streams;
 mod throttles;

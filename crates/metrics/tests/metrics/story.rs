@@ -152,7 +152,7 @@ pub(crate) fn quota() -> Vec<Fact> {
     vec![changed(600), changed(480), paused, shed(true), shed(true), shed(false)]
 }
 
-/// A key that fails, is tried, and is parked; calls that go elsewhere, wait with a retry, and are sent twice.
+/// A key that fails, is tried, and is parked; calls that go elsewhere, and wait with a retry.
 pub(crate) fn keys() -> Vec<Fact> {
     let changed = |state| Fact::KeyChanged { provider: "holysheep".into(), state, wait: None };
     let call = || call("gpt-4.1", Class::Standard);
@@ -163,7 +163,6 @@ pub(crate) fn keys() -> Vec<Fact> {
         changed(KeyState::Parked),
         Fact::CallRerouted { call: call(), to: "backup".into(), kind: ErrorKind::QuotaExhausted },
         Fact::RetryDenied { call: call() },
-        Fact::CallHedged { call: call(), won: true },
     ]
 }
 
