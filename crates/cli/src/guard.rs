@@ -15,7 +15,7 @@ const MEMORY: Duration = Duration::from_secs(10);
 
 /// How long a key that keeps failing is left alone before one call looks whether it is well again. It does not double:
 /// a look costs one call, and waiting longer costs everybody the time between the end of an outage and the next look.
-const LOOK: Duration = Duration::from_secs(4);
+const LOOK: Duration = Duration::from_secs(3);
 
 /// A breaker and a retry budget for the key `name`.
 pub(crate) fn guard(name: &str) -> Arc<dyn Guard> {

@@ -139,7 +139,7 @@ async fn a_full_outage_costs_few_calls_and_is_over_five_seconds_after_its_end() 
         let sent = provider.sent_within(0.0, f64::MAX);
         assert!(sent as f64 <= bound, "{sent} attempts for {requests} calls, {retries} of them retries");
         let wasted = provider.sent_within(20.0, ends);
-        assert!(wasted <= LOOPS + 10 + 20, "{wasted} calls were sent into an outage of {lasting} s");
+        assert!(wasted <= LOOPS + 10 + 30, "{wasted} calls were sent into an outage of {lasting} s");
 
         let states: Vec<_> = facts.facts().iter().filter_map(state).collect();
         assert_eq!(states.first(), Some(&KeyState::Open));
