@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bellwether_core::{
@@ -11,29 +13,49 @@ use bellwether_core::{
 };
 use futures_core::Stream;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
-use crate::ledger::{Account, Amount, Ledger, Reservation, Scope};
+use crate::ledger::{Account, Amount, Caps, Ledger, Reservation, Scope};
+use crate::till::{Refusal, Till};
 use crate::worst;
 
 /// A [`ChatProvider`] around another one that reserves each call's worst case before it is sent and settles it after.
 ///
 /// A call that a cap does not cover waits for those under way, which usually take less than their worst case; if it would
 /// not fit even then, it fails with [`ErrorKind::BudgetExceeded`] and is not sent. So does a call whose worst
-/// case nobody knows: one without a cap on its output, or, where money is capped, one to a model without a price. What
-/// may have been executed without saying what it took is booked in full.
+/// case nobody knows: one without a cap on its output, or, where money is capped, one to a model without a price, or,
+/// where time is capped, one without a timeout. What may have been executed without saying what it took is booked in
+/// full. The error's code says whose cap it was: `everything`, `run`, `task`, `role`, `tenant`, or what the till says.
 #[derive(Debug)]
 pub struct Budgeted {
     inner: Arc<dyn ChatProvider>,
+    books: Books,
+    prices: BTreeMap<String, Price>,
+}
+
+/// What all providers of a team share.
+#[derive(Clone, Debug)]
+struct Books {
     ledger: Arc<Mutex<Ledger>>,
     settled: Arc<Notify>,
-    prices: BTreeMap<String, Price>,
+    till: Option<Arc<dyn Till>>,
+    numbers: Arc<AtomicU64>,
 }
 
 impl Budgeted {
     /// Keeps the calls to `inner` within `ledger`.
     #[must_use]
     pub fn new(inner: Arc<dyn ChatProvider>, ledger: Ledger) -> Self {
-        Self { inner, ledger: Arc::new(Mutex::new(ledger)), settled: Arc::default(), prices: BTreeMap::new() }
+        let ledger = Arc::new(Mutex::new(ledger));
+        let books = Books { ledger, settled: Arc::default(), till: None, numbers: Arc::default() };
+        Self { inner, books, prices: BTreeMap::new() }
+    }
+
+    /// The same with a cap that other processes share.
+    #[must_use]
+    pub fn till(mut self, till: Arc<dyn Till>) -> Self {
+        self.books.till = Some(till);
+        self
     }
 
     /// The same with the price of a model.
@@ -46,34 +68,61 @@ impl Budgeted {
     /// Keeps the calls to `inner` within the same ledger, as another provider of the same team.
     #[must_use]
     pub fn sharing(&self, inner: Arc<dyn ChatProvider>) -> Self {
-        let (ledger, settled) = (Arc::clone(&self.ledger), Arc::clone(&self.settled));
-        Self { inner, ledger, settled, prices: BTreeMap::new() }
+        Self { inner, books: self.books.clone(), prices: BTreeMap::new() }
     }
 
     /// Books what was spent before, such as by the same run in another process.
     pub fn book(&self, context: &CallContext, took: Amount) {
-        lock(&self.ledger).book(context, took);
+        lock(&self.books.ledger).book(context, took);
+    }
+
+    /// The most a call can take, as far as that is known: what is to be booked if nobody knows what it took.
+    #[must_use]
+    pub fn worst_of(&self, request: &ChatRequest, context: &CallContext) -> Amount {
+        let price = self.prices.get(&*request.model);
+        let cap = u64::from(request.max_output_tokens.unwrap_or_default());
+        worst::of(request, cap, context.timeout.unwrap_or_default(), price).unwrap_or_default()
     }
 
     /// The account of a scope that a call belongs to.
     #[must_use]
     pub fn account(&self, scope: &Scope, context: &CallContext) -> Account {
-        lock(&self.ledger).account(scope, context)
+        lock(&self.books.ledger).account(scope, context)
     }
 
     /// Reserves a call's worst case. If only what others have reserved is in the way, waits until they have settled.
     async fn reserve(&self, request: &ChatRequest, context: &CallContext) -> Result<Held, ProviderError> {
-        let worst = self.worst(request)?;
+        let worst = self.worst(request, context)?;
+        let mut held = self.reserve_here(request, context, worst).await?;
+        if let Some(till) = &self.books.till {
+            let number = self.books.numbers.fetch_add(1, Ordering::Relaxed);
+            // Known before it is asked for: whoever goes away meanwhile leaves nothing behind.
+            held.till = Some((Arc::clone(till), number));
+            if let Err(Refusal { scope, message }) = till.reserve(number, context, worst).await {
+                return Err(refused(scope, message));
+            }
+        }
+        held.sent();
+        Ok(held)
+    }
+
+    /// Reserves in this process.
+    async fn reserve_here(
+        &self,
+        request: &ChatRequest,
+        context: &CallContext,
+        worst: Amount,
+    ) -> Result<Held, ProviderError> {
         loop {
-            let mut settled = pin!(self.settled.notified());
+            let mut settled = pin!(self.books.settled.notified());
             // Whoever settles from now on is heard.
             settled.as_mut().enable();
-            let exceeded = match lock(&self.ledger).reserve(context, worst) {
+            let exceeded = match lock(&self.books.ledger).reserve(context, worst) {
                 Ok(reservation) => return Ok(self.hold(request, worst, reservation)),
                 Err(exceeded) => exceeded,
             };
             if !exceeded.may_fit_later() {
-                return Err(refused(exceeded.to_string()));
+                return Err(refused(exceeded.scope.as_str(), exceeded.to_string()));
             }
             settled.await;
         }
@@ -81,31 +130,39 @@ impl Budgeted {
 
     fn hold(&self, request: &ChatRequest, worst: Amount, reservation: Reservation) -> Held {
         let price = self.prices.get(&*request.model).copied();
-        let (ledger, settled) = (Arc::clone(&self.ledger), Arc::clone(&self.settled));
-        Held { ledger, settled, price, worst, reservation: Some(reservation) }
+        let books = self.books.clone();
+        Held { books, price, worst, till: None, reservation: Some(reservation), began: None }
     }
 
     /// The most a call can take.
-    fn worst(&self, request: &ChatRequest) -> Result<Amount, ProviderError> {
-        let ledger = lock(&self.ledger);
+    fn worst(&self, request: &ChatRequest, context: &CallContext) -> Result<Amount, ProviderError> {
+        let ledger = lock(&self.books.ledger);
+        let shared = self.books.till.as_ref().map(|till| till.caps()).unwrap_or_default();
+        let any = |of: fn(&Caps) -> bool| of(&shared) || ledger.caps().iter().any(|(_, caps)| of(caps));
+        let unknown = |what: String| refused("unknown", what);
         let price = self.prices.get(&*request.model);
-        if price.is_none() && ledger.caps().iter().any(|(_, caps)| caps.usd.is_some()) {
+        if price.is_none() && any(|caps| caps.usd.is_some()) {
             let model = &request.model;
-            return Err(refused(format!("money is capped, and nobody says what model {model} costs: give it a price")));
+            return Err(unknown(format!("money is capped, and nobody says what model {model} costs: give it a price")));
         }
-        let bounded = ledger.caps().iter().any(|(_, caps)| caps.usd.is_some() || caps.tokens.is_some());
+        if context.timeout.is_none() && any(|caps| caps.time.is_some()) {
+            return Err(unknown("time is capped, and the call has no timeout: give it one".to_owned()));
+        }
         let cap = match request.max_output_tokens {
-            None if bounded => {
-                return Err(refused("a budget needs a cap on the output: set max_output_tokens".to_owned()));
+            None if any(|caps| caps.usd.is_some() || caps.tokens.is_some()) => {
+                return Err(unknown("a budget needs a cap on the output: set max_output_tokens".to_owned()));
             }
             cap => cap.unwrap_or_default(),
         };
-        worst::of(request, u64::from(cap), price).ok_or_else(|| refused("it may take too much to count".to_owned()))
+        worst::of(request, u64::from(cap), context.timeout.unwrap_or_default(), price)
+            .ok_or_else(|| unknown("it may take too much to count".to_owned()))
     }
 }
 
-fn refused(message: String) -> ProviderError {
-    ProviderError::new(ErrorKind::BudgetExceeded, message)
+fn refused(scope: &str, message: String) -> ProviderError {
+    let mut error = ProviderError::new(ErrorKind::BudgetExceeded, message);
+    error.details.code = Some(scope.to_owned());
+    error
 }
 
 #[async_trait]
@@ -145,16 +202,28 @@ fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
     ledger.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A reservation with its call. Dropped, it books the worst case: nobody knows what the call took.
+/// A reservation with its call. Dropped after the call was sent, it books the worst case: nobody knows what it took.
 struct Held {
-    ledger: Arc<Mutex<Ledger>>,
-    settled: Arc<Notify>,
+    books: Books,
     price: Option<Price>,
     worst: Amount,
+    till: Option<(Arc<dyn Till>, u64)>,
     reservation: Option<Reservation>,
+    /// When it was sent, if it was.
+    began: Option<Instant>,
 }
 
 impl Held {
+    fn sent(&mut self) {
+        self.began = Some(Instant::now());
+    }
+
+    /// The time since it was sent; no longer than it was allowed to take.
+    fn took(&self) -> Duration {
+        let most = if self.worst.time.is_zero() { Duration::MAX } else { self.worst.time };
+        self.began.map_or(Duration::ZERO, |began| began.elapsed().min(most))
+    }
+
     /// Books what an answer says it took; the worst case of what it does not say.
     fn answered(mut self, usage: Usage) {
         let tokens = match (usage.input_tokens, usage.output_tokens) {
@@ -162,26 +231,31 @@ impl Held {
             _ => self.worst.tokens,
         };
         let cost = usage.cost.or_else(|| self.price.and_then(|price| price.of(&usage)));
-        self.settle(Amount { usd: cost.unwrap_or(self.worst.usd), tokens, calls: 1 });
+        self.settle(Amount { usd: cost.unwrap_or(self.worst.usd), tokens, calls: 1, time: self.took() });
     }
 
     /// Books nothing but the call, unless the model may have run.
     fn failed(mut self, error: &ProviderError) {
+        let time = self.took();
         let took = if error.details.may_have_executed { self.worst } else { Amount { calls: 1, ..Amount::default() } };
-        self.settle(took);
+        self.settle(Amount { time, ..took });
     }
 
     fn settle(&mut self, took: Amount) {
         if let Some(reservation) = self.reservation.take() {
-            lock(&self.ledger).settle(reservation, took);
-            self.settled.notify_waiters();
+            lock(&self.books.ledger).settle(reservation, took);
+            self.books.settled.notify_waiters();
+        }
+        if let Some((till, number)) = self.till.take() {
+            till.settle(number, took);
         }
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.settle(self.worst);
+        let time = self.took();
+        self.settle(if self.began.is_some() { Amount { time, ..self.worst } } else { Amount::default() });
     }
 }
 

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bellwether_core::{CallContext, Usd};
 
@@ -44,15 +45,26 @@ impl Scope {
     }
 }
 
+impl Scope {
+    /// What kind of scope it is, in snake case.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Everything => "everything",
+            Self::EachRole | Self::Role(_) => "role",
+            Self::EachRun => "run",
+            Self::EachTask => "task",
+            Self::EachTenant => "tenant",
+        }
+    }
+}
+
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Everything => f.write_str("everything"),
-            Self::EachRole => f.write_str("a role"),
-            Self::EachRun => f.write_str("a run"),
-            Self::EachTask => f.write_str("a task"),
-            Self::EachTenant => f.write_str("a tenant"),
+            Self::Everything => f.write_str("all calls together"),
             Self::Role(role) => write!(f, "role {role}"),
+            each => write!(f, "a {}", each.as_str()),
         }
     }
 }
@@ -66,6 +78,8 @@ pub struct Caps {
     pub tokens: Option<u64>,
     /// Calls, each attempt by itself.
     pub calls: Option<u64>,
+    /// Time, of all calls one after the other.
+    pub time: Option<Duration>,
 }
 
 /// What a call takes, or what many took.
@@ -77,14 +91,19 @@ pub struct Amount {
     pub tokens: u64,
     /// Calls.
     pub calls: u64,
+    /// Time from sending to the end of the answer.
+    pub time: Duration,
 }
 
 impl Amount {
-    fn plus(self, other: Self) -> Self {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
         Self {
             usd: Usd::from_nanos(self.usd.as_nanos().saturating_add(other.usd.as_nanos())),
             tokens: self.tokens.saturating_add(other.tokens),
             calls: self.calls.saturating_add(other.calls),
+            time: self.time.saturating_add(other.time),
         }
     }
 
@@ -93,17 +112,21 @@ impl Amount {
             usd: Usd::from_nanos(self.usd.as_nanos().saturating_sub(other.usd.as_nanos())),
             tokens: self.tokens.saturating_sub(other.tokens),
             calls: self.calls.saturating_sub(other.calls),
+            time: self.time.saturating_sub(other.time),
         }
     }
 
     /// The first cap that this amount is above.
-    fn above(&self, caps: &Caps) -> Option<Limit> {
+    #[must_use]
+    pub fn above(&self, caps: &Caps) -> Option<Limit> {
         if caps.usd.is_some_and(|cap| self.usd > cap) {
             Some(Limit::Usd)
         } else if caps.tokens.is_some_and(|cap| self.tokens > cap) {
             Some(Limit::Tokens)
+        } else if caps.calls.is_some_and(|cap| self.calls > cap) {
+            Some(Limit::Calls)
         } else {
-            caps.calls.is_some_and(|cap| self.calls > cap).then_some(Limit::Calls)
+            caps.time.is_some_and(|cap| self.time > cap).then_some(Limit::Time)
         }
     }
 }
@@ -113,6 +136,8 @@ impl Amount {
 pub enum Limit {
     /// Calls.
     Calls,
+    /// Time.
+    Time,
     /// Tokens.
     Tokens,
     /// Money.
@@ -157,12 +182,25 @@ impl Exceeded {
     pub fn may_fit_later(&self) -> bool {
         self.account.reserved != Amount::default() && self.account.spent.plus(self.worst).above(&self.caps).is_none()
     }
+
+    /// What is missing, without saying for whom.
+    #[must_use]
+    pub fn shortfall(&self) -> impl fmt::Display + '_ {
+        Shortfall(self)
+    }
 }
 
 impl fmt::Display for Exceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { scope, limit, caps, account: Account { spent, reserved }, worst } = self;
-        write!(f, "the budget for {scope} does not cover the call: ")?;
+        write!(f, "the budget for {} does not cover the call: {}", self.scope, self.shortfall())
+    }
+}
+
+struct Shortfall<'a>(&'a Exceeded);
+
+impl fmt::Display for Shortfall<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Exceeded { limit, caps, account: Account { spent, reserved }, worst, .. } = self.0;
         match limit {
             Limit::Usd => {
                 let cap = caps.usd.unwrap_or_default();
@@ -179,6 +217,11 @@ impl fmt::Display for Exceeded {
             Limit::Calls => {
                 let cap = caps.calls.unwrap_or_default();
                 write!(f, "of {cap} calls, {} are made and {} under way", spent.calls, reserved.calls)
+            }
+            Limit::Time => {
+                let cap = caps.time.unwrap_or_default();
+                let (spent, reserved, worst) = (spent.time, reserved.time, worst.time);
+                write!(f, "of {cap:?}, {spent:?} are spent and {reserved:?} reserved; it may take {worst:?}")
             }
         }
     }

@@ -1,7 +1,8 @@
-//! Caps in money, tokens and calls that are never broken: each call's worst case is reserved before it is sent.
+//! Caps in money, tokens, calls and time that are never broken: each call's worst case is reserved before it is sent.
 //!
 //! - [`Caps`] and [`Scope`]: how much, and for whom: everything, a tenant, a role, a run, a task.
 //! - [`Ledger`]: what is spent and what is reserved; a pure account book.
+//! - [`Till`]: a cap that several processes share, such as that of a tenant for a day.
 //! - [`Budgeted`]: a [`ChatProvider`] around another one that keeps to a ledger. Put it below the retry layer, so that
 //!   every attempt is accounted for.
 //!
@@ -34,9 +35,11 @@
 
 mod budgeted;
 mod ledger;
+mod till;
 mod worst;
 
 pub use bellwether_core::{CallContext, ChatProvider, ChatRequest, Price, ProviderError, Usage, Usd};
 pub use budgeted::Budgeted;
 pub use ledger::{Account, Amount, Caps, Exceeded, Ledger, Limit, Reservation, Scope};
+pub use till::{Refusal, Till};
 pub use worst::worst_input_tokens;

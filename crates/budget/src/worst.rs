@@ -1,5 +1,7 @@
 //! The most a call can take.
 
+use std::time::Duration;
+
 use bellwether_core::chat::Part;
 use bellwether_core::{ChatRequest, Price, Usd};
 
@@ -37,7 +39,7 @@ pub fn worst_input_tokens(request: &ChatRequest) -> u64 {
 }
 
 /// The most a request can take, with this cap on its output; `None` if that is more than can be counted.
-pub(crate) fn of(request: &ChatRequest, output_cap: u64, price: Option<&Price>) -> Option<Amount> {
+pub(crate) fn of(request: &ChatRequest, output_cap: u64, time: Duration, price: Option<&Price>) -> Option<Amount> {
     let input = worst_input_tokens(request);
     let usd = match price {
         None => Usd::default(),
@@ -48,5 +50,5 @@ pub(crate) fn of(request: &ChatRequest, output_cap: u64, price: Option<&Price>) 
             Usd::from_nanos(u64::try_from(nanos).ok()?)
         }
     };
-    Some(Amount { usd, tokens: input.checked_add(output_cap)?, calls: 1 })
+    Some(Amount { usd, tokens: input.checked_add(output_cap)?, calls: 1, time })
 }

@@ -1,9 +1,10 @@
 //! Calls under a cap: what is sent, what is refused, what is booked.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bellwether_budget::{Amount, Budgeted, Caps, Ledger, Scope};
+use async_trait::async_trait;
+use bellwether_budget::{Amount, Budgeted, Caps, Ledger, Refusal, Scope, Till};
 use bellwether_core::{
     CallContext, ChatProvider, ChatRequest, ChatResponse, ErrorKind, Message, Price, ProviderError, Usage, Usd,
     test_util,
@@ -73,7 +74,10 @@ async fn what_a_call_did_not_take_is_there_for_the_next() {
         "20 are spent, and 126 do not fit any more"
     );
     assert!(budgeted.chat(ask(90), CallContext::default()).await.is_ok());
-    assert_eq!(spent(&budgeted).0, Amount { usd: Usd::from_nanos(30_000), tokens: 30, calls: 3 });
+    assert_eq!(
+        spent(&budgeted).0,
+        Amount { usd: Usd::from_nanos(30_000), tokens: 30, calls: 3, time: spent(&budgeted).0.time }
+    );
 }
 
 #[tokio::test]
@@ -129,4 +133,53 @@ async fn within_its_caps_it_is_a_provider_like_any_other() {
     let inner = Arc::new(Scripted::answering(|_, _| Ok(ChatResponse::text("something"))));
     let caps = Caps { calls: Some(10), ..Caps::default() };
     test_util::provider(&budgeted(inner, caps), "model").await;
+}
+
+/// Time is reserved as long as a call may take, and given back as soon as it took less.
+#[tokio::test(start_paused = true)]
+async fn time_is_capped_before_it_is_spent() {
+    let inner = Arc::new(Scripted::answering(|_, _| Ok(ChatResponse::text("done"))).with_delay(Duration::from_secs(3)));
+    let budgeted = budgeted(inner, Caps { time: Some(Duration::from_secs(20)), ..Caps::default() });
+    let patient = || CallContext { timeout: Some(Duration::from_secs(10)), ..CallContext::default() };
+    for _ in 0..4 {
+        assert!(budgeted.chat(ask(1), patient()).await.is_ok());
+    }
+    let error = budgeted.chat(ask(1), patient()).await.unwrap_err();
+    assert!(error.message.contains("of 20s, 12s are spent and 0ns reserved; it may take 10s"), "{error}");
+    assert_eq!(error.details.code.as_deref(), Some("everything"));
+    let error = budgeted.chat(ask(1), CallContext::default()).await.unwrap_err();
+    assert!(error.message.contains("no timeout"), "{error}");
+}
+
+/// A till that has room for a number of calls.
+#[derive(Debug)]
+struct Drawer(Mutex<(u64, Vec<(u64, Amount)>)>);
+
+#[async_trait]
+impl Till for Drawer {
+    fn caps(&self) -> Caps {
+        Caps { calls: Some(1), ..Caps::default() }
+    }
+
+    async fn reserve(&self, _: u64, _: &CallContext, _: Amount) -> Result<(), Refusal> {
+        let mut room = self.0.lock().unwrap();
+        room.0 = room.0.checked_sub(1).ok_or(Refusal { scope: "tenant_day", message: "it is empty".to_owned() })?;
+        Ok(())
+    }
+
+    fn settle(&self, number: u64, took: Amount) {
+        self.0.lock().unwrap().1.push((number, took));
+    }
+}
+
+#[tokio::test]
+async fn a_call_needs_room_in_the_till_as_well_and_what_was_refused_there_took_nothing() {
+    let till = Arc::new(Drawer(Mutex::new((1, Vec::new()))));
+    let budgeted = budgeted(answering(took(4, 6)), Caps::default()).till(Arc::<Drawer>::clone(&till) as Arc<dyn Till>);
+    assert!(budgeted.chat(ask(100), CallContext::default()).await.is_ok());
+    let error = budgeted.chat(ask(100), CallContext::default()).await.unwrap_err();
+    assert_eq!((error.details.code.as_deref(), &*error.message), (Some("tenant_day"), "it is empty"));
+    let settled = till.0.lock().unwrap().1.clone();
+    assert_eq!((settled.len(), settled[0].1.tokens, settled[1].1), (2, 10, Amount::default()));
+    assert_eq!(spent(&budgeted).0.calls, 1, "neither is it booked here");
 }

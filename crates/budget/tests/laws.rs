@@ -1,5 +1,7 @@
 //! A cap holds at every moment, whatever calls do.
 
+use std::time::Duration;
+
 use bellwether_budget::{Account, Amount, Caps, Ledger, Limit, Scope};
 use bellwether_core::{CallContext, Flow, Usd};
 use proptest::prelude::*;
@@ -32,7 +34,7 @@ fn context(run: u8, task: u8, role: u8) -> CallContext {
 }
 
 fn amount(size: u64) -> Amount {
-    Amount { usd: Usd::from_nanos(size * 3), tokens: size, calls: 1 }
+    Amount { usd: Usd::from_nanos(size * 3), tokens: size, calls: 1, time: Duration::from_secs(size) }
 }
 
 proptest! {
@@ -42,11 +44,11 @@ proptest! {
     /// nothing; and at the end nothing is reserved any more.
     #[test]
     fn spent_and_reserved_stay_below_every_cap(
-        caps in prop::collection::vec((0u64..3_000, 0u64..1_000, 0u64..30), 5),
+        caps in prop::collection::vec((0u64..3_000, 0u64..1_000, 0u64..30, 0u64..1_000), 5),
         steps in steps(),
     ) {
-        let caps: Vec<(Scope, Caps)> = SCOPES.into_iter().zip(caps).map(|(scope, (usd, tokens, calls))| {
-            (scope, Caps { usd: Some(Usd::from_nanos(usd)), tokens: Some(tokens), calls: Some(calls) })
+        let caps: Vec<(Scope, Caps)> = SCOPES.into_iter().zip(caps).map(|(scope, (usd, tokens, calls, time))| {
+            (scope, Caps { usd: Some(Usd::from_nanos(usd)), tokens: Some(tokens), calls: Some(calls), time: Some(Duration::from_secs(time)) })
         }).collect();
         let mut ledger = Ledger::new(caps.clone());
         let mut open = Vec::new();
@@ -68,6 +70,7 @@ proptest! {
                                     > exceeded.caps.usd.unwrap().as_nanos(),
                                 Limit::Tokens => spent.tokens + reserved.tokens + worst.tokens > exceeded.caps.tokens.unwrap(),
                                 Limit::Calls => spent.calls + reserved.calls + 1 > exceeded.caps.calls.unwrap(),
+                                Limit::Time => spent.time + reserved.time + worst.time > exceeded.caps.time.unwrap(),
                             };
                             prop_assert!(above);
                         }
@@ -84,6 +87,7 @@ proptest! {
                     prop_assert!(spent.usd.as_nanos() + reserved.usd.as_nanos() <= caps.usd.unwrap().as_nanos());
                     prop_assert!(spent.tokens + reserved.tokens <= caps.tokens.unwrap());
                     prop_assert!(spent.calls + reserved.calls <= caps.calls.unwrap());
+                    prop_assert!(spent.time + reserved.time <= caps.time.unwrap());
                 }
             }
         }

@@ -21,6 +21,7 @@ impl Budget {
                 usd: caps.usd.map(|usd| Usd::from_nanos(more(usd.as_nanos(), spent.usd.as_nanos()))).or(sum.usd),
                 tokens: caps.tokens.map(|tokens| more(tokens, spent.tokens)).or(sum.tokens),
                 calls: caps.calls.map(|calls| more(calls, spent.calls)).or(sum.calls),
+                time: caps.time.map(|time| if *beyond { time.saturating_add(spent.time) } else { time }).or(sum.time),
             }
         })
     }
@@ -30,7 +31,7 @@ impl FromStr for Budget {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no amount: write 2usd, 500000tokens or 40calls");
+        let wrong = || format!("{text:?} is no amount: write 2usd, 500000tokens, 40calls or 30min");
         let (beyond, amount) = text.strip_prefix('+').map_or((false, text), |amount| (true, amount));
         let amount = amount.strip_prefix('$').map_or_else(|| amount.to_owned(), |amount| format!("{amount}usd"));
         let unit_at = amount.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(wrong)?;
@@ -43,7 +44,7 @@ impl FromStr for Budget {
             },
             "tokens" | "tok" => Caps { tokens: Some(count()?), ..Caps::default() },
             "calls" => Caps { calls: Some(count()?), ..Caps::default() },
-            _ => return Err(wrong()),
+            _ => Caps { time: Some(humantime::parse_duration(&amount).map_err(|_| wrong())?), ..Caps::default() },
         };
         Ok(Self { caps, beyond })
     }
@@ -51,11 +52,13 @@ impl FromStr for Budget {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn a_budget_is_an_amount_with_its_unit() {
-        let spent = Amount { usd: Usd::from_nanos(5), tokens: 7, calls: 9 };
+        let spent = Amount { usd: Usd::from_nanos(5), tokens: 7, calls: 9, time: Duration::from_secs(60) };
         let caps = |texts: &[&str]| {
             let budgets: Vec<Budget> = texts.iter().map(|text| text.parse().unwrap()).collect();
             Budget::caps(&budgets, spent)
@@ -64,8 +67,9 @@ mod tests {
         assert_eq!(caps(&["$2"]).usd, Usd::from_dollars(2.0));
         assert_eq!(
             caps(&["0.5usd", "+100tokens", "4calls"]),
-            Caps { usd: Usd::from_dollars(0.5), tokens: Some(107), calls: Some(4) }
+            Caps { usd: Usd::from_dollars(0.5), tokens: Some(107), calls: Some(4), time: None }
         );
+        assert_eq!(caps(&["+2min"]).time, Some(Duration::from_secs(180)));
         for wrong in ["2", "-1usd", "2eur", "usd", "1.5calls", "+"] {
             assert!(wrong.parse::<Budget>().is_err(), "{wrong}");
         }

@@ -86,11 +86,27 @@ pub(crate) fn decisive(report: &RunReport) -> Option<ErrorKind> {
     report.error.iter().chain(of_tasks).find_map(|failure| failure.provider)
 }
 
+/// What to do about the failure that decided a run.
+pub(crate) fn remedy_of(report: &RunReport) -> Option<&'static str> {
+    let of_tasks = report.tasks.iter().filter_map(|task| task.error.as_ref());
+    let failure = report.error.iter().chain(of_tasks).find(|failure| failure.provider.is_some());
+    match failure.map(|failure| failure.kind.as_str()) {
+        None if !report.economies.is_empty() => remedy(ErrorKind::BudgetExceeded),
+        Some("budget_unknown") => Some("say in the team file what is missing, as the message names it"),
+        Some("role_budget_exceeded") => Some("raise [roles.*.budget] in the team file, then bellwether resume"),
+        Some("task_budget_exceeded") => Some("raise [budget.task] in the team file, then bellwether resume"),
+        Some("tenant_day_budget_exceeded") => {
+            Some("raise [budget.tenant_day] in the team file, or bellwether resume tomorrow (UTC)")
+        }
+        _ => decisive(report).and_then(remedy),
+    }
+}
+
 /// What to do about a provider's failure.
 pub(crate) const fn remedy(kind: ErrorKind) -> Option<&'static str> {
     match kind {
         ErrorKind::Auth => Some("check the key: it is missing, mistyped, expired, or belongs to another provider"),
-        ErrorKind::BudgetExceeded => Some("raise the budget"),
+        ErrorKind::BudgetExceeded => Some("raise [budget] in the team file, or bellwether resume --budget +2usd"),
         ErrorKind::Connect => Some("check the base URL, the network, and whether the server is running"),
         ErrorKind::ContentFiltered => Some("reword the request: the provider's filter rejects it"),
         ErrorKind::ContextLength => Some("use a model with a larger window, or shorten the prompts"),

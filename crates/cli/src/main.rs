@@ -20,6 +20,7 @@ mod live;
 mod memory;
 mod onlookers;
 mod parts;
+mod purse;
 mod quota;
 mod routing;
 mod session;

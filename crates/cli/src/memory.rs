@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use bellwether_core::RunId;
+use bellwether_core::{Journal, RunId};
 use bellwether_journal::settings::Secret;
 use bellwether_journal::{Reader, RunInfo, Settings, SqliteJournal};
 
@@ -13,6 +13,19 @@ use crate::team_file::TeamFile;
 
 /// Where the journal is if nobody says.
 pub(crate) const DIRECTORY: &str = "runs";
+
+/// Where a team remembers its runs: the journal it writes, and the store beneath it.
+#[derive(Clone, Debug)]
+pub(crate) struct Memory {
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) store: Arc<SqliteJournal>,
+}
+
+impl From<Arc<SqliteJournal>> for Memory {
+    fn from(store: Arc<SqliteJournal>) -> Self {
+        Self { journal: Arc::<SqliteJournal>::clone(&store), store }
+    }
+}
 
 /// Opens the journal for writing. No key that the team file names ever reaches it.
 pub(crate) fn open(directory: &Path, file: Option<&TeamFile>) -> Result<Arc<SqliteJournal>, Failure> {

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_budget::{Budgeted, Caps, Ledger, Scope};
-use bellwether_core::{ChatProvider, Class, Journal, Observer, Price};
+use bellwether_budget::{Budgeted, Caps};
+use bellwether_core::{ChatProvider, Class, Observer, Price};
 use bellwether_dispatch::{Dispatch, RetryPolicy};
 use bellwether_limiter::Limiter;
 use bellwether_provider::{
@@ -20,6 +20,8 @@ use bellwether_team::{OnInvalidPlan, OnTaskFailure, Role, RoleKind, Settings, Sh
 use crate::exit::Failure;
 use crate::guard;
 use crate::keyring::Keyring;
+use crate::memory::Memory;
+use crate::purse::{self, Purse};
 use crate::quota::{self, Told};
 use crate::team_file::TeamFile;
 use crate::team_file::raw::{
@@ -68,39 +70,6 @@ pub(crate) struct Parts {
 /// What the models of each provider cost, as far as known.
 type Prices<'a> = HashMap<&'a str, BTreeMap<String, Price>>;
 
-/// Puts every provider of a team under one budget, if there is one.
-struct Purse {
-    caps: Caps,
-    first: Option<Arc<Budgeted>>,
-}
-
-impl Purse {
-    fn guard(&mut self, provider: OpenAiCompatible, prices: BTreeMap<String, Price>) -> Arc<dyn ChatProvider> {
-        let provider: Arc<dyn ChatProvider> = Arc::new(provider);
-        if self.caps == Caps::default() {
-            return provider;
-        }
-        let budgeted = match &self.first {
-            None => Budgeted::new(provider, Ledger::new([(Scope::Everything, self.caps)])),
-            Some(first) => first.sharing(provider),
-        };
-        let priced = prices.into_iter().fold(budgeted, |budgeted, (model, price)| budgeted.price(model, price));
-        let priced = Arc::new(priced);
-        self.first.get_or_insert_with(|| Arc::clone(&priced));
-        priced
-    }
-}
-
-/// The team file's budget, as far as the command line does not say otherwise.
-pub(crate) fn caps(file: &TeamFile, overrides: &Overrides) -> Caps {
-    let (raw, given) = (&file.raw.budget, overrides.budget);
-    Caps {
-        usd: given.usd.or_else(|| raw.usd.map(|usd| usd.0)),
-        tokens: given.tokens.or(raw.tokens),
-        calls: given.calls.or(raw.calls),
-    }
-}
-
 /// Whether a team can do without the keys it needs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Keys {
@@ -116,18 +85,18 @@ pub(crate) fn build(
     overrides: &Overrides,
     keys: Keys,
     observer: &Arc<dyn Observer>,
-    journal: Option<Arc<dyn Journal>>,
+    memory: Option<Memory>,
 ) -> Result<Parts, Failure> {
     let mut dispatches = HashMap::new();
     let mut limiters = Vec::new();
     let mut prices: Prices<'_> = HashMap::new();
-    let mut purse = Purse { caps: caps(file, overrides), first: None };
+    let mut purse = Purse::new(file, overrides, memory.as_ref().map(|memory| &memory.store), keys)?;
     for (name, raw) in &file.raw.provider.0 {
         // A provider that no model uses needs no key.
         if file.raw.models.0.iter().any(|(_, model)| model.provider.get_ref() == name) {
             let (provider, known) = provider(file, name, raw, overrides, keys)?;
             prices.insert(name.as_str(), known.clone());
-            let (dispatch, limiter) = dispatch(file, name, raw, purse.guard(provider, known), observer);
+            let (dispatch, limiter) = dispatch(file, name, raw, purse.guard(Arc::new(provider), known), observer);
             dispatches.insert(name.as_str(), dispatch);
             limiters.push(limiter);
         }
@@ -137,9 +106,10 @@ pub(crate) fn build(
     let mut builder = Team::builder(file.raw.team.name.as_str())
         .settings(settings)
         .observer(Arc::clone(observer))
+        .tenant(purse::tenant(&file.raw.team))
         .origin(path.display().to_string());
-    if let Some(journal) = journal {
-        builder = builder.journal(journal);
+    if let Some(memory) = memory {
+        builder = builder.journal(memory.journal);
     }
     let keyring = Keyring { file, keys: dispatches, observer };
     for (name, raw) in &file.raw.roles.0 {
@@ -153,7 +123,7 @@ pub(crate) fn build(
         builder = builder.router(Arc::<Adaptive>::clone(router) as Arc<dyn Router>);
     }
     let team = builder.build().map_err(|error| Failure::usage(file.mistake(None, error.to_string())))?;
-    Ok(Parts { team, dispatches: keyring.keys.into_values().collect(), limiters, purse: purse.first, router })
+    Ok(Parts { team, dispatches: keyring.keys.into_values().collect(), limiters, purse: purse.shared(), router })
 }
 
 /// The environment variables that hold the keys of a team's providers.
@@ -339,12 +309,13 @@ fn settings(file: &TeamFile, overrides: &Overrides) -> Result<Settings, Failure>
     }
     settings.plan_repairs = raw.plan.repair_attempts.unwrap_or(settings.plan_repairs);
     settings.right_size = raw.plan.right_size.unwrap_or(settings.right_size);
-    let Caps { usd, tokens, calls } = caps(file, overrides);
+    let Caps { usd, tokens, calls, .. } = purse::caps(file, overrides);
     settings.means = Means { usd, tokens, calls };
     if let Some(Count(attempts)) = raw.workflow.max_attempts {
         settings.max_attempts = attempts;
     }
     settings.review = checks::rules(&raw.review);
+    settings.may_skip_review = raw.review.may_skip.unwrap_or(settings.may_skip_review);
     settings.on_invalid_plan = match raw.plan.on_invalid {
         RawOnInvalid::Fail => OnInvalidPlan::Fail,
         RawOnInvalid::Fallback => OnInvalidPlan::Fallback,

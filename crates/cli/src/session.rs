@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bellwether_budget::Amount;
-use bellwether_core::{CallContext, Journal, Observer, RunId};
+use bellwether_core::{Journal, Observer, RunId};
+use bellwether_journal::SqliteJournal;
 use bellwether_team::{ChangedTerms, Control, ResumeError, Ruling, RunOutcome, RunReport, Team, new_run_id};
 use bellwether_watch::Page;
 use tokio::task::JoinSet;
@@ -14,10 +15,11 @@ use crate::budget::Budget;
 use crate::command::plan;
 use crate::exit::{Exit, Failure};
 use crate::live::Live;
+use crate::memory::Memory;
 use crate::onlookers::Onlookers;
 use crate::parts::{self, Keys, Overrides, Parts};
 use crate::team_file::TeamFile;
-use crate::{memory, routing, summary, terminal};
+use crate::{memory, purse, routing, summary, terminal};
 
 /// What a team is to do.
 #[derive(Debug)]
@@ -71,10 +73,9 @@ pub(crate) async fn perform(
         writable(path)?;
     }
     let store = journal.map(|directory| memory::open(directory, Some(file))).transpose()?;
-    let remembering = || store.as_ref().map(|store| Arc::clone(store) as Arc<dyn Journal>);
     let before = match &work {
         Work::Begin(_) => None,
-        Work::Resume(run, _) => Some(recall(file, run, remembering()).await?),
+        Work::Resume(run, _) => Some(recall(file, run, store.clone().map(Memory::from)).await?),
     };
     let spent = before.as_ref().map_or_else(Amount::default, amount);
     overrides.budget = Budget::caps(budget, spent);
@@ -83,18 +84,23 @@ pub(crate) async fn perform(
     let live = Arc::new(Live::new(view.progress));
     let looked_at = journal.filter(|_| view.ui);
     let page = looked_at.map(|directory| memory::read(directory).map(Page::new)).transpose()?;
-    let mut onlookers = Onlookers::gather(remembering(), view.metrics, page).await?;
+    let mut onlookers =
+        Onlookers::gather(store.clone().map(|store| store as Arc<dyn Journal>), view.metrics, page).await?;
     let mut watchers = onlookers.observers();
     // Last, so that what is shown is counted already.
     watchers.push(Arc::<Live>::clone(&live) as Arc<dyn Observer>);
     let observer: Arc<dyn Observer> = Arc::new(watchers);
-    let parts = parts::build(file, &overrides, Keys::Required, &observer, onlookers.journal())?;
+    let memory = store.zip(onlookers.journal()).map(|(store, journal)| Memory { journal, store });
+    let parts = parts::build(file, &overrides, Keys::Required, &observer, memory)?;
+    if let (Some(purse), Work::Resume(run, _)) = (&parts.purse, &work) {
+        let booked = parts.team.accounts(run).await.map_err(not_resumed)?;
+        booked.iter().for_each(|booked| purse::book(purse, booked));
+    }
     if view.metrics.is_some() {
         onlookers.measure(parts.limiters.clone());
     }
     if let Some(purse) = &parts.purse {
-        purse.book(&CallContext::default(), spent);
-        onlookers.follow(purse, parts::caps(file, &overrides).usd);
+        onlookers.follow(purse, purse::caps(file, &overrides).usd);
     }
     let report = live_through(&parts.team, work, &live).await;
     parts.shutdown().await;
@@ -120,23 +126,19 @@ pub(crate) async fn approve(
     file: &TeamFile,
     run: &RunId,
     ruling: Ruling,
-    journal: Arc<dyn Journal>,
+    store: Arc<SqliteJournal>,
 ) -> Result<(), Failure> {
     let nobody: Arc<dyn Observer> = Arc::new(());
-    let parts = parts::build(file, &Overrides::default(), Keys::Optional, &nobody, Some(journal))?;
+    let parts = parts::build(file, &Overrides::default(), Keys::Optional, &nobody, Some(store.into()))?;
     let decided = parts.team.approve(run.clone(), ruling).await;
     parts.shutdown().await;
     decided.map_err(not_resumed)
 }
 
 /// What is remembered of a run, without asking any model.
-pub(crate) async fn recall(
-    file: &TeamFile,
-    run: &RunId,
-    journal: Option<Arc<dyn Journal>>,
-) -> Result<RunReport, Failure> {
+pub(crate) async fn recall(file: &TeamFile, run: &RunId, memory: Option<Memory>) -> Result<RunReport, Failure> {
     let nobody: Arc<dyn Observer> = Arc::new(());
-    let parts = parts::build(file, &Overrides::default(), Keys::Optional, &nobody, journal)?;
+    let parts = parts::build(file, &Overrides::default(), Keys::Optional, &nobody, memory)?;
     let recalled = parts.team.recall(run.clone()).await;
     parts.shutdown().await;
     recalled.map_err(not_resumed)
@@ -145,7 +147,7 @@ pub(crate) async fn recall(
 /// What a run has taken so far, as far as anybody knows.
 fn amount(report: &RunReport) -> Amount {
     let calls = u64::from(report.calls) + u64::from(report.retries);
-    Amount { usd: report.cost_usd.unwrap_or_default(), tokens: report.usage.tokens(), calls }
+    Amount { usd: report.cost_usd.unwrap_or_default(), tokens: report.usage.tokens(), calls, time: report.busy }
 }
 
 const fn is_resumable(outcome: RunOutcome) -> bool {

@@ -27,6 +27,10 @@ pub(crate) fn text(report: &RunReport, output: Option<&Path>, colour: bool) -> S
     let (input, output_tokens) = (tokens(report.usage.input_tokens), tokens(report.usage.output_tokens));
     let _ = writeln!(text, "Tokens:               {input} in, {output_tokens} out");
     let _ = writeln!(text, "Cost:                 {}", cost(report));
+    if !report.economies.is_empty() {
+        let steps: Vec<&str> = report.economies.iter().map(|economy| economy.as_str()).collect();
+        let _ = writeln!(text, "Near the budget:      {}", steps.join(", then "));
+    }
     let millis = |duration: std::time::Duration| duration.as_secs_f64() * 1e3;
     let _ = writeln!(
         text,
@@ -43,7 +47,7 @@ pub(crate) fn text(report: &RunReport, output: Option<&Path>, colour: bool) -> S
     } else if let Some(error) = &report.result_error {
         let _ = writeln!(text, "\nThe parts are not joined: {}", cut(&plain(&error.message, false), 160));
     }
-    if let Some(remedy) = exit::decisive(report).and_then(exit::remedy) {
+    if let Some(remedy) = exit::remedy_of(report) {
         let _ = writeln!(text, "\nTry: {remedy}");
     }
     if let Some(path) = output {

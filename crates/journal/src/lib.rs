@@ -11,6 +11,7 @@
 //! - `place`, `presence`, `ballast`, `schema`: the directory, who is alive, the reserve, the tables.
 //! - `lease`: who may write; a pure decision.
 //! - `writer`: one thread, one connection, one commit for all that waits.
+//! - [`spend`]: what accounts spend in a day, over all processes.
 //! - `retention`: removing runs and the bodies nobody needs.
 
 mod ballast;
@@ -26,6 +27,7 @@ mod reader;
 mod retention;
 mod schema;
 pub mod settings;
+pub mod spend;
 mod writer;
 
 pub use bellwether_core::journal::{Entry, Holder, Journal, JournalError, Lease, Recorded};

@@ -81,8 +81,17 @@ fn prepare(place: &Place, connection: &mut Connection) -> Result<(), Refused> {
     if matches!(whose, Whose::Nobodys) {
         let tables = Transaction::new(connection, TransactionBehavior::Immediate)?;
         tables.execute_batch(include_str!("schema.sql"))?;
+        tables.execute_batch(include_str!("spend.sql"))?;
         tables.pragma_update(None, "user_version", FORMAT)?;
         tables.pragma_update(None, "application_id", APPLICATION)?;
+        tables.commit()?;
+    }
+    let format: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if format < FORMAT {
+        // What the first format lacks.
+        let tables = Transaction::new(connection, TransactionBehavior::Immediate)?;
+        tables.execute_batch(include_str!("spend.sql"))?;
+        tables.pragma_update(None, "user_version", FORMAT)?;
         tables.commit()?;
     }
     Ok(())
@@ -102,7 +111,7 @@ fn whose(place: &Place, connection: &Connection) -> rusqlite::Result<Result<Whos
         (APPLICATION, found) if found > FORMAT => {
             Err(Error::Newer { path: place.directory().to_owned(), found, known: FORMAT })
         }
-        (APPLICATION, FORMAT) => list_is_whole(place, connection)?.map(|()| Whose::Ours),
+        (APPLICATION, OLDEST..=FORMAT) => list_is_whole(place, connection)?.map(|()| Whose::Ours),
         (APPLICATION, found) => Err(Error::damaged(place.directory(), format!("there is no format {found}"))),
         _ => Err(Error::Foreign { path: place.database() }),
     })
@@ -118,4 +127,7 @@ fn list_is_whole(place: &Place, connection: &Connection) -> rusqlite::Result<Res
 const APPLICATION: i64 = 0x4257_4a31;
 
 /// Raised with every change of the tables.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
+
+/// The first format that is still understood.
+const OLDEST: i64 = 1;

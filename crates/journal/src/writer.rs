@@ -96,6 +96,14 @@ impl Writer {
         }
     }
 
+    /// Has `run` done within the next transaction, without waiting for it. A journal that is closed does nothing.
+    pub(crate) fn tell(&self, run: impl FnMut(&Transaction<'_>, &mut Books) -> Said<()> + Send + 'static) {
+        if let Some(queue) = &*self.queue.lock().unwrap_or_else(PoisonError::into_inner) {
+            // The thread is there as long as the queue is.
+            let _ = queue.send(Box::new(Errand(run)));
+        }
+    }
+
     pub(crate) fn health(&self) -> watch::Receiver<Health> {
         self.health.clone()
     }
@@ -163,6 +171,23 @@ impl<T: Send, F: FnMut(&Transaction<'_>, &mut Books) -> Said<T> + Send> Work for
     fn fail(self: Box<Self>, error: Error) {
         let _ = self.answer.send(Err(error.into()));
     }
+}
+
+/// Work of which nobody waits for the end.
+struct Errand<F>(F);
+
+impl<F: FnMut(&Transaction<'_>, &mut Books) -> Said<()> + Send> Work for Errand<F> {
+    fn run(&mut self, transaction: &Transaction<'_>, books: &mut Books) -> rusqlite::Result<()> {
+        (self.0)(transaction, books).map(drop)
+    }
+
+    fn size(&self) -> usize {
+        0
+    }
+
+    fn finish(self: Box<Self>) {}
+
+    fn fail(self: Box<Self>, _: Error) {}
 }
 
 /// What the writing thread has before it.

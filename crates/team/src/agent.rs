@@ -21,6 +21,7 @@ use crate::verdict::Verdict;
 pub(crate) struct Shared {
     pub(crate) run: RunId,
     pub(crate) team: Arc<str>,
+    pub(crate) tenant: Arc<str>,
     pub(crate) class: Class,
     pub(crate) weight: NonZeroU32,
     pub(crate) deadline: Option<Instant>,
@@ -118,6 +119,8 @@ impl Agent {
                 spent.unpriced += u32::from(response.usage.cost.is_none());
             }
             Err(error) => {
+                // What a budget refused was not sent.
+                spent.calls -= u32::from(error.kind == ErrorKind::BudgetExceeded && error.details.retries == 0);
                 spent.retries += error.details.retries;
                 // It may be billed, and nobody knows how much.
                 spent.unpriced += u32::from(error.details.may_have_executed);
@@ -128,7 +131,7 @@ impl Agent {
 
     fn context(&self, assignment: &Assignment) -> CallContext {
         let Assignment { job, attempt, deadline: own, .. } = assignment;
-        let Shared { run, team, class, weight, deadline, .. } = &*self.shared;
+        let Shared { run, team, tenant, class, weight, deadline, .. } = &*self.shared;
         let task = job.task().map_or("run", |task| task.as_str());
         CallContext {
             weight: *weight,
@@ -142,7 +145,10 @@ impl Agent {
             attempt: 0,
             // The same step of a resumed run asks under the same key.
             idempotency_key: Some(format!("{run}-{task}-{}-{}-{attempt}", job.phase(), job.round()).into()),
-            ..CallContext::new(Flow::new(Arc::clone(team), run.as_str(), Arc::clone(&self.role.name)))
+            ..CallContext::new(Flow {
+                tenant: Arc::clone(tenant),
+                ..Flow::new(Arc::clone(team), run.as_str(), Arc::clone(&self.role.name))
+            })
         }
     }
 

@@ -10,6 +10,7 @@
 //! - [`verdict`]: what a reviewer says of a piece of work.
 //! - [`message`]: what agents and the runtime say to each other.
 //! - [`runtime`]: living through a run, and stopping it.
+//! - [`economy`]: what a run does without when its budget runs low.
 //! - [`report`]: what came of it.
 //! - [`explain`]: why a task went as it did.
 //!
@@ -42,6 +43,7 @@
 
 mod agent;
 mod context;
+pub mod economy;
 pub mod estimate;
 pub mod explain;
 mod extract;
@@ -61,6 +63,7 @@ pub mod verdict;
 
 pub use bellwether_core::{ChatProvider, Class, Fact, Journal, Observer, RunId, RunOutcome, TaskState};
 pub use bellwether_router::Router;
+pub use economy::Economy;
 pub use estimate::Estimate;
 pub use plan::Plan;
 pub use report::{RunReport, TaskResult};
@@ -68,5 +71,5 @@ pub use review::{Check, CommandCheck, Finding, OnExhausted, ReviewRules};
 #[cfg(feature = "checks")]
 pub use review::{PatternCheck, SchemaCheck};
 pub use role::{Role, RoleKind, Tier};
-pub use runtime::{ChangedTerms, Control, ResumeError, Ruling, new_run_id};
+pub use runtime::{Booked, ChangedTerms, Control, ResumeError, Ruling, new_run_id};
 pub use team::{OnInvalidPlan, OnTaskFailure, Settings, Share, Team, TeamBuilder, TeamError};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bellwether_core::{ErrorKind, RunId, RunOutcome, TaskId, TaskState, Timestamp, Usage, Usd};
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::economy::Economy;
 use crate::message::{JobError, Spent};
 use crate::plan::Plan;
 use crate::state::{Record, State, Stop};
@@ -59,6 +60,8 @@ pub struct RunReport {
     /// What all agents together spent on it.
     #[serde(rename = "busy_ms", serialize_with = "millis")]
     pub busy: Duration,
+    /// What it did without, step by step, because its budget did not cover more.
+    pub economies: Vec<Economy>,
     /// The failure that ended the run, if one did.
     pub error: Option<Failure>,
 }
@@ -123,7 +126,13 @@ impl Failure {
 
     /// Whether every further call would fail in the same way.
     pub(crate) fn is_hopeless(&self) -> bool {
-        self.provider.is_some_and(ErrorKind::is_hopeless)
+        let others_go_on = matches!(self.kind.as_str(), "role_budget_exceeded" | "task_budget_exceeded");
+        self.provider.is_some_and(ErrorKind::is_hopeless) && !others_go_on
+    }
+
+    /// Whether a budget does not cover it, be it the run's, the day's, the role's or the task's.
+    pub(crate) fn is_about_money(&self) -> bool {
+        self.provider == Some(ErrorKind::BudgetExceeded)
     }
 }
 
@@ -131,6 +140,17 @@ impl From<&JobError> for Failure {
     fn from(error: &JobError) -> Self {
         let (kind, provider) = match error {
             JobError::Panicked => ("panicked", None),
+            JobError::Provider(error) if error.kind == ErrorKind::BudgetExceeded => {
+                // Whose budget it was decides who may go on, and what to do about it.
+                let kind = match error.details.code.as_deref() {
+                    Some("role") => "role_budget_exceeded",
+                    Some("task") => "task_budget_exceeded",
+                    Some("tenant_day") => "tenant_day_budget_exceeded",
+                    Some("unknown") => "budget_unknown",
+                    _ => "budget_exceeded",
+                };
+                (kind, Some(error.kind))
+            }
             JobError::Provider(error) => (error.kind.as_str(), Some(error.kind)),
             JobError::Unusable { .. } => (UNUSABLE, None),
         };
@@ -175,6 +195,7 @@ impl RunReport {
             stalls: state.stalls(),
             wall: frame.wall,
             busy,
+            economies: state.economies().to_vec(),
             error: match state.stop() {
                 Some(Stop::Hopeless(failure)) => Some(failure.clone()),
                 _ => None,
@@ -227,6 +248,11 @@ fn reason(state: &State) -> String {
         }
         (_, Some(Stop::Asked)) => "it was stopped; what was done until then is kept".to_owned(),
         (_, Some(Stop::Deadline)) => "its deadline came; what was done until then is kept".to_owned(),
+        (RunOutcome::BudgetExhausted, None) => format!(
+            "its budget did not cover everything: of {} tasks, {} accepted; what was done is kept",
+            state.tasks().len(),
+            count(TaskState::Accepted)
+        ),
         (_, Some(Stop::Hopeless(failure))) => format!("it could not go on: {}", failure.message),
         _ => {
             let parts = TaskState::ALL.iter().filter(|state| count(**state) > 0);

@@ -1,5 +1,6 @@
 //! Running a team: from a request to its report, from a run's memory to the rest of it, and stopping either.
 
+mod accounts;
 mod brief;
 mod live;
 mod routing;
@@ -15,6 +16,7 @@ use uuid::Uuid;
 use crate::log::{Log, LogError, Opening, Remembered, remember};
 use crate::report::RunReport;
 use crate::team::Team;
+pub use accounts::Booked;
 use live::Runtime;
 
 /// Stops a run from outside. Cheap to clone; all clones stop the same runs.

@@ -11,6 +11,7 @@ pub(crate) mod event;
 pub(crate) mod order;
 mod record;
 mod stint;
+mod thrift;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use bellwether_core::{ErrorKind, TaskId, TaskState, Timestamp};
 
 use crate::context;
+use crate::economy::Economy;
 use crate::message::{Job, Spent};
 use crate::plan::Plan;
 use crate::report::Failure;
@@ -79,6 +81,9 @@ pub(crate) struct State {
     doubtful: u32,
     /// How often nothing came in for too long.
     stalls: u32,
+    /// What the run does without because of its budget.
+    economy: Option<Economy>,
+    economies: Vec<Economy>,
 }
 
 /// A task went from one state to another.
@@ -109,6 +114,8 @@ impl State {
             unusable: Vec::new(),
             doubtful: 0,
             stalls: 0,
+            economy: None,
+            economies: Vec::new(),
         }
     }
 
@@ -137,6 +144,7 @@ impl State {
                     self.give_up(n, &mut moves);
                 }
             }
+            Event::Economised { job, economy, spent } => self.economise(&job, economy, spent, &mut moves),
             Event::Failed { job, failure, spent } => self.fail(&job, failure, spent, &mut moves),
             Event::Judged { task, verdict, spent } => self.judge(&task, verdict, spent, &mut moves),
             Event::Planned { plan, spent, approval } => {
@@ -406,7 +414,8 @@ impl State {
     fn produce(&mut self, task: &TaskId, text: String, spent: Spent, moves: &mut Moves) {
         let Some(n) = self.find(task) else { return };
         let (checked, reviewed) = (self.rules.checked, self.rules.judges > 0);
-        let stopped = self.stop.is_some();
+        // Checks cost nothing, so they are made even if nobody reviews.
+        let unreviewed = self.stop.is_some() || !self.reviews() && !checked;
         let record = &mut self.tasks[n];
         let job = Job::Work { task: task.clone(), round: record.round };
         record.spent += spent;
@@ -421,7 +430,7 @@ impl State {
             self.weigh(n, verdict, moves);
         } else if !checked && !reviewed {
             moves.make(n, record, TaskState::Accepted);
-        } else if stopped {
+        } else if unreviewed {
             moves.make(n, record, TaskState::Unreviewed);
         }
         self.land(&job);
@@ -429,7 +438,7 @@ impl State {
 
     fn check(&mut self, task: &TaskId, findings: Vec<Finding>, moves: &mut Moves) {
         let Some(n) = self.find(task) else { return };
-        let stopped = self.stop.is_some();
+        let unreviewed = self.stop.is_some() || !self.reviews();
         let record = &mut self.tasks[n];
         let job = Job::Check { task: task.clone(), round: record.round };
         let verdict = Verdict::from_checks(&findings);
@@ -440,7 +449,7 @@ impl State {
             self.weigh(n, verdict, moves);
         } else if self.rules.judges == 0 {
             moves.make(n, record, TaskState::Accepted);
-        } else if stopped {
+        } else if unreviewed {
             moves.make(n, record, TaskState::Unreviewed);
         }
         self.land(&job);

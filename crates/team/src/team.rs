@@ -23,6 +23,7 @@ pub struct Team {
     pub(crate) journal: Option<Arc<dyn Journal>>,
     pub(crate) origin: Option<Arc<str>>,
     pub(crate) checks: Vec<Arc<dyn Check>>,
+    pub(crate) tenant: Arc<str>,
 }
 
 /// What a team keeps to. Every limit is finite.
@@ -44,6 +45,8 @@ pub struct Settings {
     pub max_attempts: u32,
     /// What is good enough, and how often work may go back.
     pub review: ReviewRules,
+    /// Whether work may go unreviewed when the budget does not cover the review.
+    pub may_skip_review: bool,
     /// What to do if no plan can be read from the planner's answers.
     pub on_invalid_plan: OnInvalidPlan,
     /// Whether a run waits for somebody to agree to its plan; see [`Team::approve`].
@@ -78,6 +81,7 @@ impl Default for Settings {
             means: Means::default(),
             max_attempts: 3,
             review: ReviewRules::default(),
+            may_skip_review: true,
             on_invalid_plan: OnInvalidPlan::Fallback,
             approve_plan: false,
             pipelined: true,
@@ -183,6 +187,7 @@ impl Team {
             journal: None,
             origin: None,
             checks: Vec::new(),
+            tenant: "default".into(),
         }
     }
 
@@ -266,6 +271,7 @@ pub struct TeamBuilder {
     journal: Option<Arc<dyn Journal>>,
     origin: Option<Arc<str>>,
     checks: Vec<Arc<dyn Check>>,
+    tenant: Arc<str>,
 }
 
 impl TeamBuilder {
@@ -320,13 +326,21 @@ impl TeamBuilder {
         self
     }
 
+    /// Sets who pays for the team's calls: a quota is shared between tenants first, and a tenant may have a budget of
+    /// its own. `default` if not set.
+    #[must_use]
+    pub fn tenant(mut self, tenant: impl Into<Arc<str>>) -> Self {
+        self.tenant = tenant.into();
+        self
+    }
+
     /// The team.
     ///
     /// # Errors
     ///
     /// [`TeamError`] if a role or a rule makes no sense.
     pub fn build(self) -> Result<Team, TeamError> {
-        let Self { name, roles, settings, observer, router, journal, origin, checks } = self;
+        let Self { name, roles, settings, observer, router, journal, origin, checks, tenant } = self;
         if settings.max_attempts == 0 {
             return Err(TeamError::NoAttempts);
         }
@@ -362,7 +376,7 @@ impl TeamBuilder {
             return Err(TeamError::NoWorker);
         }
         let roles = roles.into_iter().map(Arc::new).collect();
-        Ok(Team { name, roles, settings, observer, router, journal, origin, checks })
+        Ok(Team { name, roles, settings, observer, router, journal, origin, checks, tenant })
     }
 }
 

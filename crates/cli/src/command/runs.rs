@@ -133,7 +133,7 @@ pub(crate) async fn replay(args: Replay) -> Result<Exit, Failure> {
     let file = TeamFile::read(&path).map_err(Failure::usage)?;
     drop(reader);
     let journal = memory::open(&args.which.journal, Some(&file))?;
-    let report = session::recall(&file, &info.run, Some(journal)).await?;
+    let report = session::recall(&file, &info.run, Some(journal.into())).await?;
     if args.json {
         let json = serde_json::to_string(&report).map_err(|error| Failure::new(Exit::Io, error.to_string()))?;
         out(&format!("{json}\n"));

@@ -26,7 +26,7 @@ use Keys::{Chosen, These};
 /// Everything that a team file may have.
 pub(super) const FILE: Keys = These(&[
     ("approval", Table(These(&[("plan", Value)]))),
-    ("budget", Table(These(&[("calls", Value), ("deadline", Value), ("tokens", Value), ("usd", Value)]))),
+    ("budget", Table(BUDGET)),
     ("journal", Table(These(&[("dir", Value)]))),
     ("models", Table(Chosen(&MODEL))),
     ("plan", Table(PLAN)),
@@ -36,7 +36,7 @@ pub(super) const FILE: Keys = These(&[
     ("roles", Table(Chosen(&ROLE))),
     ("routing", Table(ROUTING)),
     ("schema", Value),
-    ("team", Table(These(&[("class", Value), ("name", Value), ("weight", Value)]))),
+    ("team", Table(These(&[("class", Value), ("name", Value), ("tenant", Value), ("weight", Value)]))),
     ("workflow", Table(WORKFLOW)),
 ]);
 
@@ -47,6 +47,18 @@ const PLAN: Keys = These(&[
     ("repair_attempts", Value),
     ("right_size", Value),
 ]);
+
+const BUDGET: Keys = These(&[
+    ("calls", Value),
+    ("deadline", Value),
+    ("task", Table(CAPS)),
+    ("tenant_day", Table(CAPS)),
+    ("time", Value),
+    ("tokens", Value),
+    ("usd", Value),
+]);
+
+const CAPS: Keys = These(&[("calls", Value), ("time", Value), ("tokens", Value), ("usd", Value)]);
 
 const PROVIDER: Keys = These(&[
     ("allow_insecure", Value),
@@ -75,6 +87,7 @@ const MODEL: Keys = These(&[
 ]);
 
 const ROLE: Keys = These(&[
+    ("budget", Table(CAPS)),
     ("history", Table(These(&[("window_tokens", Value)]))),
     ("instances", Table(These(&[("max", Value)]))),
     ("kind", Value),
@@ -90,6 +103,7 @@ const REVIEW: Keys = These(&[
     ("freeze_scope", Value),
     ("max_escalations", Value),
     ("max_rounds", Value),
+    ("may_skip", Value),
     ("min_gain", Value),
     ("on_exhausted", Value),
     ("threshold", Value),

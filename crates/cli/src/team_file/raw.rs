@@ -45,6 +45,8 @@ pub(crate) struct RawTeam {
     #[serde(default)]
     pub(crate) class: RawClass,
     #[serde(default)]
+    pub(crate) tenant: Option<String>,
+    #[serde(default)]
     pub(crate) weight: Option<Count>,
 }
 
@@ -160,6 +162,8 @@ pub(crate) struct RawRole {
     pub(crate) timeout: Option<Span>,
     #[serde(default)]
     pub(crate) history: RawHistory,
+    #[serde(default)]
+    pub(crate) budget: RawCaps,
 }
 
 #[derive(Clone, Copy, Debug, serde::Deserialize)]
@@ -253,6 +257,7 @@ pub(crate) struct RawReview {
     pub(crate) max_rounds: Option<u32>,
     pub(crate) max_escalations: Option<u32>,
     pub(crate) freeze_scope: Option<bool>,
+    pub(crate) may_skip: Option<bool>,
     pub(crate) min_gain: Option<f64>,
     pub(crate) on_exhausted: OnExhausted,
     pub(crate) checks: Vec<RawCheck>,
@@ -301,6 +306,19 @@ pub(crate) enum RawExpect {
 pub(crate) struct RawBudget {
     pub(crate) calls: Option<u64>,
     pub(crate) deadline: Option<Span>,
+    pub(crate) task: RawCaps,
+    pub(crate) tenant_day: RawCaps,
+    pub(crate) time: Option<Span>,
+    pub(crate) tokens: Option<u64>,
+    pub(crate) usd: Option<Dollars>,
+}
+
+/// The most that calls may take together.
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawCaps {
+    pub(crate) calls: Option<u64>,
+    pub(crate) time: Option<Span>,
     pub(crate) tokens: Option<u64>,
     pub(crate) usd: Option<Dollars>,
 }

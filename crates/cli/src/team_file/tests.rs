@@ -12,6 +12,7 @@ schema = 1
 name = "all"
 class = "batch"
 weight = 2
+tenant = "acme"
 [provider.main]
 kind = "openai"
 base_url = "http://127.0.0.1:1/v1"
@@ -43,6 +44,7 @@ temperature = 0.5
 max_output_tokens = 100
 timeout = "1m"
 history = { window_tokens = 1000 }
+budget = { calls = 3 }
 [plan]
 max_tasks = 3
 max_depth = 2
@@ -65,6 +67,7 @@ grace = "1s"
 [review]
 threshold = 0.5
 max_rounds = 2
+may_skip = false
 max_escalations = 2
 freeze_scope = false
 min_gain = 0.1
@@ -84,6 +87,9 @@ deadline = "1h"
 usd = 1.5
 tokens = 1000
 calls = 10
+time = "10m"
+task = { usd = 0.5 }
+tenant_day = { usd = 20 }
 [queue]
 capacity = 100
 floors = { standard = 0.1, batch = 0.05 }

@@ -36,8 +36,8 @@ fn entries(runtime: &tokio::runtime::Runtime, journal: &Path) -> usize {
     entries.iter().filter(|recorded| recorded.entry.kind != "heard").count()
 }
 
-/// The process is killed after each entry of its journal in turn; `BELLWETHER_CRASHES` says how often to go through all
-/// of them. The resumed run comes to the end of the one that was not killed, nothing that was finished is asked again,
+/// The process is killed after each entry of its journal in turn, and then from the beginning again, at as many points
+/// as `BELLWETHER_CRASHES` says: 60 unless it says otherwise. The resumed run comes to the end of the one that was not killed, nothing that was finished is asked again,
 /// and what is asked again was under way.
 #[test]
 fn killed_after_any_entry_a_run_is_resumed_to_the_same_end() {
@@ -50,8 +50,9 @@ fn killed_after_any_entry_a_run_is_resumed_to_the_same_end() {
     let all = entries(&runtime, &folder.join("runs"));
     assert!(all > 20, "{all} entries");
 
-    let times: usize = std::env::var("BELLWETHER_CRASHES").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
-    for point in (1..all).cycle().take(times * (all - 1)) {
+    let points: usize = std::env::var("BELLWETHER_CRASHES").ok().and_then(|points| points.parse().ok()).unwrap_or(60);
+    assert!(points >= all - 1, "{points} points do not reach every one of {all} entries");
+    for point in (1..all).cycle().take(points) {
         let folder = Folder::new(&format!("crash-{point}"));
         let simulator = Simulator::start(&folder, &[]);
         let mut child = run(&folder, &simulator).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -249,4 +250,45 @@ fn a_team_whose_first_account_is_dry_works_on_its_second() {
     assert_eq!((done.code, &done.json()["outcome"]), (Some(0), &Value::from("succeeded")), "{}", done.stderr);
     assert_eq!(dry.stats()["requests"], 1, "the dry account was asked once");
     assert_eq!(spare.stats()["requests"], done.json()["calls"]);
+}
+
+/// Task, role and day: what a run spent before counts after a resume, and a larger budget finishes the rest.
+#[test]
+fn the_budgets_of_a_team_file_hold_over_a_resume() {
+    let team = std::fs::read_to_string(feature_team()).unwrap();
+    let capped = team.replacen("[roles.coder]", "[roles.coder]\nbudget = { calls = 3 }", 1);
+    let folder = Folder::new("role-budget").with("team.toml", &capped);
+    let simulator = Simulator::start(&folder, &[]);
+    let mut command = bellwether(&folder);
+    command.args(["run", "team.toml", "Build it", "--json", "--base-url", &simulator.base_url]);
+    let short = said(&mut command);
+    assert_eq!((short.code, &short.json()["outcome"]), (Some(5), &"budget_exhausted".into()), "{}", short.stderr);
+    let worked = |simulator: &Simulator| simulator.stats()["per_role"]["work"]["requests"].as_u64();
+    assert_eq!(worked(&simulator), Some(3));
+    assert_eq!(resume(&folder, &simulator, &[]).code, Some(5));
+    assert_eq!(worked(&simulator), Some(3), "what was spent before counts");
+    let folder = folder.with("team.toml", &team);
+    assert_eq!(resume(&folder, &simulator, &[]).code, Some(0));
+}
+
+/// Four processes of one tenant at the same time, on one journal.
+#[test]
+fn a_tenants_day_is_kept_over_all_its_processes() {
+    let team = std::fs::read_to_string(feature_team()).unwrap();
+    let budget = "[team]\ntenant = \"acme\"";
+    let capped = team.replacen("[team]", budget, 1) + "\n[budget.tenant_day]\ncalls = 20\n";
+    let folder = Folder::new("tenant-day").with("team.toml", &capped);
+    let simulator = Simulator::start(&folder, &[]);
+    let run = || {
+        let mut command = bellwether(&folder);
+        command.args(["run", "team.toml", "Build it", "--base-url", &simulator.base_url]);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+    };
+    let running: Vec<_> = (0..4).map(|_| run().spawn().unwrap()).collect();
+    let codes: Vec<_> = running.into_iter().map(|child| child.wait_with_output().unwrap().status.code()).collect();
+    assert!(codes.contains(&Some(5)), "{codes:?}");
+    assert_eq!(simulator.stats()["requests"], 20, "all of it is used, and no more");
+    let late = said(&mut run());
+    assert_eq!((late.code, simulator.stats()["requests"].as_u64()), (Some(5), Some(20)));
 }

@@ -117,6 +117,110 @@ const NOW: (&str, &str) = ("budget.deadline", "'3s'");
 
 const LIMITS: &[Row] = &[
     Row {
+        key: "budget.task.calls",
+        tight: "1",
+        loose: "100",
+        with: &[],
+        scenario: NOTHING,
+        differ: |tight, loose| tight.failed("task_budget_exceeded") && loose.ended("succeeded"),
+    },
+    Row {
+        key: "roles.coder.budget.calls",
+        tight: "1",
+        loose: "100",
+        with: &[],
+        scenario: NOTHING,
+        differ: |tight, loose| tight.failed("role_budget_exceeded") && loose.ended("succeeded"),
+    },
+    Row {
+        key: "budget.tenant_day.calls",
+        tight: "1",
+        loose: "100",
+        with: &[],
+        scenario: NOTHING,
+        differ: |tight, loose| tight.failed("tenant_day_budget_exceeded") && loose.ended("succeeded"),
+    },
+    Row {
+        key: "budget.task.time",
+        tight: "'1s'",
+        loose: "'100h'",
+        with: &[],
+        scenario: NOTHING,
+        differ: |tight, loose| tight.failed("task_budget_exceeded") && loose.ended("succeeded"),
+    },
+    Row {
+        key: "roles.coder.budget.time",
+        tight: "'1s'",
+        loose: "'100h'",
+        with: &[],
+        scenario: NOTHING,
+        differ: |tight, loose| tight.failed("role_budget_exceeded") && loose.ended("succeeded"),
+    },
+    Row {
+        key: "budget.tenant_day.time",
+        tight: "'1s'",
+        loose: "'100h'",
+        with: &[],
+        scenario: NOTHING,
+        differ: |tight, loose| tight.failed("tenant_day_budget_exceeded") && loose.ended("succeeded"),
+    },
+    Row {
+        key: "budget.task.tokens",
+        tight: "100",
+        loose: "1_000_000",
+        with: &[],
+        scenario: NOTHING,
+        differ: |tight, loose| tight.failed("task_budget_exceeded") && loose.ended("succeeded"),
+    },
+    Row {
+        key: "roles.coder.budget.tokens",
+        tight: "100",
+        loose: "1_000_000",
+        with: &[],
+        scenario: NOTHING,
+        differ: |tight, loose| tight.failed("role_budget_exceeded") && loose.ended("succeeded"),
+    },
+    Row {
+        key: "budget.tenant_day.tokens",
+        tight: "100",
+        loose: "1_000_000",
+        with: &[],
+        scenario: NOTHING,
+        differ: |tight, loose| tight.failed("tenant_day_budget_exceeded") && loose.ended("succeeded"),
+    },
+    Row {
+        key: "budget.task.usd",
+        tight: "0.0001",
+        loose: "100",
+        with: &[],
+        scenario: NOTHING,
+        differ: |tight, loose| tight.failed("task_budget_exceeded") && loose.ended("succeeded"),
+    },
+    Row {
+        key: "roles.coder.budget.usd",
+        tight: "0.0001",
+        loose: "100",
+        with: &[],
+        scenario: NOTHING,
+        differ: |tight, loose| tight.failed("role_budget_exceeded") && loose.ended("succeeded"),
+    },
+    Row {
+        key: "budget.tenant_day.usd",
+        tight: "0.0001",
+        loose: "100",
+        with: &[],
+        scenario: NOTHING,
+        differ: |tight, loose| tight.failed("tenant_day_budget_exceeded") && loose.ended("succeeded"),
+    },
+    Row {
+        key: "budget.time",
+        tight: "'1s'",
+        loose: "'100h'",
+        with: &[],
+        scenario: NOTHING,
+        differ: |tight, loose| tight.ended("budget_exhausted") && tight.requests() == 0 && loose.ended("succeeded"),
+    },
+    Row {
         key: "budget.calls",
         tight: "3",
         loose: "100",
@@ -386,7 +490,7 @@ const ELSEWHERE: [&str; 8] = [
 ];
 
 /// What says what to do and not how much.
-const NO_LIMITS: [&str; 46] = [
+const NO_LIMITS: [&str; 48] = [
     "approval.plan",
     "journal.dir",
     "models.m.charge",
@@ -430,7 +534,9 @@ const NO_LIMITS: [&str; 46] = [
     "routing.quality_weight",
     "routing.stats",
     "schema",
+    "review.may_skip",
     "team.name",
+    "team.tenant",
     "workflow.on_task_failure",
     "workflow.pipelined",
 ];
@@ -492,7 +598,9 @@ fn live(row: &Row, value: &str) -> Seen {
     let folder = folder.with("scenario.toml", &paced(row.scenario));
     let simulator = Simulator::plain(&folder, &["--scenario", "scenario.toml"]);
     let mut command = bellwether(&folder);
-    command.args(["run", "team.toml", "Build it", "--json", "--no-journal", "--base-url", &simulator.base_url]);
+    command.args(["run", "team.toml", "Build it", "--json", "--base-url", &simulator.base_url]);
+    // A day's budget is kept in the journal; the others are quicker without one.
+    command.args((!row.key.contains("tenant_day")).then_some("--no-journal"));
     let said = said(&mut command);
     assert!(said.code != Some(2), "{}: {}", row.key, said.stderr);
     Seen { report: said.json(), stats: simulator.stats() }

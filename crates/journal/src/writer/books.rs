@@ -134,11 +134,11 @@ impl Books {
     }
 
     /// Whether the writer with this id lives.
-    pub(super) fn is_alive(&self, id: &str) -> bool {
+    pub(crate) fn is_alive(&self, id: &str) -> bool {
         presence::is_alive(&self.place, id)
     }
 
-    pub(super) fn presence(&self) -> &str {
+    pub(crate) fn presence(&self) -> &str {
         self.presence.id()
     }
 

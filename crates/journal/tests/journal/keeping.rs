@@ -224,8 +224,8 @@ fn what_is_no_journal_of_ours_is_refused_in_one_sentence() {
         assert_eq!(Reader::open(&path).unwrap_err().to_string(), writing);
         writing.replace(path.to_str().unwrap(), "DIR")
     };
-    let newer = "the journal in DIR has format 2, and this version of Bellwether knows formats up to 1";
-    assert_eq!(refused("PRAGMA user_version = 2"), newer);
+    let newer = "the journal in DIR has format 3, and this version of Bellwether knows formats up to 2";
+    assert_eq!(refused("PRAGMA user_version = 3"), newer);
     assert_eq!(refused("PRAGMA user_version = 0"), "the journal in DIR is damaged: there is no format 0");
     assert_eq!(refused("PRAGMA application_id = 77"), "DIR/journal.db is not a journal of Bellwether");
     assert_eq!(refused("CREATE TABLE other (x)"), "DIR/journal.db is not a journal of Bellwether");

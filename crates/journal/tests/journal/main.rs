@@ -7,4 +7,5 @@ mod keeping;
 mod killed;
 mod laws;
 mod leases;
+mod spending;
 mod support;

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Control, Ruling, brief, routing};
 use crate::agent::{Agent, Shared};
+use crate::economy::Economy;
 use crate::log::{Log, Remembered};
 use crate::mailbox::Mailbox;
 use crate::message::{Address, Assignment, Body, Envelope, Finished, Job, JobError, Product, Spent};
@@ -35,6 +36,8 @@ pub(super) struct Runtime<'a> {
     agents: JoinSet<()>,
     /// How many answers have come in.
     heard: u64,
+    /// The step down under which each job was begun.
+    begun_under: HashMap<Job, Option<Economy>>,
 }
 
 impl<'a> Runtime<'a> {
@@ -45,6 +48,7 @@ impl<'a> Runtime<'a> {
         let shared = Arc::new(Shared {
             run,
             team: Arc::clone(&team.name),
+            tenant: Arc::clone(&team.tenant),
             class: settings.class,
             weight: settings.weight,
             deadline: settings.deadline.map(|deadline| began + deadline),
@@ -79,7 +83,19 @@ impl<'a> Runtime<'a> {
             // A run that cannot be remembered does not begin: nothing may be paid for that a crash would lose.
             state.apply(Event::Stopped { stop: Stop::Hopeless(failure) }, Timestamp::ZERO);
         }
-        Self { team, request, log, began, before: Timestamp::ZERO, state, shared, inboxes, agents, heard: 0 }
+        Self {
+            team,
+            request,
+            log,
+            began,
+            before: Timestamp::ZERO,
+            state,
+            shared,
+            inboxes,
+            agents,
+            heard: 0,
+            begun_under: HashMap::new(),
+        }
     }
 
     /// Lives through a new run.
@@ -168,9 +184,17 @@ impl<'a> Runtime<'a> {
             let Some((role, tier, conversation)) = brief::of(self.team, self.request, &self.state, &job) else {
                 continue;
             };
-            let tier = routing::chosen(&begun, &job).unwrap_or(tier);
+            let economy = self.state.economy();
+            let fresh =
+                |job: &Job| job.task().and_then(|task| self.state.task(task)).is_some_and(|t| t.stints.is_empty());
+            let tier = match economy {
+                Some(_) if job.phase() == "work" && fresh(&job) => 0,
+                _ => routing::chosen(&begun, &job).unwrap_or(tier),
+            };
+            self.begun_under.insert(job.clone(), economy);
             let attempt = self.state.attempt(&job);
-            let (output_cap, deadline) = (role.output_cap(tier), self.task_deadline(&job));
+            let (output_cap, deadline) =
+                (Economy::output_cap(economy, role.output_cap(tier)), self.task_deadline(&job));
             let assignment = Assignment { job: job.clone(), tier, output_cap, attempt, deadline, conversation };
             let body = match &job {
                 Job::Review { .. } => Body::ReviewRequest(assignment),
@@ -246,9 +270,30 @@ impl<'a> Runtime<'a> {
                 return self.unusable(job, JobError::Unusable { answer: String::new(), problems }, spent).await;
             }
             (job, Err(error @ JobError::Unusable { .. })) => return self.unusable(job, error, spent).await,
-            (job, Err(error)) => Event::Failed { job, failure: Failure::from(&error), spent },
+            (job, Err(error)) => {
+                let failure = Failure::from(&error);
+                match self.economy(&job, &failure) {
+                    Some(economy) => Event::Economised { job, economy, spent },
+                    None => Event::Failed { job, failure, spent },
+                }
+            }
         };
         self.record(vec![event]).await;
+    }
+
+    /// The step down under which a job that the budget did not cover may still fit.
+    fn economy(&self, job: &Job, failure: &Failure) -> Option<Economy> {
+        if self.state.stop().is_some() || !failure.is_near_the_cap() {
+            return None;
+        }
+        let now = self.state.economy();
+        if self.begun_under.get(job).is_some_and(|under| *under < now) {
+            // The run has stepped down since: that may be enough.
+            return now;
+        }
+        let (role, tier, _) = brief::of(self.team, self.request, &self.state, job)?;
+        let may_skip_review = self.team.settings.may_skip_review && self.team.role(RoleKind::Reviewer).is_some();
+        Economy::next(now, job, role, tier, may_skip_review)
     }
 
     /// Asks again, if that is allowed; else the job came to nothing, or the request is worked on as a whole.
@@ -439,7 +484,7 @@ fn report(team: &Team, request: &str, run: &RunId, state: &State, now: Timestamp
     RunReport::new(state, &Frame { run, team: &team.name, request, wall, model: &model })
 }
 
-fn rules(team: &Team) -> Rules {
+pub(super) fn rules(team: &Team) -> Rules {
     let settings = team.settings;
     Rules {
         max_parallel: settings.max_parallel.get(),

@@ -22,10 +22,9 @@ impl State {
             Some(Stop::Denied(_)) => RunOutcome::Cancelled,
             Some(Stop::Asked) => RunOutcome::Cancelled,
             Some(Stop::Deadline) => RunOutcome::DeadlineExceeded,
-            Some(Stop::Hopeless(failure)) if failure.provider == Some(ErrorKind::BudgetExceeded) => {
-                RunOutcome::BudgetExhausted
-            }
+            Some(Stop::Hopeless(failure)) if failure.is_about_money() => RunOutcome::BudgetExhausted,
             Some(Stop::Hopeless(failure)) if failure.provider == Some(ErrorKind::QuotaExhausted) => RunOutcome::Parked,
+            _ if self.is_short_of_budget() => RunOutcome::BudgetExhausted,
             _ if usable == 0 => RunOutcome::Failed,
             _ if usable >= self.least_usable() => RunOutcome::SucceededWithDefects,
             _ => RunOutcome::Partial,
@@ -48,7 +47,7 @@ impl State {
             self.charge_doubtful(&job);
         }
         self.tasks.iter_mut().for_each(|record| record.held = false);
-        if matches!(&self.whole, Some(Err(failure)) if failure.is_hopeless()) {
+        if matches!(&self.whole, Some(Err(failure)) if failure.is_hopeless() || failure.is_about_money()) {
             self.whole = None;
         }
         if self.stop.as_ref().is_some_and(Stop::is_resumable) {
@@ -59,6 +58,8 @@ impl State {
         if self.stop.is_some() {
             return self.give_up_waiting(&mut moves);
         }
+        // Whoever resumes a run may have given it more.
+        self.economy = None;
         self.tasks.iter_mut().for_each(|record| record.resume(&self.rules));
         self.weigh_failures(&mut moves);
     }

@@ -4,6 +4,7 @@ use bellwether_core::TaskId;
 use bellwether_router::Route;
 use serde::{Deserialize, Serialize};
 
+use crate::economy::Economy;
 use crate::message::{Job, Spent};
 use crate::plan::Plan;
 use crate::report::Failure;
@@ -54,6 +55,15 @@ pub(crate) enum Event {
     Dropped {
         /// The job.
         job: Job,
+    },
+    /// The budget did not cover a job: from now on the run does without something, and the job is begun anew.
+    Economised {
+        /// The job.
+        job: Job,
+        /// The step that was taken.
+        economy: Economy,
+        /// What its last call took.
+        spent: Spent,
     },
     /// A job came to nothing.
     Failed {

@@ -188,7 +188,7 @@ impl Record {
 
     /// Goes back to where it was before the run was stopped, if that is why it came to rest.
     pub(super) fn resume(&mut self, rules: &Rules) {
-        if self.failure.as_ref().is_some_and(Failure::is_hopeless) {
+        if self.failure.as_ref().is_some_and(|failure| failure.is_hopeless() || failure.is_about_money()) {
             self.failure = None;
         } else if self.failure.is_some() {
             return;

@@ -48,6 +48,13 @@ impl Record {
         }
     }
 
+    /// Takes back the stay on a tier whose first call was refused before it was sent: it says nothing of the model.
+    pub(super) fn leave_unpaid(&mut self) {
+        if self.stints.last().is_some_and(|stint| stint.drafts == self.drafts.len() && stint.spent == self.spent) {
+            self.stints.pop();
+        }
+    }
+
     /// What its stints say about the models: those that were followed by another one missed; what the last one says
     /// depends on how the task came to rest. A stint that ended for a reason outside of the model says nothing.
     pub(crate) fn outcomes(&self) -> impl Iterator<Item = Outcome<'_>> {

@@ -1,0 +1,184 @@
+//! What keeps a team within its budgets: the caps of its file in one ledger, and its tenant's day in the journal.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bellwether_budget::{Account, Amount, Budgeted, Caps, Exceeded, Ledger, Refusal, Scope, Till};
+use bellwether_core::{CallContext, ChatProvider, Price, Usd};
+use bellwether_journal::SqliteJournal;
+use bellwether_journal::spend::{Spending, Today};
+use bellwether_team::{Booked, new_run_id};
+
+use crate::exit::Failure;
+use crate::parts::{Keys, Overrides};
+use crate::team_file::TeamFile;
+use crate::team_file::raw::{RawCaps, RawTeam};
+
+/// How often a day's account is looked at again while others' reservations are in the way.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// Puts every provider of a team under its budgets, if there are any.
+pub(crate) struct Purse {
+    scopes: Vec<(Scope, Caps)>,
+    day: Option<Arc<dyn Till>>,
+    first: Option<Arc<Budgeted>>,
+}
+
+impl Purse {
+    /// The budgets of a team file.
+    pub(crate) fn new(
+        file: &TeamFile,
+        overrides: &Overrides,
+        journal: Option<&Arc<SqliteJournal>>,
+        keys: Keys,
+    ) -> Result<Self, Failure> {
+        let budget = &file.raw.budget;
+        let roles = file.raw.roles.0.iter().map(|(name, raw)| (Scope::Role(name.as_str().into()), raw.budget.into()));
+        let scopes = [(Scope::Everything, caps(file, overrides)), (Scope::EachTask, budget.task.into())];
+        let scopes = scopes.into_iter().chain(roles).filter(|(_, caps)| *caps != Caps::default()).collect();
+        let of_day = Caps::from(budget.tenant_day);
+        let day = match journal {
+            _ if of_day == Caps::default() => None,
+            Some(journal) => Some(Arc::new(Day::new(Arc::clone(journal), tenant(&file.raw.team), of_day)) as _),
+            None if keys == Keys::Optional => None,
+            None => {
+                return Err(Failure::usage(
+                    file.mistake(None, "budget.tenant_day is kept in the journal, and there is none"),
+                )
+                .remedy("leave out --no-journal, or [budget.tenant_day]"));
+            }
+        };
+        Ok(Self { scopes, day, first: None })
+    }
+
+    /// The same provider, within the budgets.
+    pub(crate) fn guard(
+        &mut self,
+        provider: Arc<dyn ChatProvider>,
+        prices: BTreeMap<String, Price>,
+    ) -> Arc<dyn ChatProvider> {
+        if self.scopes.is_empty() && self.day.is_none() {
+            return provider;
+        }
+        let budgeted = match (&self.first, &self.day) {
+            (Some(first), _) => first.sharing(provider),
+            (None, None) => Budgeted::new(provider, Ledger::new(self.scopes.clone())),
+            (None, Some(day)) => Budgeted::new(provider, Ledger::new(self.scopes.clone())).till(Arc::clone(day)),
+        };
+        let priced = prices.into_iter().fold(budgeted, |budgeted, (model, price)| budgeted.price(model, price));
+        let priced = Arc::new(priced);
+        self.first.get_or_insert_with(|| Arc::clone(&priced));
+        priced
+    }
+
+    /// What all guarded providers share, if there are budgets.
+    pub(crate) fn shared(self) -> Option<Arc<Budgeted>> {
+        self.first
+    }
+}
+
+/// The run's budget in the team file, as far as the command line does not say otherwise.
+pub(crate) fn caps(file: &TeamFile, overrides: &Overrides) -> Caps {
+    let (raw, given) = (&file.raw.budget, overrides.budget);
+    Caps {
+        usd: given.usd.or_else(|| raw.usd.map(|usd| usd.0)),
+        tokens: given.tokens.or(raw.tokens),
+        calls: given.calls.or(raw.calls),
+        time: given.time.or_else(|| raw.time.map(|span| span.0)),
+    }
+}
+
+impl From<RawCaps> for Caps {
+    fn from(raw: RawCaps) -> Self {
+        let RawCaps { usd, tokens, calls, time } = raw;
+        Self { usd: usd.map(|usd| usd.0), tokens, calls, time: time.map(|span| span.0) }
+    }
+}
+
+/// Who pays for a team's calls.
+pub(crate) fn tenant(raw: &RawTeam) -> &str {
+    raw.tenant.as_deref().unwrap_or("default")
+}
+
+/// Books what a run took in processes before this one; of a call in doubt its worst case.
+pub(crate) fn book(purse: &Budgeted, booked: &Booked) {
+    let spent = booked.spent;
+    let known = Amount {
+        usd: spent.usage.cost.unwrap_or_default(),
+        tokens: spent.usage.tokens(),
+        calls: u64::from(spent.calls) + u64::from(spent.retries),
+        time: spent.busy,
+    };
+    let doubtful = booked.in_doubt.as_ref().map(|request| purse.worst_of(request, &booked.context));
+    purse.book(&booked.context, known.plus(doubtful.unwrap_or_default()));
+}
+
+/// A tenant's account of the present day, in the journal, where all its processes find it.
+#[derive(Debug)]
+struct Day {
+    journal: Arc<SqliteJournal>,
+    tenant: String,
+    caps: Caps,
+    /// Tells this process' reservations from others'.
+    process: String,
+}
+
+impl Day {
+    fn new(journal: Arc<SqliteJournal>, tenant: &str, caps: Caps) -> Self {
+        Self { journal, tenant: tenant.to_owned(), caps, process: new_run_id().to_string() }
+    }
+
+    fn id(&self, number: u64) -> String {
+        format!("{}-{number}", self.process)
+    }
+
+    fn refusal(&self, what: impl std::fmt::Display) -> Refusal {
+        let message = format!("the budget of tenant {} for today (UTC) does not cover the call: {what}", self.tenant);
+        Refusal { scope: "tenant_day", message }
+    }
+}
+
+#[async_trait]
+impl Till for Day {
+    fn caps(&self) -> Caps {
+        self.caps
+    }
+
+    async fn reserve(&self, number: u64, _: &CallContext, worst: Amount) -> Result<(), Refusal> {
+        let caps = self.caps;
+        let exceeded = move |today: &Today| {
+            let account = Account { spent: amount(today.spent), reserved: amount(today.reserved) };
+            let limit = account.spent.plus(account.reserved).plus(worst).above(&caps)?;
+            Some(Exceeded { scope: Scope::EachTenant, limit, caps, account, worst })
+        };
+        loop {
+            let fits = move |today: &Today| exceeded(today).is_none();
+            let asked = self.journal.reserve(&self.tenant, &self.id(number), spending(worst), fits).await;
+            let today = match asked {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(today)) => today,
+                Err(error) => return Err(self.refusal(error)),
+            };
+            match exceeded(&today) {
+                Some(exceeded) if !exceeded.may_fit_later() => return Err(self.refusal(exceeded.shortfall())),
+                _ => tokio::time::sleep(LOOK_AGAIN).await,
+            }
+        }
+    }
+
+    fn settle(&self, number: u64, took: Amount) {
+        self.journal.settle(&self.tenant, &self.id(number), spending(took));
+    }
+}
+
+const fn spending(amount: Amount) -> Spending {
+    let Amount { usd, tokens, calls, time } = amount;
+    Spending { nanos: usd.as_nanos(), tokens, calls, time }
+}
+
+const fn amount(spending: Spending) -> Amount {
+    let Spending { nanos, tokens, calls, time } = spending;
+    Amount { usd: Usd::from_nanos(nanos), tokens, calls, time }
+}

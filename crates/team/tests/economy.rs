@@ -1,0 +1,141 @@
+//! Near its cap a run does with less, step by step, and keeps what it has.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use bellwether_budget::{Budgeted, Caps, Ledger, Scope};
+use bellwether_core::test_util::MemoryJournal;
+use bellwether_core::{ChatProvider, ChatResponse, Journal, RunId, RunOutcome, TaskState, Usage};
+use bellwether_provider::Scripted;
+use bellwether_router::{Audit, FirstTier, Lesson, Route, Router, TaskProfile};
+use bellwether_team::{ChangedTerms, Control, Economy, Role, RoleKind, RunReport, Settings, Team, TeamBuilder, Tier};
+
+/// Begins every task on the last tier of its role.
+#[derive(Debug)]
+struct LastTier;
+
+impl Router for LastTier {
+    fn route(&self, profile: &TaskProfile) -> Route {
+        let tier = profile.tiers.len() - 1;
+        Route { tier, name: Arc::clone(&profile.tiers[tier].name), ..FirstTier.route(profile) }
+    }
+
+    fn learn(&self, _: &Lesson) {}
+
+    fn audited(&self, _: &Audit) {}
+}
+
+/// Six tasks; each answer takes a tenth of what it may.
+fn model() -> Arc<Scripted> {
+    Arc::new(Scripted::answering(|request, context| {
+        let text = match context.phase {
+            "plan" => (1..=6).map(|n| format!("{n}. Part {n} of it\n")).collect(),
+            "review" => r#"{"decision": "accept", "score": 0.9}"#.to_owned(),
+            _ => "the work".to_owned(),
+        };
+        let output = u64::from(request.max_output_tokens.expect("calls are capped")) / 10;
+        let usage = Usage { input_tokens: Some(100), output_tokens: Some(output), ..Usage::default() };
+        Ok(ChatResponse { usage, ..ChatResponse::text(text) })
+    }))
+}
+
+fn team(model: &Arc<Scripted>, caps: &[(Scope, Caps)], may_skip_review: bool) -> Team {
+    builder(model, caps, may_skip_review).build().expect("the team makes sense")
+}
+
+fn builder(model: &Arc<Scripted>, caps: &[(Scope, Caps)], may_skip_review: bool) -> TeamBuilder {
+    let provider: Arc<dyn ChatProvider> =
+        Arc::new(Budgeted::new(Arc::<Scripted>::clone(model) as _, Ledger::new(caps.to_vec())));
+    let tier = |name: &str| Tier::new(Arc::clone(&provider), name);
+    let capped = |role: Role| Role { max_output_tokens: Some(4_000), ..role };
+    Team::builder("team")
+        .role(capped(Role::planner("lead", "You plan.", tier("small"))))
+        .role(capped(Role::new(RoleKind::Worker, "coder", "You code.", vec![tier("small"), tier("large")])))
+        .role(capped(Role::reviewer("critic", "You review.", tier("small"))))
+        .router(Arc::new(LastTier))
+        .settings(Settings {
+            right_size: false,
+            max_parallel: NonZeroUsize::MIN,
+            may_skip_review,
+            ..Settings::default()
+        })
+}
+
+fn tokens(cap: u64) -> Vec<(Scope, Caps)> {
+    vec![(Scope::Everything, Caps { tokens: Some(cap), ..Caps::default() })]
+}
+
+fn all_kept(report: &RunReport) -> bool {
+    report.tasks.iter().all(|task| task.result.is_some() == task.state.is_final() || task.state == TaskState::Cancelled)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_steps_down_before_it_ends_and_keeps_what_it_has() {
+    use Economy::{CheaperTier, NoReview, SmallerOutput};
+    let mut seen = Vec::new();
+    for cap in (2_000..24_000).step_by(250) {
+        let model = model();
+        let report = team(&model, &tokens(cap), true).run("build it").await;
+        assert!(report.usage.tokens() <= cap, "{cap}: {:?}", report.usage);
+        assert_eq!(report.calls as usize, model.calls().len(), "{cap}: what was refused was not sent");
+        assert!(report.economies.is_sorted(), "{:?}", report.economies);
+        assert!(all_kept(&report), "{cap}: {report:?}");
+        let whole = report.tasks.len() == 6 && report.count(TaskState::Accepted) == 6;
+        assert_eq!(report.outcome == RunOutcome::Succeeded, whole, "{cap}: {:?}", report.outcome);
+        assert!(whole || matches!(report.outcome, RunOutcome::BudgetExhausted), "{cap}: {:?}", report.outcome);
+        if !seen.contains(&(report.economies.clone(), whole)) {
+            seen.push((report.economies, whole));
+        }
+    }
+    // From the smallest budget to the largest, every way of ending is there.
+    for wanted in
+        [(vec![CheaperTier, SmallerOutput, NoReview], false), (vec![CheaperTier, SmallerOutput], true), (vec![], true)]
+    {
+        assert!(seen.contains(&wanted), "{wanted:?} in {seen:?}");
+    }
+}
+
+/// What stepping down gave up is made up for by whoever resumes the run with more.
+#[tokio::test(start_paused = true)]
+async fn with_a_larger_budget_what_went_unreviewed_is_reviewed() {
+    let (model, journal) = (model(), Arc::new(MemoryJournal::default()));
+    let remembering = |cap| {
+        let journal = Arc::<MemoryJournal>::clone(&journal) as Arc<dyn Journal>;
+        builder(&model, &tokens(cap), true).journal(journal).build().expect("the team makes sense")
+    };
+    let run = RunId::from("r1");
+    let short = remembering(9_000).run_with("build it", run.clone(), &Control::default()).await;
+    assert_eq!(short.outcome, RunOutcome::BudgetExhausted);
+    assert!(short.count(TaskState::Unreviewed) > 0 && short.count(TaskState::Accepted) > 0, "{short:?}");
+    let before = model.calls().len();
+    let rest = remembering(100_000).resume(run, ChangedTerms::Refuse, &Control::default()).await.unwrap();
+    assert_eq!((rest.outcome, rest.count(TaskState::Accepted)), (RunOutcome::Succeeded, 6));
+    assert_eq!(rest.economies, short.economies, "the report still says what was done without");
+    let accepted: Vec<_> = short.tasks.iter().filter(|task| task.success).map(|task| task.task_id.clone()).collect();
+    let again = model.calls()[before..].iter().filter_map(|call| call.context.task.clone()).collect::<Vec<_>>();
+    assert!(accepted.iter().all(|task| !again.contains(task)), "no accepted task is worked on again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_review_that_must_not_be_skipped_ends_the_run_instead() {
+    let report = team(&model(), &tokens(9_000), false).run("build it").await;
+    assert_eq!(report.outcome, RunOutcome::BudgetExhausted);
+    assert!(!report.economies.contains(&Economy::NoReview));
+}
+
+/// The budget of a task or of a role is the matter of that one: the others go on.
+#[tokio::test(start_paused = true)]
+async fn a_task_or_a_role_that_has_spent_its_share_does_not_stop_the_others() {
+    let calls = |n| Caps { calls: Some(n), ..Caps::default() };
+    for (scope, caps, kind, accepted) in [
+        (Scope::EachTask, calls(1), "task_budget_exceeded", 0),
+        (Scope::Role("coder".into()), calls(2), "role_budget_exceeded", 2),
+    ] {
+        let report = team(&model(), &[(scope, caps)], true).run("build it").await;
+        assert_eq!(report.outcome, RunOutcome::BudgetExhausted, "{kind}");
+        assert_eq!(report.count(TaskState::Accepted), accepted, "{kind}");
+        assert_eq!(report.economies, [], "{kind}");
+        let kinds = report.tasks.iter().filter_map(|task| task.error.as_ref()).map(|error| error.kind.as_str());
+        assert!(kinds.clone().count() > 0 && kinds.clone().all(|each| each == kind), "{report:?}");
+    }
+}
