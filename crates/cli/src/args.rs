@@ -38,6 +38,8 @@ pub(crate) enum Command {
     /// Goes on with a run that was stopped or crashed.
     #[command(after_help = exit::TABLE)]
     Resume(Resume),
+    /// Makes a new run that begins where another one was; makes no calls.
+    Fork(Fork),
     /// Lists, shows and removes what the journal knows.
     Runs(Runs),
     /// Prints what is remembered of a run, and goes on with what comes.
@@ -283,6 +285,18 @@ pub(crate) struct Explain {
     /// The journal that remembers it.
     #[arg(long, value_name = "DIR", default_value = memory::DIRECTORY)]
     pub(crate) journal: PathBuf,
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Fork {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// The entry to begin after, as `bellwether runs show` numbers them.
+    #[arg(long, value_name = "SEQ", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) at: u64,
     /// Prints one JSON object.
     #[arg(long)]
     pub(crate) json: bool,

@@ -6,6 +6,7 @@ pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod explain;
+pub(crate) mod fork;
 pub(crate) mod init;
 pub(crate) mod load;
 pub(crate) mod plan;

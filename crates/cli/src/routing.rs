@@ -11,7 +11,8 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 use toml::Spanned;
 
 use crate::exit::{Exit, Failure};
-use crate::parts::{self, Keys, Overrides};
+use crate::parts::{Keys, Overrides};
+use crate::purse;
 use crate::team_file::TeamFile;
 
 /// What the file in the journal's directory is called.
@@ -81,7 +82,7 @@ pub(crate) fn build(file: &TeamFile, overrides: &Overrides, keys: Keys) -> Resul
         explore_share: part(raw.explore_share, preset.explore_share),
         forgetting: raw.forgetting.map_or(preset.forgetting, |Forgetting(forgetting)| forgetting),
         quality_floor: part(raw.quality_floor, preset.quality_floor),
-        budget: parts::caps(file, overrides).usd,
+        budget: purse::caps(file, overrides).usd,
         frozen: overrides.frozen,
         ..preset
     };

@@ -160,6 +160,7 @@ pub(crate) fn not_resumed(error: ResumeError) -> Failure {
             .remedy("--adopt-config, to go on under the new terms; what was accepted under the old ones stays"),
         ResumeError::Held { .. } => Failure::usage(&error).remedy("wait for it, or bellwether cancel"),
         ResumeError::NotParked => Failure::usage(&error).remedy("bellwether runs list"),
+        ResumeError::NoEntry { .. } => Failure::usage(&error).remedy("bellwether runs show"),
         ResumeError::Unknown => Failure::usage(&error).remedy("bellwether runs list"),
         _ => memory::failed(&error),
     }

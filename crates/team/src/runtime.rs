@@ -2,6 +2,7 @@
 
 mod accounts;
 mod brief;
+mod fork;
 mod live;
 mod routing;
 
@@ -17,6 +18,7 @@ use crate::log::{Log, LogError, Opening, Remembered, remember};
 use crate::report::RunReport;
 use crate::team::Team;
 pub use accounts::Booked;
+pub use fork::fork;
 use live::Runtime;
 
 /// Stops a run from outside. Cheap to clone; all clones stop the same runs.
@@ -77,6 +79,14 @@ pub enum ResumeError {
     /// The journal failed.
     #[error("the journal failed")]
     Journal(#[source] JournalError),
+    /// The run has no such entry.
+    #[error("it has no entry {at}: its entries go from 1 to {last}")]
+    NoEntry {
+        /// The number that was asked for.
+        at: u64,
+        /// The number of its last entry.
+        last: u64,
+    },
     /// The team has no journal.
     #[error("the team remembers nothing: give it a journal")]
     NoJournal,

@@ -88,6 +88,7 @@ impl Stage {
             usd: world.budget.money.then(|| Usd::from_nanos(1_000_000_000)),
             tokens: world.budget.tokens,
             calls: world.budget.calls,
+            time: None,
         };
         let watch = Arc::new(Watch::new(caps));
         let observer = Arc::<Watch>::clone(&watch) as Arc<dyn Observer>;

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use bellwether_journal::spend::Spending;
 use bellwether_journal::{Journal, SqliteJournal};
 use rusqlite::{Connection, OpenFlags};
 
@@ -21,10 +22,12 @@ async fn every_documented_query_answers_while_the_journal_is_written() {
     let lease = journal.lease(&run()).await.unwrap();
     let database = directory.path().join("journal.db");
     let tool = Connection::open_with_flags(&database, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
-    assert_eq!(queries().len(), 6);
+    assert_eq!(queries().len(), 7);
     for round in 1..=5u32 {
         journal.append(&lease, vec![entry(round.into()), entry(u64::from(round) + 100)]).await.unwrap();
         journal.snapshot(&lease, round.into(), vec![0; 10]).await.unwrap();
+        let spending = Spending { calls: 1, ..Spending::default() };
+        journal.reserve("acme", &round.to_string(), spending, |_| true).await.unwrap().unwrap();
         for query in queries() {
             let rows = tool.prepare(query).unwrap().query_map([], |row| row.get_ref(0).map(drop)).unwrap().count();
             assert!(rows > 0, "{query}");
