@@ -21,7 +21,7 @@ fn fits(today: &Today) -> bool {
 }
 
 async fn take(journal: &SqliteJournal, id: &str) -> Result<(), Today> {
-    journal.reserve("acme", id, calls(1), fits).await.unwrap()
+    journal.reserve("acme", id, calls(1), fits).await.expect("the journal is there")
 }
 
 /// Two journals on one directory, as two processes have them, race for the last places.
