@@ -95,6 +95,13 @@ impl Onlookers {
         });
     }
 
+    /// Says at `/readyz` that no further work is taken.
+    pub(crate) fn told_to_drain(&self) {
+        if let Some(server) = &self.server {
+            server.set_ready(false);
+        }
+    }
+
     /// Stops looking.
     pub(crate) async fn leave(mut self) {
         self.tasks.shutdown().await;

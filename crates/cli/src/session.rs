@@ -1,5 +1,6 @@
 //! One run from begin to end: who watches it, how it is stopped, what is shown of it.
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,7 +9,6 @@ use bellwether_core::{Journal, Observer, RunId};
 use bellwether_journal::SqliteJournal;
 use bellwether_team::{ChangedTerms, Control, ResumeError, Ruling, RunOutcome, RunReport, Team, new_run_id};
 use bellwether_watch::Page;
-use tokio::task::JoinSet;
 
 use crate::args::View;
 use crate::budget::Budget;
@@ -102,7 +102,8 @@ pub(crate) async fn perform(
     if let Some(purse) = &parts.purse {
         onlookers.follow(purse, purse::caps(file, &overrides).usd);
     }
-    let report = live_through(&parts.team, work, &live).await;
+    let report = live_through(&parts.team, work, &live, &onlookers).await;
+    onlookers.told_to_drain();
     parts.shutdown().await;
     live.end();
     if let Some(trouble) = parts.router.as_ref().and_then(|router| router.trouble()) {
@@ -174,23 +175,29 @@ impl Parts {
     }
 }
 
-async fn live_through(team: &Team, work: Work, live: &Arc<Live>) -> Result<RunReport, ResumeError> {
+async fn live_through(team: &Team, work: Work, live: &Live, onlookers: &Onlookers) -> Result<RunReport, ResumeError> {
     let control = Control::default();
-    let mut signals = JoinSet::new();
-    signals.spawn(obey_signals(control.clone(), Arc::clone(live)));
-    match work {
-        Work::Begin(request) => Ok(team.run_with(&request, new_run_id(), &control).await),
-        Work::Resume(run, changed) => team.resume(run, changed, &control).await,
+    let worked = async {
+        match work {
+            Work::Begin(request) => Ok(team.run_with(&request, new_run_id(), &control).await),
+            Work::Resume(run, changed) => team.resume(run, changed, &control).await,
+        }
+    };
+    tokio::select! {
+        report = worked => report,
+        never = obey_signals(&control, live, onlookers) => match never {},
     }
 }
 
 /// The first signal drains, the second one stops at once.
-async fn obey_signals(control: Control, live: Arc<Live>) {
+async fn obey_signals(control: &Control, live: &Live, onlookers: &Onlookers) -> Infallible {
     signal().await;
+    onlookers.told_to_drain();
     live.say("finishing what is under way; press Ctrl-C again to stop at once");
     control.drain();
     signal().await;
     control.halt();
+    std::future::pending().await
 }
 
 /// Waits for Ctrl-C or SIGTERM.

@@ -120,15 +120,21 @@ impl Drop for Simulator {
     }
 }
 
-/// The body of an answer to a plain HTTP request.
+/// The body of a good answer to a plain HTTP request.
 pub(crate) fn get(address: &str, path: &str) -> String {
+    let (head, body) = ask(address, path);
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    body
+}
+
+/// The head and the body of the answer to a plain HTTP request.
+pub(crate) fn ask(address: &str, path: &str) -> (String, String) {
     let mut socket = TcpStream::connect(address).expect("somebody listens");
     write!(socket, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").expect("the socket is open");
     let mut answer = String::new();
     socket.read_to_string(&mut answer).expect("the answer is text");
     let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
-    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-    body.to_owned()
+    (head.to_owned(), body.to_owned())
 }
 
 /// A run under way, with its progress as lines.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::process::{Folder, Simulator, Underway, bellwether, feature_team, get, said};
+use crate::process::{Folder, Simulator, Underway, ask, bellwether, feature_team, get, said};
 
 /// Twenty per cent of the calls fail, and a burst of them is told to stay away for two seconds.
 #[test]
@@ -88,6 +88,25 @@ fn metrics_show_calls_tokens_retries_and_tasks_while_the_run_is_on() {
     assert!(!metrics.contains("Build it"), "no request ever becomes a label");
     run.interrupt();
     run.until("press Ctrl-C again");
+    run.interrupt();
+    assert_eq!(run.end().code, Some(130));
+}
+
+#[test]
+fn a_run_that_drains_is_alive_but_not_ready() {
+    let (folder, simulator) = silent("ready");
+    let mut command = bellwether(&folder);
+    command.arg("run").arg(feature_team()).args(["Build it", "--base-url", &simulator.base_url]);
+    let mut run = Underway::start(command.args(["--metrics", "0", "--progress", "plain"]));
+    let line = run.until("metrics at http://");
+    let address = line.trim().trim_start_matches("metrics at http://").trim_end_matches("/metrics").to_owned();
+    run.until("produced");
+    assert_eq!(get(&address, "/readyz"), "ready\n");
+    run.interrupt();
+    run.until("press Ctrl-C again");
+    let (head, body) = ask(&address, "/readyz");
+    assert!(head.starts_with("HTTP/1.1 503") && body == "draining\n", "{head}");
+    assert_eq!(get(&address, "/healthz"), "ok\n");
     run.interrupt();
     assert_eq!(run.end().code, Some(130));
 }
