@@ -455,6 +455,10 @@ pub(crate) struct View {
     /// Serves a live page of the run there as well: the plan, who works and who waits for what, budget, limits, events.
     #[arg(long, requires = "metrics")]
     pub(crate) ui: bool,
+    /// Adds a line to this file for each run, agent's turn and call that ended, as a span with OpenTelemetry's attributes
+    /// for generative AI; prompts and answers are not among them.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
 }
 
 /// How progress is shown.

@@ -2,7 +2,7 @@
 //!
 //! - [`args`], [`budget`], [`command`]: what can be asked, and what then happens.
 //! - [`team_file`], [`quota`], [`checks`], [`routing`], [`parts`]: from `team.toml` to a team that can run.
-//! - [`session`], [`live`], [`onlookers`], [`summary`]: one run, who looks on, and what is shown of it.
+//! - [`session`], [`mod@live`], [`onlookers`], [`trace`], [`summary`]: one run, who looks on, and what is shown of it.
 //! - [`memory`]: the journal as the commands use it.
 //! - [`batch`], [`endpoint`], [`tally`]: many calls through one quota, without a team.
 //! - [`exit`], [`terminal`]: how the program ends, and how it writes.
@@ -28,6 +28,7 @@ mod summary;
 mod tally;
 mod team_file;
 mod terminal;
+mod trace;
 
 use std::process::ExitCode;
 

@@ -19,7 +19,7 @@ use crate::memory::Memory;
 use crate::onlookers::Onlookers;
 use crate::parts::{self, Keys, Overrides, Parts};
 use crate::team_file::TeamFile;
-use crate::{memory, purse, routing, summary, terminal};
+use crate::{memory, purse, routing, summary, terminal, trace};
 
 /// What a team is to do.
 #[derive(Debug)]
@@ -87,6 +87,9 @@ pub(crate) async fn perform(
     let mut onlookers =
         Onlookers::gather(store.clone().map(|store| store as Arc<dyn Journal>), view.metrics, page).await?;
     let mut watchers = onlookers.observers();
+    if let Some(path) = &view.trace {
+        watchers.push(trace::into(path)?);
+    }
     // Last, so that what is shown is counted already.
     watchers.push(Arc::<Live>::clone(&live) as Arc<dyn Observer>);
     let observer: Arc<dyn Observer> = Arc::new(watchers);

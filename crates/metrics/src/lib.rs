@@ -3,6 +3,7 @@
 //! - [`MetricsObserver`] hears facts and counts them through the `metrics` facade; nothing else counts for itself.
 //! - [`Measured`], [`budget_stands`] and [`limit_stands`] say what no fact tells.
 //! - [`catalogue`] lists every metric with its kind, labels, unit and meaning.
+//! - `SpanObserver` (feature `spans`) opens and closes `tracing` spans as facts tell.
 //! - [`Exporter`] keeps the figures and renders them in Prometheus' text format; [`MetricsServer`] serves them.
 //!
 //! ```
@@ -22,6 +23,8 @@ mod exporter;
 mod names;
 mod observer;
 mod server;
+#[cfg(feature = "spans")]
+mod spans;
 mod standing;
 mod waiting;
 
@@ -31,4 +34,6 @@ pub use metrics::Unit;
 pub use names::{MetricInfo, MetricKind, catalogue, describe};
 pub use observer::MetricsObserver;
 pub use server::MetricsServer;
+#[cfg(feature = "spans")]
+pub use spans::SpanObserver;
 pub use standing::{Measured, budget_stands, limit_stands};

@@ -25,9 +25,10 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     }
     let named = args.journal.or_else(|| file.raw.journal.dir.as_ref().map(PathBuf::from));
     let journal = named.unwrap_or_else(|| memory::DIRECTORY.into());
-    let view = View { json: args.json, output: args.output, progress: args.progress, metrics: None, ui: false };
+    let view =
+        View { json: args.json, output: args.output, progress: args.progress, metrics: None, ui: false, trace: None };
     let overrides = || Overrides { base_url: args.base_url.clone(), approve_plan: true, ..Overrides::default() };
-    let quiet = View { output: None, progress: Progress::None, metrics: None, ui: false, ..view };
+    let quiet = View { output: None, progress: Progress::None, metrics: None, ui: false, trace: None, ..view };
     let begin = Work::Begin(args.task.trim().to_owned());
     let report = session::perform(&file, overrides(), &args.budget, begin, Some(&journal), &quiet).await?;
     let (RunOutcome::Parked, Some(plan)) = (report.outcome, &report.plan) else {

@@ -52,3 +52,20 @@ fn the_same_seed_makes_the_same_work() {
     };
     assert_eq!(work(), work());
 }
+
+#[test]
+fn a_trace_has_a_line_for_the_run_each_turn_and_each_call_and_no_text() {
+    let folder = Folder::new("demo-trace");
+    let task = "Build a secret barn";
+    let demo = said(bellwether(&folder).args(["demo", task, "--json", "--tasks", "2", "--trace", "spans.log"]));
+    assert_eq!(demo.code, Some(0), "{}", demo.stderr);
+    let report = demo.json();
+    let trace = std::fs::read_to_string(folder.join("spans.log")).unwrap();
+    let within = |name: &str| trace.lines().filter(|line| line.contains(&format!("{name}{{"))).count();
+    let calls = report["calls"].as_u64().zip(report["retries"].as_u64()).map(|(calls, retries)| calls + retries);
+    assert_eq!(u64::try_from(within("chat")).ok(), calls, "{trace}");
+    assert_eq!(trace.lines().count() - within("invoke_agent"), 1, "the run is the one line outside of any turn");
+    assert!(trace.lines().all(|line| line.contains("invoke_workflow{") && line.contains(": close")), "{trace}");
+    assert!(trace.contains("gen_ai.usage.output_tokens=") && trace.contains("error.type=\"overloaded\""), "{trace}");
+    assert!(!trace.contains("secret barn") && !trace.contains("simulated"), "no text of a task or an answer");
+}
