@@ -85,6 +85,11 @@ impl Quota {
         self.round_trip = self.round_trip.min(now.since(reservation.sent));
         self.give_back(reservation, usize::from(self.settings.refusals_count)..4);
         self.report(reservation, limits, now);
+        for (level, dimension) in levels(limits).iter().zip(&mut self.dimensions) {
+            if let Some(dimension) = dimension {
+                dimension.reported_by_refusal(level, now);
+            }
+        }
         let blamed = self.blamed(reservation, limits);
         let mut wait = None;
         for (i, dimension) in self.dimensions.iter_mut().enumerate() {

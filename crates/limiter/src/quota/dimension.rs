@@ -19,6 +19,8 @@ pub(super) struct Dimension {
     limit: Limit,
     /// The limit the bucket fills at when it is known: what was told, or the lower one that the headers name.
     exact: Option<Rate>,
+    /// When a refusal named it, if no answer that was let in names it as well: nobody will say that it has risen.
+    named_by_refusal: Option<Timestamp>,
     /// The estimate the bucket fills at otherwise, per second.
     estimate: f64,
     /// A burst that reports proved.
@@ -41,6 +43,7 @@ impl Dimension {
             learner,
             limit,
             exact,
+            named_by_refusal: None,
             estimate: policy.initial,
             proved: 0,
             squeeze,
@@ -72,6 +75,7 @@ impl Dimension {
 
     /// Goes on to `now`.
     pub(super) fn tick(&mut self, now: Timestamp) {
+        self.doubt(now);
         // While nothing comes in, nobody's wishes say anything.
         let frozen = self.bucket.filled_at().min(now).since(self.learner.ticked());
         let idle = self.bucket.refill(now);
@@ -93,12 +97,23 @@ impl Dimension {
         }
     }
 
+    /// A limit that only refusals name is believed for a while; then it is tried whether there is more by now.
+    fn doubt(&mut self, now: Timestamp) {
+        let (Some(named), Some(rate)) = (self.named_by_refusal, self.exact) else { return };
+        let trust = (CALLS_A_PROBE / rate.as_per_second()).clamp(LEAST_TRUST, MOST_TRUST);
+        if matches!(self.limit, Limit::Hidden) && now.since(named).as_secs_f64() >= trust {
+            (self.exact, self.named_by_refusal) = (None, None);
+            self.learner.untell(now);
+        }
+    }
+
     /// Hears what the head of an answer says. `one_way` is the longest that the way to the provider takes.
     pub(super) fn report(&mut self, level: &Level, flight: &Flight, one_way: Duration, now: Timestamp) {
         let limit = level.limit.filter(|limit| (1..=ABSURD).contains(limit));
         let named = limit.map(|limit| Rate::new(limit, level.window.unwrap_or(MINUTE)));
         if let Some(rate) = named.filter(|rate| rate.as_per_second() >= LEAST) {
             self.ceiling(rate, now);
+            self.named_by_refusal = None;
         }
         let Some(remaining) = level.remaining.filter(|remaining| *remaining <= limit.unwrap_or(ABSURD)) else {
             return;
@@ -126,6 +141,13 @@ impl Dimension {
         if let Some(end) = self.reports.closed_until(level, remaining, now) {
             self.bucket.lower_to(0);
             self.bucket.freeze_until(end);
+        }
+    }
+
+    /// What was reported last stood in a refusal.
+    pub(super) fn reported_by_refusal(&mut self, level: &Level, now: Timestamp) {
+        if level.limit.is_some() && self.exact.is_some() {
+            self.named_by_refusal = Some(now);
         }
     }
 
@@ -178,6 +200,11 @@ impl Dimension {
     }
 }
 
+/// How many calls a probe for a risen limit may cost one refusal of: half of a hundredth at worst, with the time that
+/// the probe itself takes.
+const CALLS_A_PROBE: f64 = 150.0;
+const LEAST_TRUST: f64 = 1.0;
+const MOST_TRUST: f64 = 15.0;
 /// Estimates that differ by less are the same.
 const NOTICED: f64 = 0.002;
 const ESTIMATE_NANOS: u64 = 1_000_000_000_000_000;

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bellwether_core::permit::Level;
 use bellwether_limiter::{Demand, Limiter, Outcome, RateLimits, Settings, Usage};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -14,12 +15,21 @@ struct Server {
     stages: Vec<(f64, f64, f64)>,
     bucket: Mutex<(f64, f64)>,
     start: Instant,
+    /// Whether its refusals say what the limit is.
+    names: bool,
 }
 
 impl Server {
-    fn new(stages: &[(f64, f64, f64)]) -> Arc<Self> {
+    fn new(stages: &[(f64, f64, f64)], names: bool) -> Arc<Self> {
         let full = stages.first().map_or(0.0, |stage| stage.2);
-        Arc::new(Self { stages: stages.to_vec(), bucket: Mutex::new((full, 0.0)), start: Instant::now() })
+        Arc::new(Self { stages: stages.to_vec(), bucket: Mutex::new((full, 0.0)), start: Instant::now(), names })
+    }
+
+    fn refusal(&self) -> RateLimits {
+        let now = self.start.elapsed().as_secs_f64();
+        let rate = self.stages.iter().rev().find(|stage| stage.0 <= now).map(|stage| stage.1);
+        let limit = rate.filter(|_| self.names).map(|rate| (rate * 60.0) as u64);
+        RateLimits { requests: Level { limit, ..Level::default() }, ..RateLimits::default() }
     }
 
     fn lets_in(&self) -> bool {
@@ -42,8 +52,12 @@ async fn run(
     takes: Duration,
     until: Duration,
 ) -> (usize, usize) {
+    run_with(Server::new(stages, false), loops, calls, takes, until).await
+}
+
+async fn run_with(server: Arc<Server>, loops: usize, calls: usize, takes: Duration, until: Duration) -> (usize, usize) {
     let limiter = Limiter::new("key", Settings::default());
-    let (server, left, counts) = (Server::new(stages), Arc::new(Mutex::new(calls)), Arc::new(Mutex::new((0, 0))));
+    let (left, counts) = (Arc::new(Mutex::new(calls)), Arc::new(Mutex::new((0, 0))));
     let mut tasks = JoinSet::new();
     for _ in 0..loops {
         let (limiter, server, left, counts) =
@@ -66,7 +80,7 @@ async fn run(
                     counts.lock().expect("nobody panics").0 += 1;
                 } else {
                     sleep(Duration::from_millis(2)).await;
-                    hold.settle(Outcome::Throttled { limits });
+                    hold.settle(Outcome::Throttled { limits: server.refusal() });
                     counts.lock().expect("nobody panics").1 += 1;
                 }
             }
@@ -125,4 +139,16 @@ async fn a_large_hidden_limit_is_followed_with_few_refusals() {
         let (answered, refused) = run(&stages, 64, usize::MAX, takes, until).await;
         assert!(answered >= 4_000 && refused < 60, "{answered} answered, {refused} refused");
     }
+}
+
+/// A limit that is named by refusals only is not believed for ever: who keeps to it is never refused, and would never
+/// hear that it has risen.
+#[tokio::test(start_paused = true)]
+async fn a_rise_is_found_although_only_refusals_name_the_limit() {
+    let stages = [(0.0, 80.0, 80.0), (20.0, 30.0, 30.0), (40.0, 120.0, 120.0)];
+    let server = Server::new(&stages, true);
+    let (answered, refused) =
+        run_with(server, 64, usize::MAX, Duration::from_millis(90), Duration::from_secs(60)).await;
+    assert!(answered >= 4_300, "of 4,680 that were to be had: {answered}");
+    assert!(refused < 60, "{refused}");
 }
