@@ -191,7 +191,8 @@ impl Story {
 
     /// The run's time at a wall time; the latest one becomes now.
     fn time(&mut self, wall: u64) -> u64 {
-        let t = wall.saturating_sub(self.fold.offset);
+        // What was noted before the run began is put at its beginning.
+        let t = if self.fold.offset == 0 { 0 } else { wall.saturating_sub(self.fold.offset) };
         self.head.now = self.head.now.max(t);
         t
     }
