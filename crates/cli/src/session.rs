@@ -19,7 +19,8 @@ use crate::memory::Memory;
 use crate::onlookers::Onlookers;
 use crate::parts::{self, Keys, Overrides, Parts};
 use crate::team_file::TeamFile;
-use crate::{memory, purse, routing, summary, terminal, trace};
+use crate::trace::Trace;
+use crate::{memory, purse, routing, summary, terminal};
 
 /// What a team is to do.
 #[derive(Debug)]
@@ -87,9 +88,8 @@ pub(crate) async fn perform(
     let mut onlookers =
         Onlookers::gather(store.clone().map(|store| store as Arc<dyn Journal>), view.metrics, page).await?;
     let mut watchers = onlookers.observers();
-    if let Some(path) = &view.trace {
-        watchers.push(trace::into(path)?);
-    }
+    let trace = Trace::begin(view.trace.as_deref())?;
+    watchers.extend(trace.observer());
     // Last, so that what is shown is counted already.
     watchers.push(Arc::<Live>::clone(&live) as Arc<dyn Observer>);
     let observer: Arc<dyn Observer> = Arc::new(watchers);
@@ -112,6 +112,7 @@ pub(crate) async fn perform(
     if let Some(trouble) = parts.router.as_ref().and_then(|router| router.trouble()) {
         terminal::note(&format!("warning: what was learnt of models was not kept: {}", routing::failed(&trouble)));
     }
+    trace.end().await;
     onlookers.leave().await;
     report.map_err(not_resumed)
 }

@@ -1,6 +1,8 @@
 //! The program as its users run it: real processes, real sockets, real signals.
 
 mod batches;
+#[cfg(feature = "otlp")]
+mod collector;
 mod crashes;
 mod demo;
 mod documented;
