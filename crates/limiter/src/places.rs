@@ -16,6 +16,8 @@ use bellwether_core::Timestamp;
 #[derive(Clone, Debug)]
 pub struct Places {
     limit: u32,
+    /// The limit in ten-thousandths: a tenth less than three is not one less.
+    exact: u64,
     most: u32,
     taken: u32,
     /// The most that were taken in this window.
@@ -46,7 +48,16 @@ impl Places {
     }
 
     const fn between(limit: u32, most: u32, now: Timestamp) -> Self {
-        Self { limit, most, taken: 0, peak: 0, window: now, unhurt: true, reacted_at: None }
+        Self {
+            limit,
+            exact: limit as u64 * PARTS,
+            most,
+            taken: 0,
+            peak: 0,
+            window: now,
+            unhurt: true,
+            reacted_at: None,
+        }
     }
 
     /// The same calls under another rule.
@@ -67,6 +78,7 @@ impl Places {
         if used {
             let more = if self.unhurt { self.limit } else { 1 };
             self.limit = self.limit.saturating_add(more).min(self.most);
+            self.exact = u64::from(self.limit) * PARTS;
         }
         used
     }
@@ -91,7 +103,8 @@ impl Places {
         }
         // The call itself, and those that failed together with it, have just given their places back.
         let used = self.peak.max(self.taken.saturating_add(1)).min(self.limit);
-        self.limit = (u64::from(used) * 9 / 10).max(1) as u32;
+        self.exact = (self.exact.min(u64::from(used) * PARTS) * 9 / 10).max(PARTS);
+        self.limit = u32::try_from((self.exact + PARTS / 2) / PARTS).unwrap_or(u32::MAX);
         (self.unhurt, self.reacted_at, self.window, self.peak) = (false, Some(now), now, self.taken);
         true
     }
@@ -115,6 +128,41 @@ impl Places {
     }
 }
 
+const PARTS: u64 = 10_000;
 const FIRST: u32 = 8;
 const MOST: u32 = 1024;
 const WINDOW: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::{NonZeroU32, Places, Timestamp};
+
+    fn places(n: u32) -> Places {
+        Places::told(NonZeroU32::new(n).unwrap(), Timestamp::ZERO)
+    }
+
+    #[test]
+    fn one_overload_of_few_calls_takes_no_third_of_the_places_and_many_take_all_but_one() {
+        let mut places = places(5);
+        (0..3).for_each(|_| places.take());
+        places.give();
+        let mut limits = Vec::new();
+        for second in (2..30).step_by(2) {
+            let now = Timestamp::from_millis(second * 1_000);
+            assert!(places.overloaded(now, now));
+            limits.push(places.limit());
+        }
+        assert_eq!(limits[..3], [3, 2, 2], "2.7, then 2.4 and 2.2");
+        assert!(limits.is_sorted_by(|a, b| a >= b) && limits.last() == Some(&1), "{limits:?}");
+    }
+
+    #[test]
+    fn calls_under_way_together_react_once() {
+        let mut places = places(100);
+        (0..100).for_each(|_| places.take());
+        let now = Timestamp::from_millis(5_000);
+        assert!(places.overloaded(Timestamp::ZERO, now));
+        assert!(!places.overloaded(Timestamp::ZERO, now), "the same flight");
+        assert_eq!(places.limit(), 90);
+    }
+}
