@@ -6,6 +6,7 @@
 //!
 //! Entries are read leniently, by their names: what is not known is a line of the log and nothing else.
 
+mod aside;
 mod events;
 mod heard;
 mod parts;

@@ -65,6 +65,9 @@ impl Story {
         let event = &body["event"];
         match kind {
             "began" => self.began(seq, t, event),
+            "checked" | "combined" | "digested" | "economised" | "routed" | "stalled" => {
+                self.aside(seq, t, kind, event);
+            }
             "dropped" => {
                 let job = job(&event["job"]);
                 self.rest(&job, t);
@@ -101,6 +104,8 @@ impl Story {
         let role = match (job.phase.as_str(), n) {
             ("plan", _) => of_kind("planner"),
             ("review", _) => of_kind("reviewer"),
+            ("combine", _) => of_kind("synthesizer"),
+            ("check", _) => "checks".to_owned(),
             (_, Some(n)) => self.tasks[n].role.clone(),
             (phase, None) => phase.to_owned(),
         };
@@ -112,9 +117,13 @@ impl Story {
             if job.phase == "work" && job.round == 0 {
                 self.depended(lane, n, t);
             }
-            self.move_to(n, t, if job.phase == "review" { "in_review" } else { "running" });
-            if job.phase != "review" {
-                self.tasks[n].model.clone_from(&model);
+            match job.phase.as_str() {
+                "review" => self.move_to(n, t, "in_review"),
+                "work" => {
+                    self.move_to(n, t, "running");
+                    self.tasks[n].model.clone_from(&model);
+                }
+                _ => {}
             }
         }
         let (what, task, round) = (job.phase.clone(), job.task.clone(), job.round);
@@ -231,6 +240,9 @@ impl Story {
         let message = self.keep(text(&event["failure"], "message"));
         let kind = text(&event["failure"], "kind");
         self.say(seq, t, "failed", format!("{}: {}: {message}", job.name(), line(kind, 40)));
+        if !matches!(job.phase.as_str(), "review" | "work") {
+            return;
+        }
         let Some(n) = job.task.as_deref().and_then(|id| self.task(id)) else { return };
         self.tasks[n].failure = Some(message);
         self.move_to(
@@ -284,12 +296,12 @@ impl Story {
     }
 
     /// The job of a phase that is under way for a task.
-    fn under_way(&self, phase: &str, task: &str) -> Option<Job> {
+    pub(super) fn under_way(&self, phase: &str, task: &str) -> Option<Job> {
         self.fold.busy.values().find(|job| job.phase == phase && job.task.as_deref() == Some(task)).cloned()
     }
 
     /// A job came to its end, and this is what it took.
-    fn settle(&mut self, job: &Job, t: u64, spent: &Value) {
+    pub(super) fn settle(&mut self, job: &Job, t: u64, spent: &Value) {
         self.rest(job, t);
         let (role, model) = match self.fold.jobs.get(job) {
             Some(doing) => (doing.role.clone(), doing.model.clone()),
@@ -333,7 +345,7 @@ impl Story {
     }
 
     /// A job is under way no longer.
-    fn rest(&mut self, job: &Job, t: u64) {
+    pub(super) fn rest(&mut self, job: &Job, t: u64) {
         let Some(doing) = self.fold.jobs.get_mut(job) else { return };
         let (lane, span, waits) = (doing.lane, doing.span, doing.waits.take());
         if let Some(waits) = waits {
@@ -363,7 +375,7 @@ impl Job {
 }
 
 /// `"plan"`, or `{"work": {"task": "t1", "round": 0}}`.
-fn job(value: &Value) -> Job {
+pub(super) fn job(value: &Value) -> Job {
     if let Some((phase, of)) = value.as_object().and_then(|fields| fields.iter().next()) {
         let task = of["task"].as_str().map(|task| line(task, 60));
         return Job { phase: line(phase, 40), task, round: of["round"].as_u64().unwrap_or_default() };
@@ -371,7 +383,7 @@ fn job(value: &Value) -> Job {
     Job { phase: line(value.as_str().unwrap_or("job"), 40), task: None, round: 0 }
 }
 
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+pub(super) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_default()
 }
 

@@ -120,3 +120,32 @@ fn a_report_of_a_run_that_hardly_began_is_a_report() {
     assert_eq!(report::json(&story)["totals"]["calls"], 0);
     assert!(report::html(&Story::new()).ends_with("</html>\n"));
 }
+
+#[test]
+fn checks_digests_and_the_whole_move_no_task_and_are_told_in_words() {
+    let mut run = Entries::begin();
+    let task =
+        r#"{"id":"t1","title":"A","objective":"a","acceptance":[],"role":"coder","depends_on":[],"complexity":2}"#;
+    run.event(10, "planned", &format!(r#"{{"plan":{{"summary":"","tasks":[{task}],"degraded":false}},"spent":{{}}}}"#));
+    run.event(20, "routed", r#"{"task":"t1","route":{"tier":0,"name":"small","why":"it is the cheapest"}}"#);
+    run.event(30, "began", r#"{"job":{"work":{"task":"t1","round":0}},"tier":0}"#);
+    run.event(40, "produced", r#"{"task":"t1","text":"work","spent":{"calls":1}}"#);
+    run.event(50, "began", r#"{"job":{"check":{"task":"t1","round":0}},"tier":0}"#);
+    run.event(60, "checked", r#"{"task":"t1","findings":[{"id":"lint","must":true,"pass":false,"evidence":"x"}]}"#);
+    run.event(70, "began", r#"{"job":{"digest":{"task":"t1"}},"tier":0}"#);
+    run.event(
+        80,
+        "failed",
+        r#"{"job":{"digest":{"task":"t1"}},"failure":{"kind":"upstream","message":"down"},"spent":{"calls":1}}"#,
+    );
+    run.event(90, "began", r#"{"job":"combine","tier":0}"#);
+    run.event(95, "combined", r#"{"text":"all of it","spent":{"calls":1}}"#);
+    let story = Story::of(&run.entries);
+    assert_eq!(story.tasks[0].state(), "produced");
+    assert_eq!(report::totals(&story).calls, 3);
+    assert!(story.spans.iter().all(|span| span.to.is_some()), "everything ended: {:?}", story.spans);
+    let log: Vec<String> = story.log.iter().map(|line| line.text.clone()).collect();
+    for said in ["t1 starts on small: it is the cheapest", "t1: checks found lint", "one whole of 9 characters"] {
+        assert!(log.iter().any(|line| line.contains(said)), "{said}: {log:?}");
+    }
+}
