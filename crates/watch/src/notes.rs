@@ -82,9 +82,12 @@ impl Notebook {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins to note a run.
+    /// Begins to note a run, if it is not noted already under this lease.
     fn open(&self, lease: &Lease) {
-        self.lock().insert(lease.run.clone(), Pending { lease: lease.clone(), notes: Vec::new(), lost: 0 });
+        let mut runs = self.lock();
+        if runs.get(&lease.run).is_none_or(|pending| pending.lease != *lease) {
+            runs.insert(lease.run.clone(), Pending { lease: lease.clone(), notes: Vec::new(), lost: 0 });
+        }
     }
 
     /// Notes nothing further of a run.

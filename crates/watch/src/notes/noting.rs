@@ -13,7 +13,7 @@ use super::Notebook;
 /// Another journal, which a [`Notebook`]'s notes are written into: before each entry of their run, and every fifth of
 /// a second while [`attend`](Self::attend) runs.
 ///
-/// Numbers of entries count the notes as well. Nothing is noted after a run's end.
+/// Numbers of entries count the notes as well. Nothing is noted before a run's first entry and after its last.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -24,13 +24,14 @@ use super::Notebook;
 /// let notebook = Arc::new(Notebook::default());
 /// let journal = Noting::new(Arc::new(MemoryJournal::default()), Arc::clone(&notebook));
 /// let lease = journal.lease(&RunId::from("r1")).await?;
+/// journal.append(&lease, vec![Entry { kind: "run_started".to_owned(), body: "Build it".into() }]).await?;
 /// # let context = CallContext { run: Some("r1".into()), ..CallContext::default() };
 /// # let call = Arc::new(Call { context, model: "m".into(), provider: "p".into() });
 /// notebook.observe(&Fact::CallQueued { call });
 /// journal.append(&lease, vec![Entry { kind: "produced".to_owned(), body: "work".into() }]).await?;
 ///
 /// let kinds: Vec<String> = journal.load(&"r1".into()).await?.into_iter().map(|entry| entry.kind).collect();
-/// assert_eq!(kinds, ["heard", "produced"]);
+/// assert_eq!(kinds, ["run_started", "heard", "produced"]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -70,15 +71,11 @@ impl Noting {
 #[async_trait]
 impl Journal for Noting {
     async fn lease(&self, run: &RunId) -> Result<Lease, JournalError> {
-        let lease = self.inner.lease(run).await?;
-        self.notebook.open(&lease);
-        Ok(lease)
+        self.inner.lease(run).await
     }
 
     async fn take_over(&self, run: &RunId) -> Result<Lease, JournalError> {
-        let lease = self.inner.take_over(run).await?;
-        self.notebook.open(&lease);
-        Ok(lease)
+        self.inner.take_over(run).await
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), JournalError> {
@@ -95,7 +92,12 @@ impl Journal for Noting {
             // A run's last entry says how it ended; nothing may come after it.
             self.notebook.close(&lease.run);
         }
-        self.inner.append(lease, entries).await
+        let last = self.inner.append(lease, entries).await?;
+        if !over {
+            // Not before: the first entry of a run is its own, and says what it is.
+            self.notebook.open(lease);
+        }
+        Ok(last)
     }
 
     async fn load(&self, run: &RunId) -> Result<Vec<Entry>, JournalError> {

@@ -37,8 +37,9 @@ async fn a_journal_that_is_noted_in_keeps_the_promises_of_a_journal() {
 #[tokio::test]
 async fn notes_stand_before_the_entry_that_follows_them_and_none_after_the_end() {
     let (_, notebook, journal) = notebook();
-    notebook.observe(&Fact::CallQueued { call: call() });
     let lease = journal.lease(&RUN.into()).await.unwrap();
+    notebook.observe(&Fact::CallQueued { call: call() });
+    journal.append(&lease, vec![entry("run_started")]).await.unwrap();
     notebook.observe(&Fact::CallQueued { call: call() });
     notebook.observe(&Fact::QuotaPaused { quota: "main".into(), wait: Duration::from_secs(2) });
     notebook.budget(Usd::from_nanos(5), Usd::from_nanos(7), None);
@@ -49,8 +50,8 @@ async fn notes_stand_before_the_entry_that_follows_them_and_none_after_the_end()
     journal.append(&lease, vec![entry("run_finished")]).await.unwrap();
     notebook.observe(&Fact::CallQueued { call: call() });
     journal.release(&lease).await.unwrap();
-    assert_eq!(kinds(&*journal).await, ["heard", "began", "heard", "run_finished"]);
-    let first = journal.load(&RUN.into()).await.unwrap().swap_remove(0).body;
+    assert_eq!(kinds(&*journal).await, ["run_started", "heard", "began", "heard", "run_finished"]);
+    let first = journal.load(&RUN.into()).await.unwrap().swap_remove(1).body;
     let what: Vec<&str> = first["notes"].as_array().unwrap().iter().filter_map(|note| note["what"].as_str()).collect();
     assert_eq!(what, ["queued", "paused", "budget"], "what was told before the run was there is nobody's");
 }
@@ -59,14 +60,15 @@ async fn notes_stand_before_the_entry_that_follows_them_and_none_after_the_end()
 async fn a_run_that_only_waits_is_noted_as_well() {
     let (_, notebook, journal) = notebook();
     let lease = journal.lease(&RUN.into()).await.unwrap();
+    journal.append(&lease, vec![entry("run_started")]).await.unwrap();
     notebook.observe(&Fact::CallQueued { call: call() });
     let mut attending = tokio::task::JoinSet::new();
     let attended = Arc::clone(&journal);
     attending.spawn(async move { attended.attend().await });
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(kinds(&*journal).await, ["heard"]);
+    assert_eq!(kinds(&*journal).await, ["run_started", "heard"]);
     tokio::time::sleep(Duration::from_secs(60)).await;
-    assert_eq!(kinds(&*journal).await.len(), 1, "nothing is written when there is nothing to say");
+    assert_eq!(kinds(&*journal).await.len(), 2, "nothing is written when there is nothing to say");
     journal.release(&lease).await.unwrap();
 }
 
@@ -74,9 +76,10 @@ async fn a_run_that_only_waits_is_noted_as_well() {
 async fn notes_beyond_the_room_for_them_are_counted_and_the_run_hears_nothing_of_it() {
     let (_, notebook, journal) = notebook();
     let lease = journal.lease(&RUN.into()).await.unwrap();
+    journal.append(&lease, vec![entry("run_started")]).await.unwrap();
     (0..5_000).for_each(|_| notebook.observe(&Fact::CallQueued { call: call() }));
     journal.append(&lease, vec![entry("began")]).await.unwrap();
-    let body = journal.load(&RUN.into()).await.unwrap().swap_remove(0).body;
+    let body = journal.load(&RUN.into()).await.unwrap().swap_remove(1).body;
     assert_eq!((body["notes"].as_array().map(Vec::len), body["lost"].as_u64()), (Some(4_096), Some(904)));
 }
 
@@ -84,6 +87,7 @@ async fn notes_beyond_the_room_for_them_are_counted_and_the_run_hears_nothing_of
 async fn a_writer_that_was_fenced_off_is_told_so_whatever_was_noted() {
     let (inner, notebook, journal) = notebook();
     let lease = journal.lease(&RUN.into()).await.unwrap();
+    journal.append(&lease, vec![entry("run_started")]).await.unwrap();
     inner.take_over(&RUN.into()).await.unwrap();
     notebook.observe(&Fact::CallQueued { call: call() });
     let refused = journal.append(&lease, vec![entry("began")]).await;
