@@ -31,6 +31,8 @@ pub const KIND: &str = "heard";
 pub struct Notebook {
     clock: Arc<dyn WallClock>,
     runs: Mutex<HashMap<RunId, Pending>>,
+    /// How the budget stands: the first thing that is noted of a run.
+    budget: Mutex<Option<Heard>>,
 }
 
 #[derive(Debug)]
@@ -50,16 +52,15 @@ impl Notebook {
     /// An empty notebook that reads the time from `clock`.
     #[must_use]
     pub fn with_clock(clock: Arc<dyn WallClock>) -> Self {
-        Self { clock, runs: Mutex::default() }
+        Self { clock, runs: Mutex::default(), budget: Mutex::default() }
     }
 
     /// Notes how a budget stands, for every run that is on: spent, reserved for calls under way, and the cap.
     pub fn budget(&self, spent: Usd, reserved: Usd, cap: Option<Usd>) {
-        self.note(None, || Heard::Budget {
-            spent: spent.as_nanos(),
-            reserved: reserved.as_nanos(),
-            cap: cap.map(Usd::as_nanos),
-        });
+        let (spent, reserved) = (spent.as_nanos(), reserved.as_nanos());
+        let heard = Heard::Budget { spent, reserved, cap: cap.map(Usd::as_nanos) };
+        *self.budget.lock().unwrap_or_else(PoisonError::into_inner) = Some(heard.clone());
+        self.note(None, || heard);
     }
 
     fn note(&self, run: Option<&RunId>, heard: impl FnOnce() -> Heard) {
@@ -84,9 +85,12 @@ impl Notebook {
 
     /// Begins to note a run, if it is not noted already under this lease.
     fn open(&self, lease: &Lease) {
+        let standing = self.budget.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let at = self.clock.now().as_nanos() / 1_000_000;
         let mut runs = self.lock();
         if runs.get(&lease.run).is_none_or(|pending| pending.lease != *lease) {
-            runs.insert(lease.run.clone(), Pending { lease: lease.clone(), notes: Vec::new(), lost: 0 });
+            let notes = standing.into_iter().map(|heard| Note { at, heard }).collect();
+            runs.insert(lease.run.clone(), Pending { lease: lease.clone(), notes, lost: 0 });
         }
     }
 

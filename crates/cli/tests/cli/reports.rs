@@ -26,7 +26,7 @@ fn a_run_has_a_report_in_three_forms_with_its_waits_in_it() {
     let off = json["totals"]["usd"].as_f64().zip(run["cost_usd"].as_f64()).map(|(ours, theirs)| (ours - theirs).abs());
     assert!(off < Some(1e-9), "both say the same: {off:?}");
     let money = json["story"]["money"].as_array().expect("a list");
-    assert!(money.iter().all(|point| point["cap"] == 2.0), "{money:?}");
+    assert!(money.last().is_some_and(|point| point["cap"] == 2.0), "{money:?}");
     let moments: Vec<u64> = money.iter().filter_map(|point| point["t"].as_u64()).collect();
     assert!(moments.len() == money.len() && moments.is_sorted() && moments.first() < Some(&60_000), "{money:?}");
     let (told, states) = (run["tasks"].as_array().expect("a list"), json["story"]["tasks"].as_array().expect("a list"));
