@@ -1,8 +1,8 @@
 //! The loop between work and review: what is checked, what a verdict counts for, and when to stop.
 //!
 //! - [`check`]: checks that need no model, which come before any judge.
-//! - [`convergence`]: whether work is good enough, goes back, or has gone back often enough.
-//! - [`scope`]: which of a judge's issues count, and how they are told apart over the rounds.
+//! - `convergence`: whether work is good enough, goes back, or has gone back often enough.
+//! - `scope`: which of a judge's issues count, and how they are told apart over the rounds.
 
 pub mod check;
 pub(crate) mod convergence;
