@@ -15,9 +15,8 @@ use bellwether_core::Timestamp;
 /// Invariant: `1 <= limit <= most`.
 #[derive(Clone, Debug)]
 pub struct Places {
-    limit: u32,
-    /// The limit in ten-thousandths: a tenth less than three is not one less.
-    exact: u64,
+    /// The limit, in parts of a place: a tenth less than three is not one less.
+    parts: u64,
     most: u32,
     taken: u32,
     /// The most that were taken in this window.
@@ -48,16 +47,7 @@ impl Places {
     }
 
     const fn between(limit: u32, most: u32, now: Timestamp) -> Self {
-        Self {
-            limit,
-            exact: limit as u64 * PARTS,
-            most,
-            taken: 0,
-            peak: 0,
-            window: now,
-            unhurt: true,
-            reacted_at: None,
-        }
+        Self { parts: limit as u64 * PARTS, most, taken: 0, peak: 0, window: now, unhurt: true, reacted_at: None }
     }
 
     /// The same calls under another rule.
@@ -69,16 +59,16 @@ impl Places {
 
     /// Goes on to `now`, and grows if it is time. Whether it did.
     pub fn tick(&mut self, now: Timestamp) -> bool {
-        if self.limit == self.most || now.since(self.window) < WINDOW {
+        let limit = self.limit();
+        if limit == self.most || now.since(self.window) < WINDOW {
             return false;
         }
-        let used = self.peak >= self.limit.div_ceil(2);
+        let used = self.peak >= limit.div_ceil(2);
         self.window = now;
         self.peak = self.taken;
         if used {
-            let more = if self.unhurt { self.limit } else { 1 };
-            self.limit = self.limit.saturating_add(more).min(self.most);
-            self.exact = u64::from(self.limit) * PARTS;
+            let more = if self.unhurt { limit } else { 1 };
+            self.parts = u64::from(limit.saturating_add(more).min(self.most)) * PARTS;
         }
         used
     }
@@ -102,9 +92,8 @@ impl Places {
             return false;
         }
         // The call itself, and those that failed together with it, have just given their places back.
-        let used = self.peak.max(self.taken.saturating_add(1)).min(self.limit);
-        self.exact = (self.exact.min(u64::from(used) * PARTS) * 9 / 10).max(PARTS);
-        self.limit = u32::try_from((self.exact + PARTS / 2) / PARTS).unwrap_or(u32::MAX);
+        let used = self.peak.max(self.taken.saturating_add(1)).min(self.limit());
+        self.parts = (self.parts.min(u64::from(used) * PARTS) * 9 / 10).max(PARTS);
         (self.unhurt, self.reacted_at, self.window, self.peak) = (false, Some(now), now, self.taken);
         true
     }
@@ -112,13 +101,14 @@ impl Places {
     /// Whether one is free.
     #[must_use]
     pub const fn has_room(&self) -> bool {
-        self.taken < self.limit
+        self.taken < self.limit()
     }
 
     /// How many there are.
     #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "it began as that many whole places, and grows to no more")]
     pub const fn limit(&self) -> u32 {
-        self.limit
+        ((self.parts + PARTS / 2) / PARTS) as u32
     }
 
     /// How many are taken.

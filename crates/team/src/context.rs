@@ -6,7 +6,7 @@
 /// The tenths of a window that other tasks' work may fill: the rest is for the task itself and its revisions.
 const TENTHS: usize = 6;
 /// Four characters a token: a rule of thumb that is near enough for deciding what to leave out.
-const CHARS_PER_TOKEN: usize = 4;
+pub(crate) const CHARS_PER_TOKEN: usize = 4;
 
 /// How many characters of other tasks' work a window of so many tokens has room for.
 pub(crate) const fn room(window: usize) -> usize {

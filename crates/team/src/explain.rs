@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::log::{Remembered, remember};
 use crate::message::Job;
-use crate::plan::{Plan, PlannedTask};
+use crate::plan::PlannedTask;
 use crate::runtime::ResumeError;
 use crate::state::Event;
 use crate::verdict::Verdict;
@@ -64,10 +64,10 @@ impl Explanation {
         let Some(planned) = plan.tasks.iter().find(|planned| planned.id.as_str() == task) else {
             return Ok(Err(plan.tasks.iter().map(|planned| planned.id.clone()).collect()));
         };
-        Ok(Ok(Self::tell(planned, plan, planned_at, &events)))
+        Ok(Ok(Self::tell(planned, planned_at, &events)))
     }
 
-    fn tell(planned: &PlannedTask, plan: &Plan, planned_at: Timestamp, events: &[(Timestamp, Event)]) -> Self {
+    fn tell(planned: &PlannedTask, planned_at: Timestamp, events: &[(Timestamp, Event)]) -> Self {
         let needed: Vec<TaskId> = planned.depends_on.iter().chain(&planned.wants).cloned().collect();
         let began = events.iter().find_map(|(at, event)| match event {
             Event::Began { job, .. } if job.task() == Some(&planned.id) => Some(*at),
@@ -87,7 +87,6 @@ impl Explanation {
             let what = (about(event) == Some(&planned.id)).then(|| what(event)).flatten()?;
             Some(Step { at_ms: millis(at.since(Timestamp::ZERO)), what })
         });
-        debug_assert!(plan.tasks.contains(planned));
         Self {
             task: planned.id.clone(),
             title: planned.title.to_string(),

@@ -3,8 +3,8 @@
 use bellwether_core::Message;
 use bellwether_core::chat::Part;
 
-/// Four characters a token: a rule of thumb that is near enough for deciding what to leave out.
-const CHARS_PER_TOKEN: usize = 4;
+use crate::context::CHARS_PER_TOKEN;
+
 /// The tenths of the budget from which on the oldest turns are left out: what follows needs room too.
 const TENTHS: usize = 7;
 /// How much of a turn that was left out is remembered, in characters.

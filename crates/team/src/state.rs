@@ -324,8 +324,7 @@ impl State {
     /// Digests that have to be asked for before the work of these tasks can be handed on in a window.
     fn digests(&self, needed: impl Iterator<Item = usize>, window: usize) -> Vec<Job> {
         let needed: Vec<&Record> = needed.map(|n| &self.tasks[n]).filter(|record| record.best().is_some()).collect();
-        let lengths: Vec<usize> =
-            needed.iter().map(|record| record.best().map_or(0, |draft| draft.text.len())).collect();
+        let lengths: Vec<usize> = needed.iter().map(|record| record.length()).collect();
         let shares = context::shares(&lengths, window);
         let long = needed.iter().zip(lengths.iter().zip(shares)).filter(|(_, (length, share))| share < length);
         let due = long.filter(|(record, _)| record.digest.is_none());

@@ -99,7 +99,7 @@ fn work_so_far((role, tier): (&Role, usize), request: &str, state: &State, recor
 /// What tasks made, for somebody who needs it: in full, as a digest or as an excerpt, as far as a window has room.
 fn inputs<'a>(state: &State, needed: impl Iterator<Item = &'a Record>, window: usize) -> Vec<Input<'a>> {
     let needed: Vec<&Record> = needed.collect();
-    let lengths: Vec<usize> = needed.iter().map(|record| record.best().map_or(0, |draft| draft.text.len())).collect();
+    let lengths: Vec<usize> = needed.iter().map(|record| record.length()).collect();
     let shares = context::shares(&lengths, window);
     needed.into_iter().zip(shares).map(|(record, share)| input(state, record, share)).collect()
 }

@@ -221,6 +221,11 @@ impl Record {
         self.drafts.iter().max_by(|a, b| score(a).total_cmp(&score(b)))
     }
 
+    /// How long the work to keep is, in bytes; 0 if there is none.
+    pub(crate) fn length(&self) -> usize {
+        self.best().map_or(0, |draft| draft.text.len())
+    }
+
     /// The issues that the latest verdict left open, those that count only.
     pub(crate) fn open_issues(&self) -> Vec<Issue> {
         let verdict = self.drafts.iter().rev().find_map(|draft| draft.verdict.as_ref());
