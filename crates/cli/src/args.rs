@@ -360,6 +360,10 @@ pub(crate) struct Endpoint {
     /// The most calls in flight at once.
     #[arg(long, value_name = "N", default_value = "64")]
     pub(crate) max_in_flight: NonZeroUsize,
+    /// Sends calls that take unusually long once more beside themselves while nobody else waits, for at most so many
+    /// percent of the tokens; the first answer counts, and both may be billed.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) hedge: Option<u32>,
 }
 
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bellwether_core::Observer;
-use bellwether_dispatch::Dispatch;
+use bellwether_dispatch::{Dispatch, HedgePolicy};
 use bellwether_provider::{ApiKey, ChargeRule, ConfigError, OpenAiCompatible, Preset, ProviderConfig};
 
 use crate::args::Endpoint;
@@ -49,6 +49,9 @@ pub(crate) fn connect(endpoint: &Endpoint, way: Way, observer: &Arc<dyn Observer
         charge: ChargeRule::default(),
     };
     let mut dispatch = Dispatch::builder(Arc::new(provider));
+    if let Some(percent) = endpoint.hedge {
+        dispatch = dispatch.hedge(HedgePolicy { percent, ..HedgePolicy::default() });
+    }
     if way == Way::Whole {
         dispatch = dispatch.unary();
     }

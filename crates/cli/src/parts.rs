@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bellwether_budget::{Budgeted, Caps};
 use bellwether_core::{ChatProvider, Class, Observer, Price};
-use bellwether_dispatch::{Dispatch, RetryPolicy};
+use bellwether_dispatch::{Dispatch, HedgePolicy, RetryPolicy};
 use bellwether_limiter::Limiter;
 use bellwether_provider::{
     ApiKey, ConfigError, MaxTokensField, ModelProfile, OpenAiCompatible, Preset, ProviderConfig, StreamUsage,
@@ -285,7 +285,11 @@ fn dispatch(
     let told = Told { requests, tokens, concurrency: raw.concurrency.max.map(places), charge };
     let limiter = quota::limiter(name, told, observer);
     let room = file.raw.queue;
-    let dispatch = Dispatch::builder(provider)
+    let mut dispatch = Dispatch::builder(provider);
+    if let Some(Count(percent)) = raw.hedge_percent {
+        dispatch = dispatch.hedge(HedgePolicy { percent, ..HedgePolicy::default() });
+    }
+    let dispatch = dispatch
         .queue_with(move |observer| quota::queue(&room, observer))
         .guard(guard::guard(name))
         .limiter(quota::measured(&limiter))

@@ -26,6 +26,7 @@ struct Count {
     failed: u64,
     throttled: u64,
     retries: u64,
+    hedges: u64,
     waits: Spread,
     latencies: Spread,
     usage: Usage,
@@ -72,6 +73,7 @@ impl Tally {
             "wall_s": wall.as_secs_f64(),
             "upstream_429": sum(|count| count.throttled),
             "retries": sum(|count| count.retries),
+            "hedges": sum(|count| count.hedges),
             "input_tokens": usage.input_tokens,
             "output_tokens": usage.output_tokens,
             "cost_usd": usage.cost.map(Usd::as_dollars),
@@ -103,6 +105,7 @@ impl Observer for Tally {
                     }
                 }
                 Fact::CallCompleted { call, usage, .. } => of(call, &|count| count.usage += *usage),
+                Fact::CallHedged { call, .. } => of(call, &|count| count.hedges += 1),
                 Fact::CallRetried { call, .. } => of(call, &|count| count.retries += 1),
                 Fact::CallThrottled { call, .. } => of(call, &|count| count.throttled += 1),
                 _ => {}
@@ -120,6 +123,7 @@ impl Count {
             "failed": self.failed,
             "upstream_429": self.throttled,
             "retries": self.retries,
+            "hedges": self.hedges,
             "wait_s": { "p50": wait[0], "p95": wait[1], "p99": wait[2] },
             "latency_s": { "p50": latency[0], "p95": latency[1], "p99": latency[2] },
             "input_tokens": self.usage.input_tokens,

@@ -51,6 +51,13 @@ pub enum Fact {
         /// From sending to the failure.
         took: Duration,
     },
+    /// A call that took unusually long was sent once more beside itself, and that has come to an end.
+    CallHedged {
+        /// The call.
+        call: Arc<Call>,
+        /// What came of the second try.
+        end: HedgeEnd,
+    },
     /// A call began to wait for its turn.
     CallQueued {
         /// The call.
@@ -261,6 +268,19 @@ impl TaskState {
     #[must_use]
     pub const fn is_final(self) -> bool {
         !matches!(self, Self::Pending | Self::Running | Self::Produced | Self::InReview | Self::Revising)
+    }
+}
+
+words! {
+    /// What came of a second try beside the first.
+    #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+    pub enum HedgeEnd {
+        /// It failed.
+        Failed = "failed",
+        /// It was cancelled: the first try answered, or the caller went away.
+        Lost = "lost",
+        /// It answered.
+        Won = "won",
     }
 }
 

@@ -1,25 +1,27 @@
 //! The course of one call: its turns, its sendings, and the pauses in between.
 
-use std::collections::VecDeque;
+mod sending;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_core::chat::{ChatResponse, ChatStream, Fold};
-use bellwether_core::error::Phase;
+use bellwether_core::chat::ChatStream;
 use bellwether_core::limiter::{Refused, WaitReason};
 use bellwether_core::queue::Ticket;
-use bellwether_core::{Call, CallContext, ChatEvent, ChatRequest, Demand, ErrorKind, ProviderError, Retry};
+use bellwether_core::{Call, CallContext, ChatRequest, Demand, ErrorKind, ProviderError, Retry};
 use tokio::time::Instant;
 
-use crate::dispatch::{Dispatch, Way};
+use crate::dispatch::Dispatch;
 use crate::estimate;
 use crate::guard::Verdict;
-use crate::live::{Live, Opened, Seen};
+use crate::live::{Live, Opened};
 use crate::parking::parks;
 use crate::refusal::{Bound, NoTurn, too_late};
 use crate::story::Story;
 use crate::turn::Turn;
 use crate::{backoff::RetryPolicy, clock};
+
+pub(crate) use sending::Limit;
 
 /// One call, from its first place in the line to its answer.
 #[derive(Debug)]
@@ -42,13 +44,6 @@ pub(crate) struct Course<'a> {
     looked: bool,
     /// Why it queues again.
     last: Option<ProviderError>,
-}
-
-/// When a sending is cancelled, and what it is called then.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limit {
-    pub(crate) at: Instant,
-    kind: ErrorKind,
 }
 
 /// What a call does while its key is not asked.
@@ -103,33 +98,6 @@ impl<'a> Course<'a> {
         turn.send(self.failures);
         self.story.admitted();
         Ok(turn)
-    }
-
-    /// Sends the call and waits for the whole answer.
-    pub(crate) async fn whole(&mut self, mut turn: Turn) -> Result<ChatResponse, ProviderError> {
-        let mut seen = Seen::default();
-        let limit = self.limit();
-        let answer = clock::within(limit.map(|limit| limit.at), self.answer(&mut seen, &mut turn)).await;
-        let answer = answer.unwrap_or_else(|| Err(Limit::passed(limit)));
-        seen.settle(turn, answer.as_ref().err());
-        if answer.is_ok() {
-            self.story.completed(seen.usage, seen.first);
-        }
-        answer
-    }
-
-    /// Sends the call and waits for the first piece of the answer.
-    pub(crate) async fn open(&mut self, mut turn: Turn) -> Result<Opened, ProviderError> {
-        let mut seen = Seen::default();
-        let limit = self.limit();
-        let first = clock::within(limit.map(|limit| limit.at), self.first(&mut seen, &mut turn)).await;
-        match first.unwrap_or_else(|| Err(Limit::passed(limit))) {
-            Ok((events, held)) => Ok(Opened { events, held, seen, turn, limit }),
-            Err(error) => {
-                seen.settle(turn, Some(&error));
-                Err(error)
-            }
-        }
     }
 
     /// Hands the answer on as it arrives; from here on nothing is tried again.
@@ -266,64 +234,6 @@ impl<'a> Course<'a> {
         place.answer().await.ok_or(NoTurn::Closed)?
     }
 
-    async fn answer(&self, seen: &mut Seen, turn: &mut Turn) -> Result<ChatResponse, ProviderError> {
-        let (request, context) = (self.request.clone(), self.story.context().clone());
-        if self.dispatch.way == Way::Unary {
-            let mut response = self.dispatch.provider.chat(request, context).await?;
-            seen.whole(&response);
-            response.head.retries = response.head.retries.saturating_add(self.story.context().attempt);
-            return Ok(response);
-        }
-        let mut events = self.dispatch.provider.stream(request, context).await?;
-        let mut fold = Fold::default();
-        while let Some(event) = events.next().await {
-            let event = self.numbered(event?, turn);
-            seen.event(&event);
-            fold.add(event);
-        }
-        fold.finish()
-    }
-
-    /// The stream, and its events up to the first piece of the answer. What comes before is held back, so that a
-    /// provider that fails in between can be asked again.
-    async fn first(
-        &self,
-        seen: &mut Seen,
-        turn: &mut Turn,
-    ) -> Result<(ChatStream, VecDeque<ChatEvent>), ProviderError> {
-        let (request, context) = (self.request.clone(), self.story.context().clone());
-        let mut events = self.dispatch.provider.stream(request, context).await?;
-        let mut held = VecDeque::new();
-        while !seen.began() {
-            let event = events.next().await.ok_or_else(|| ProviderError::truncated(false))??;
-            let event = self.numbered(event, turn);
-            seen.event(&event);
-            held.push_back(event);
-        }
-        Ok((events, held))
-    }
-
-    /// Says in the head of an answer how often the call was sent before, and hands on what the head says about limits:
-    /// it is true now, and stale when the answer ends.
-    fn numbered(&self, mut event: ChatEvent, turn: &mut Turn) -> ChatEvent {
-        if let ChatEvent::Started(head) = &mut event {
-            turn.head(&head.limits);
-            head.retries = head.retries.saturating_add(self.story.context().attempt);
-        }
-        event
-    }
-
-    /// When the sending that begins now is cancelled.
-    fn limit(&self) -> Option<Limit> {
-        let deadline = self.deadline.map(|at| Limit { at, kind: ErrorKind::DeadlineExceeded });
-        let timeout = self
-            .story
-            .context()
-            .timeout
-            .map(|timeout| Limit { at: clock::after(clock::now(), timeout), kind: ErrorKind::Timeout(Phase::Total) });
-        deadline.into_iter().chain(timeout).min_by_key(|limit| limit.at)
-    }
-
     /// Waits until then, or until the dispatch is shut down.
     async fn pause(&self, ends: Instant) {
         clock::within(Some(ends), self.dispatch.line.closed()).await;
@@ -361,17 +271,5 @@ pub(crate) fn named_wait(error: &ProviderError) -> Option<Duration> {
     match error.retry {
         Retry::After(wait) => Some(wait),
         _ => error.details.limits.retry_after,
-    }
-}
-
-// === impl Limit ===
-
-impl Limit {
-    /// The call was still running.
-    pub(crate) fn passed(limit: Option<Self>) -> ProviderError {
-        let kind = limit.map_or(ErrorKind::DeadlineExceeded, |limit| limit.kind);
-        let mut error = ProviderError::new(kind, "no answer in time");
-        error.details.may_have_executed = true;
-        error
     }
 }

@@ -16,6 +16,7 @@ use crate::backoff::RetryPolicy;
 use crate::course::{Course, Patience};
 use crate::fifo::Fifo;
 use crate::guard::Guard;
+use crate::hedge::{HedgePolicy, Hedges};
 use crate::key::Key;
 use crate::line::{Bell, Line};
 use crate::pool::PermitPool;
@@ -43,6 +44,9 @@ use crate::pump::pump;
 ///   `Started`, is handed on together with it.
 /// - What cannot happen before the deadline is refused at once; a call that runs into it is cancelled. The context's
 ///   `timeout` cancels a single attempt, which may be tried again.
+/// - With a [`HedgePolicy`], a call that takes unusually long to begin its answer is sent once more beside itself, if
+///   nobody else needs the room; the first answer counts. That is one attempt of the call, and paid for out of the
+///   guard's budget for retries.
 /// - All attempts carry the idempotency key of the call's context, and `attempt` counts them; answers and failures say
 ///   in `retries` how often the call was sent before.
 /// - Every stay in the queue ends in exactly one of `CallCompleted`, `CallFailed`, `CallThrottled`, `CallRefused` and
@@ -58,6 +62,7 @@ pub struct Dispatch {
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) policy: RetryPolicy,
     pub(crate) way: Way,
+    pub(crate) hedges: Option<Mutex<Hedges>>,
     pub(crate) line: Arc<Line>,
     pub(crate) key: Arc<Key>,
     rng: Mutex<fastrand::Rng>,
@@ -85,6 +90,7 @@ pub struct DispatchBuilder {
     observer: Arc<dyn Observer>,
     policy: RetryPolicy,
     way: Way,
+    hedge: Option<HedgePolicy>,
     rng: fastrand::Rng,
 }
 
@@ -101,6 +107,7 @@ impl Dispatch {
             observer: Arc::new(()),
             policy: RetryPolicy::default(),
             way: Way::Streaming,
+            hedge: None,
             rng: fastrand::Rng::new(),
         }
     }
@@ -245,6 +252,15 @@ impl DispatchBuilder {
         self
     }
 
+    /// Sends a call a second time if it takes unusually long to begin its answer; never by default.
+    ///
+    /// A provider may bill both tries: this buys a shorter tail for money. [`Fact::CallHedged`](bellwether_core::Fact)
+    /// tells what came of each.
+    pub fn hedge(mut self, policy: HedgePolicy) -> Self {
+        self.hedge = Some(policy);
+        self
+    }
+
     /// Starts it.
     ///
     /// # Panics
@@ -267,6 +283,7 @@ impl DispatchBuilder {
             observer: self.observer,
             policy: self.policy,
             way: self.way,
+            hedges: self.hedge.map(|policy| Mutex::new(Hedges::new(policy))),
             line,
             key,
             rng: Mutex::new(self.rng),

@@ -128,6 +128,12 @@ impl Key {
         }
     }
 
+    /// Whether nothing is known against the key.
+    pub(crate) fn is_well(&self) -> bool {
+        let closed = self.guard.as_ref().is_none_or(|guard| guard.standing() == Standing::Closed);
+        closed && !self.parked.load(Ordering::Acquire)
+    }
+
     /// Whether a call that will cost so many tokens may be tried again now.
     pub(crate) fn may_retry(&self, cost: u64, timed_out: bool) -> bool {
         self.guard.as_ref().is_none_or(|guard| guard.may_retry(cost, timed_out, self.stamp(clock::now())))

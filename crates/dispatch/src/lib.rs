@@ -12,6 +12,7 @@
 //! - [`PermitPool`]: a quota of so many calls at a time, with one pause for all.
 //! - [`Routes`]: several of them for one model, in order, for when a key cannot.
 //! - [`RetryPolicy`]: how often to try, and how long to wait in between.
+//! - [`HedgePolicy`]: whether a call that takes unusually long is sent a second time beside itself.
 //! - [`Guard`]: the seam to a circuit breaker and a budget for retries. [`Parked`]: why a call on a refused key was
 //!   turned away.
 //!
@@ -59,6 +60,7 @@ mod dispatch;
 mod estimate;
 mod fifo;
 mod guard;
+mod hedge;
 mod key;
 mod line;
 mod live;
@@ -79,6 +81,7 @@ pub use dispatch::{Dispatch, DispatchBuilder};
 pub use estimate::{charge, demand};
 pub use fifo::Fifo;
 pub use guard::{Guard, Standing, Trial, Verdict};
+pub use hedge::HedgePolicy;
 pub use parking::Parked;
 pub use pool::PermitPool;
 pub use routes::Routes;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bellwether_core::fact::HedgeEnd;
 use bellwether_core::{Call, CallContext, ErrorKind, Fact, Observer, Usage};
 use tokio::time::Instant;
 
@@ -13,7 +14,7 @@ use crate::clock;
 /// Invariant: the facts of a call are a sentence of this grammar, whatever happens:
 ///
 /// ```text
-/// stay = Queued ( Refused | Abandoned(not admitted) | Admitted end )
+/// stay = Queued ( Refused | Abandoned(not admitted) | Admitted {Hedged} end )
 /// end  = Completed | Abandoned(admitted) | Failed | Failed Denied | Failed [Denied] Retried stay | Throttled stay
 /// ```
 #[derive(Debug)]
@@ -21,6 +22,14 @@ pub(crate) struct Story {
     observer: Arc<dyn Observer>,
     call: Arc<Call>,
     stage: Stage,
+}
+
+/// A second try beside the first. What came of it is told on drop, so that a caller who goes away hides nothing.
+#[derive(Debug)]
+pub(crate) struct Hedge<'a> {
+    story: &'a Story,
+    /// What came of it so far.
+    pub(crate) end: HedgeEnd,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +87,11 @@ impl Story {
         self.tell(Fact::CallFailed { call: self.call(), kind, took });
     }
 
+    /// It is sent once more beside itself; tells what came of that when it is dropped.
+    pub(crate) const fn hedged(&self) -> Hedge<'_> {
+        Hedge { story: self, end: HedgeEnd::Lost }
+    }
+
     /// Others have used up what may be spent on trying again.
     pub(crate) fn denied(&self) {
         self.tell(Fact::RetryDenied { call: self.call() });
@@ -121,5 +135,13 @@ impl Drop for Story {
             Stage::Sent(_) => self.tell(Fact::CallAbandoned { call: self.call(), admitted: true }),
             Stage::Between | Stage::Silent => {}
         }
+    }
+}
+
+// === impl Hedge ===
+
+impl Drop for Hedge<'_> {
+    fn drop(&mut self) {
+        self.story.tell(Fact::CallHedged { call: self.story.call(), end: self.end });
     }
 }

@@ -102,6 +102,9 @@ catalogue! {
         Some(Unit::Seconds), "From sending a call to the first piece of its answer.";
     FLOW_TOKENS: "bellwether_flow_tokens_total", Counter, ["class", "team"], None,
         "Tokens of answered calls by who asked: how the quota was shared.";
+    HEDGES: "bellwether_hedges_total", Counter, ["model", "provider", "result"], None,
+        "Calls that took unusually long and were sent once more beside themselves, by what came of the second try: won, \
+         lost, failed.";
     KEY_CHANGES: "bellwether_key_changes_total", Counter, ["provider", "state"], None,
         "Times a key came into a state: closed, half_open, open, or parked.";
     KEY_STATE: "bellwether_key_state", Gauge, ["provider", "state"], None,

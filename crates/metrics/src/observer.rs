@@ -116,6 +116,11 @@ impl MetricsObserver {
                 self.in_flight(call, -1.0);
                 self.call_over(call, kind.as_str());
             }
+            Fact::CallHedged { call, end } => {
+                let (model, provider) = (self.model(call), self.provider(call));
+                counter!(names::HEDGES, "model" => model, "provider" => provider, "result" => end.as_str())
+                    .increment(1);
+            }
             Fact::CallQueued { call } => self.waits(call, 1.0),
             Fact::CallRefused { call, kind } => {
                 self.waits(call, -1.0);

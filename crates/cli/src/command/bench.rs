@@ -61,6 +61,7 @@ impl Course {
             rpm: self.rpm.map(|rpm| u64::from(rpm.get())),
             tpm: None,
             max_in_flight: self.side_by_side,
+            hedge: None,
         };
         let dispatch = endpoint::connect(&endpoint, Way::Streaming, &observer)?;
         let request = ChatRequest {

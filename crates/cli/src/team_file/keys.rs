@@ -65,6 +65,7 @@ const PROVIDER: Keys = These(&[
     ("api_key_env", Value),
     ("base_url", Value),
     ("concurrency", Table(These(&[("max", Value)]))),
+    ("hedge_percent", Value),
     ("kind", Value),
     ("max_tokens_field", Value),
     ("organisation", Value),

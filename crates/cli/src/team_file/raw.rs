@@ -76,6 +76,9 @@ pub(crate) struct RawProvider {
     pub(crate) rpm: Option<Count>,
     #[serde(default)]
     pub(crate) tpm: Option<Count>,
+    /// What second tries beside slow calls may cost at most, in percent of the tokens.
+    #[serde(default)]
+    pub(crate) hedge_percent: Option<Count>,
     #[serde(default)]
     pub(crate) organisation: Option<String>,
     #[serde(default)]

@@ -124,6 +124,22 @@ fn an_ailing_provider_costs_tries_but_no_lines() {
     assert_eq!(stats["in_flight"], 0, "what was given up was cancelled");
 }
 
+/// The 110th call falls silent. Sent once more, its line is answered in a moment.
+#[test]
+fn a_line_that_takes_unusually_long_is_sent_twice_if_that_is_wanted() {
+    let scenario = "[faults]\nstall_limit = \"10m\"\nfail = [{ request = 110, with = \"stall\" }]\n";
+    let folder = Folder::new("batch-hedge").with("in.jsonl", &lines(120)).with("stall.toml", scenario);
+    let simulator = Simulator::start(&folder, &["--scenario", "stall.toml"]);
+    let ran = said(batch(&folder, &simulator).args(["--hedge", "100", "--rpm", "60000", "--deadline", "1m"]));
+    let summary = ran.json();
+    assert_eq!((ran.code, summary["ok"].as_u64(), summary["retries"].as_u64()), (Some(0), Some(120), Some(0)));
+    assert!(summary["hedges"].as_u64() > Some(0) && summary["wall_s"].as_f64() < Some(30.0), "{summary}");
+    let (results, stats) = (results(&folder), simulator.stats());
+    assert!(results.values().all(|result| result["bellwether"]["attempts"] == 1), "a second try is no attempt");
+    assert_eq!(stats["requests"].as_u64(), summary["hedges"].as_u64().map(|hedges| 120 + hedges));
+    assert_eq!(stats["in_flight"], 0, "the silent one was cancelled");
+}
+
 /// A provider that is silent for good: every line is told so by its deadline, and none is lost.
 #[test]
 fn in_an_outage_every_line_ends_by_its_deadline() {

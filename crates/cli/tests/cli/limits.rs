@@ -476,7 +476,9 @@ const LIMITS: &[Row] = &[
 ];
 
 /// Limits with a test of their own below, or in the room that keeps them.
-const ELSEWHERE: [&str; 8] = [
+const ELSEWHERE: [&str; 9] = [
+    // Needs twenty answers before it does anything; `batches.rs` and `dispatch/tests/dispatch/hedges.rs` try it.
+    "provider.main.hedge_percent",
     "provider.main.timeouts.connect",
     // `team/tests/reviews.rs` and `team/src/review/convergence.rs` try these.
     "review.checks.timeout",

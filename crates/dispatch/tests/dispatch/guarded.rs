@@ -10,7 +10,7 @@ use crate::play::{Ends, Scene, Stage, error, lock, ms, named, request, until};
 
 /// Opens for ten seconds after two faults in a row, then lets one call through at a time.
 #[derive(Debug, Default)]
-struct Fuse {
+pub(crate) struct Fuse {
     state: Arc<Mutex<State>>,
     /// How many retries it allows.
     budget: AtomicU32,
@@ -29,7 +29,7 @@ struct Sent(Arc<Mutex<State>>);
 const OPEN: Duration = Duration::from_secs(10);
 
 impl Fuse {
-    fn with_budget(budget: u32) -> Arc<Self> {
+    pub(crate) fn with_budget(budget: u32) -> Arc<Self> {
         Arc::new(Self { budget: AtomicU32::new(budget), ..Self::default() })
     }
 }

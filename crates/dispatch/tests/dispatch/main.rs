@@ -5,6 +5,7 @@ mod conformance;
 mod deadlines;
 mod fifo;
 mod guarded;
+mod hedges;
 mod laws;
 mod parked;
 mod play;

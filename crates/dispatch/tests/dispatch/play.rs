@@ -348,6 +348,7 @@ pub(crate) fn call(fact: &Fact) -> Option<&bellwether_core::Call> {
         | Fact::CallAdmitted { call, .. }
         | Fact::CallCompleted { call, .. }
         | Fact::CallFailed { call, .. }
+        | Fact::CallHedged { call, .. }
         | Fact::CallQueued { call }
         | Fact::CallRefused { call, .. }
         | Fact::CallRetried { call, .. }
@@ -364,6 +365,7 @@ fn short(fact: &Fact) -> String {
         Fact::CallAdmitted { call, waited } => format!("admitted {} after {waited:?}", call.context.attempt),
         Fact::CallCompleted { took, first_token, .. } => format!("completed in {took:?}, first {first_token:?}"),
         Fact::CallFailed { kind, took, .. } => format!("failed {} in {took:?}", kind.as_str()),
+        Fact::CallHedged { end, .. } => format!("hedged {}", end.as_str()),
         Fact::CallQueued { call } => format!("queued {}", call.context.attempt),
         Fact::CallRefused { kind, .. } => format!("refused {}", kind.as_str()),
         Fact::CallRetried { call, kind, .. } => format!("retried {} {}", call.context.attempt, kind.as_str()),
@@ -385,6 +387,7 @@ fn assert_sentence(facts: &[&Fact]) {
             ("queued", Fact::CallAdmitted { .. }) => "sent",
             ("queued", Fact::CallRefused { .. } | Fact::CallAbandoned { admitted: false, .. }) => "over",
             ("sent", Fact::CallCompleted { .. } | Fact::CallAbandoned { admitted: true, .. }) => "over",
+            ("sent", Fact::CallHedged { .. }) => "sent",
             ("sent", Fact::CallFailed { .. }) => "failed",
             ("failed", Fact::RetryDenied { .. }) => "failed",
             ("sent", Fact::CallThrottled { .. }) | ("failed", Fact::CallRetried { .. }) => "between",

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_core::Demand;
+use bellwether_core::fact::HedgeEnd;
 use bellwether_core::limiter::WaitReason;
 use bellwether_core::permit::{Outcome, RateLimits};
 use bellwether_core::queue::TicketId;
@@ -152,7 +153,7 @@ pub(crate) fn quota() -> Vec<Fact> {
     vec![changed(600), changed(480), paused, shed(true), shed(true), shed(false)]
 }
 
-/// A key that fails, is tried, and is parked; calls that go elsewhere, and wait with a retry.
+/// A key that fails, is tried, and is parked; calls that go elsewhere, wait with a retry, and are sent twice.
 pub(crate) fn keys() -> Vec<Fact> {
     let changed = |state| Fact::KeyChanged { provider: "holysheep".into(), state, wait: None };
     let call = || call("gpt-4.1", Class::Standard);
@@ -163,6 +164,7 @@ pub(crate) fn keys() -> Vec<Fact> {
         changed(KeyState::Parked),
         Fact::CallRerouted { call: call(), to: "backup".into(), kind: ErrorKind::QuotaExhausted },
         Fact::RetryDenied { call: call() },
+        Fact::CallHedged { call: call(), end: HedgeEnd::Won },
     ]
 }
 
