@@ -75,6 +75,30 @@ pub trait Journal: std::fmt::Debug + Send + Sync {
     /// Nothing is changed.
     async fn read(&self, run: &RunId, after: u64, limit: usize) -> Result<Vec<Recorded>, JournalError>;
 
+    /// Keeps a fold of a run's entries up to number `seq`, instead of the one before. It saves time and holds nothing of
+    /// its own: whoever finds none folds the entries.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::Fenced`] if another writer took the run over; the store's failure, also if the run has no such
+    /// entry or the fold is too large.
+    ///
+    /// # Cancel safety
+    ///
+    /// The fold may have been kept all the same.
+    async fn snapshot(&self, lease: &Lease, seq: u64, state: Vec<u8>) -> Result<(), JournalError>;
+
+    /// The fold that was kept last; none if it is damaged or does not belong to the entries that are there.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] if the store fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is changed.
+    async fn last_snapshot(&self, run: &RunId) -> Result<Option<Snapshot>, JournalError>;
+
     /// The runs there are, the oldest first.
     ///
     /// # Errors
@@ -116,6 +140,15 @@ pub struct Recorded {
     pub at: Timestamp,
     /// The entry.
     pub entry: Entry,
+}
+
+/// A fold of a run's entries up to one of them, as its writer left it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Snapshot {
+    /// The number of the last entry in it.
+    pub seq: u64,
+    /// What the writer gave.
+    pub state: Vec<u8>,
 }
 
 /// The process that writes a run.

@@ -3,10 +3,12 @@
 use std::ops::Add;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A point in time, in whole nanoseconds since an origin that the owner of the clock chose.
 ///
 /// Pure cores count in it, so that a test needs no clock and a recorded run can be replayed to the same answers.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Timestamp(u64);
 
 impl Timestamp {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bellwether_core::RunId;
-use bellwether_core::journal::{Entry, Journal, JournalError, Lease, Recorded};
+use bellwether_core::journal::{Entry, Journal, JournalError, Lease, Recorded, Snapshot};
 use tokio::sync::watch;
 
 use crate::ballast;
@@ -92,26 +92,6 @@ impl SqliteJournal {
         self.writer.health()
     }
 
-    /// Keeps a fold of a run's entries up to number `seq`, instead of the one before; [`Reader::restore`] begins from it.
-    ///
-    /// # Errors
-    ///
-    /// [`JournalError::Fenced`] if another writer took the run over, [`Error::Snapshot`] if the run has no such entry,
-    /// [`Error::Large`] beyond 64 MiB; else the store's failure.
-    ///
-    /// # Cancel safety
-    ///
-    /// The snapshot may have been kept all the same.
-    pub async fn snapshot(&self, lease: &Lease, seq: u64, state: Vec<u8>) -> Result<(), JournalError> {
-        let (hash, size, lease) = (blake3::hash(&state), state.len(), lease.clone());
-        if size > LARGEST {
-            return Err(Error::Large { size, limit: LARGEST }.into());
-        }
-        let state = Blob::pack(state);
-        let bytes = state.bytes().len();
-        self.writer.ask(bytes, move |tx, books| writer::snapshot(tx, books, &lease, seq, (&hash, size, &state))).await
-    }
-
     /// Bounds the database's size anew, or no longer; see [`Settings::max_bytes`]. Applies to the next commit.
     pub fn set_max_bytes(&self, bytes: Option<u64>) {
         self.writer.set_max_bytes(bytes);
@@ -164,6 +144,20 @@ impl Journal for SqliteJournal {
 
     async fn read(&self, run: &RunId, after: u64, limit: usize) -> Result<Vec<Recorded>, JournalError> {
         self.reader.read(run, after, limit).await
+    }
+
+    async fn snapshot(&self, lease: &Lease, seq: u64, state: Vec<u8>) -> Result<(), JournalError> {
+        let (hash, size, lease) = (blake3::hash(&state), state.len(), lease.clone());
+        if size > LARGEST {
+            return Err(Error::Large { size, limit: LARGEST }.into());
+        }
+        let state = Blob::pack(state);
+        let bytes = state.bytes().len();
+        self.writer.ask(bytes, move |tx, books| writer::snapshot(tx, books, &lease, seq, (&hash, size, &state))).await
+    }
+
+    async fn last_snapshot(&self, run: &RunId) -> Result<Option<Snapshot>, JournalError> {
+        self.reader.snapshot(run).await
     }
 
     async fn runs(&self) -> Result<Vec<RunId>, JournalError> {

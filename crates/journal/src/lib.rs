@@ -30,11 +30,11 @@ pub mod settings;
 pub mod spend;
 mod writer;
 
-pub use bellwether_core::journal::{Entry, Holder, Journal, JournalError, Lease, Recorded};
+pub use bellwether_core::journal::{Entry, Holder, Journal, JournalError, Lease, Recorded, Snapshot};
 pub use bellwether_core::{RunId, Timestamp};
 
 pub use crate::error::Error;
 pub use crate::journal::{Health, SqliteJournal};
-pub use crate::reader::{Reader, Restored, RunInfo, Snapshot};
+pub use crate::reader::{Reader, Restored, RunInfo};
 pub use crate::retention::Collected;
 pub use crate::settings::{Bodies, Settings};

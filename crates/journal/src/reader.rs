@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use bellwether_core::journal::{Entry, Holder, JournalError, Recorded};
+use bellwether_core::journal::{Entry, Holder, JournalError, Recorded, Snapshot};
 use bellwether_core::{RunId, Timestamp};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -65,15 +65,6 @@ pub struct RunInfo {
     pub bytes: u64,
     /// The process that writes it, if one does and is alive.
     pub holder: Option<Holder>,
-}
-
-/// A fold of a run's entries up to one of them, as its owner left it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Snapshot {
-    /// The number of the last entry in it.
-    pub seq: u64,
-    /// What the owner gave.
-    pub state: Vec<u8>,
 }
 
 /// What is needed to stand where a run ended.
@@ -151,6 +142,20 @@ impl Reader {
     pub async fn read(&self, run: &RunId, after: u64, limit: usize) -> Result<Vec<Recorded>, JournalError> {
         let run = run.clone();
         self.ask(move |queries| queries.entries(&run, after, limit, Gaps::Show)).await
+    }
+
+    /// The latest snapshot of a run; none if it is damaged or does not belong to the entries that are there.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::Store`] if the journal cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is changed.
+    pub async fn snapshot(&self, run: &RunId) -> Result<Option<Snapshot>, JournalError> {
+        let run = run.clone();
+        self.ask(move |queries| queries.snapshot_of(&run)).await
     }
 
     /// The latest snapshot of a run and the entries after it. A snapshot that was damaged is left out, and the run

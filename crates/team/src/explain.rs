@@ -8,7 +8,7 @@ use bellwether_core::{TaskId, Timestamp};
 use bellwether_router::Route;
 use serde::Serialize;
 
-use crate::log::{Remembered, remember};
+use crate::log;
 use crate::message::Job;
 use crate::plan::PlannedTask;
 use crate::runtime::ResumeError;
@@ -55,7 +55,7 @@ impl Explanation {
     ///
     /// [`ResumeError`] if the entries are not understood.
     pub fn of(entries: Vec<Entry>, task: &str) -> Result<Result<Self, Vec<TaskId>>, ResumeError> {
-        let Remembered { events, .. } = remember(entries)?;
+        let events = log::read_all(entries)?;
         let planned = events.iter().rev().find_map(|(at, event)| match event {
             Event::Planned { plan, .. } => Some((*at, plan)),
             _ => None,

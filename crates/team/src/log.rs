@@ -12,7 +12,7 @@ use bellwether_core::{Journal, RunId, RunOutcome, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::state::Event;
+use crate::state::{Event, Rules};
 use crate::team::Team;
 
 const STARTED: &str = "run_started";
@@ -35,12 +35,35 @@ pub(crate) struct Opening {
     pub(crate) origin: Option<String>,
     /// What the results depend on, by name: prompts, models, the measure of the review.
     pub(crate) terms: BTreeMap<String, String>,
+    /// What the run kept to from its beginning; an event says when that changed.
+    #[serde(default)]
+    pub(crate) rules: Option<Rules>,
 }
 
 impl Opening {
     pub(crate) fn new(team: &Team, request: &str) -> Self {
         let origin = team.origin.as_deref().map(str::to_owned);
-        Self { schema: SCHEMA, team: team.name.to_string(), request: request.to_owned(), origin, terms: team.terms() }
+        Self {
+            schema: SCHEMA,
+            team: team.name.to_string(),
+            request: request.to_owned(),
+            origin,
+            terms: team.terms(),
+            rules: Some(Rules::of(team)),
+        }
+    }
+
+    /// What a run's first entry says.
+    pub(crate) fn read(first: Entry) -> Result<Self, LogError> {
+        if first.kind != STARTED {
+            return Err(LogError::NoBeginning);
+        }
+        let opening: Self =
+            serde_json::from_value(first.body).map_err(|source| LogError::Entry { number: 1, source })?;
+        if opening.schema != SCHEMA {
+            return Err(LogError::Schema { schema: opening.schema });
+        }
+        Ok(opening)
     }
 
     /// The names of the terms that are not what they were.
@@ -52,14 +75,6 @@ impl Opening {
         changed.dedup();
         changed
     }
-}
-
-/// A run as it is remembered.
-#[derive(Debug)]
-pub(crate) struct Remembered {
-    pub(crate) opening: Opening,
-    /// What happened, and when.
-    pub(crate) events: Vec<(Timestamp, Event)>,
 }
 
 /// Writes a run.
@@ -78,20 +93,24 @@ impl Log {
     }
 
     /// Goes on with a run; `None` if there is no such run.
-    pub(crate) async fn reopen(journal: Arc<dyn Journal>, run: &RunId) -> Result<Option<(Self, Remembered)>, LogError> {
+    pub(crate) async fn reopen(journal: Arc<dyn Journal>, run: &RunId) -> Result<Option<Self>, JournalError> {
         // An unknown run is asked for without a lease, which would make it known.
         if journal.read(run, 0, 1).await?.is_empty() {
             return Ok(None);
         }
         let lease = journal.lease(run).await?;
-        let remembered = remember(journal.load(run).await?)?;
-        Ok(Some((Self { journal, lease }, remembered)))
+        Ok(Some(Self { journal, lease }))
     }
 
-    /// Writes events, all or none.
-    pub(crate) async fn write(&self, at: Timestamp, events: &[Event]) -> Result<(), JournalError> {
+    /// The journal, and the right to write the run.
+    pub(crate) fn parts(&self) -> (Arc<dyn Journal>, Lease) {
+        (Arc::clone(&self.journal), self.lease.clone())
+    }
+
+    /// Writes events, all or none; the number of the last one.
+    pub(crate) async fn write(&self, at: Timestamp, events: &[Event]) -> Result<u64, JournalError> {
         let entries = events.iter().map(|event| entry(at, event)).collect();
-        self.journal.append(&self.lease, entries).await.map(drop)
+        self.journal.append(&self.lease, entries).await
     }
 
     /// Lets somebody else write the run.
@@ -117,29 +136,26 @@ fn entry(at: Timestamp, event: &Event) -> Entry {
     Entry { kind, body: json!({ "at": at.as_nanos(), "event": content }) }
 }
 
-/// Understands a run's entries.
-pub(crate) fn remember(entries: Vec<Entry>) -> Result<Remembered, LogError> {
-    let mut entries = entries.into_iter();
-    let first = entries.next().filter(|entry| entry.kind == STARTED).ok_or(LogError::NoBeginning)?;
-    let opening: Opening =
-        serde_json::from_value(first.body).map_err(|source| LogError::Entry { number: 1, source })?;
-    if opening.schema != SCHEMA {
-        return Err(LogError::Schema { schema: opening.schema });
+/// What a run's entry after the first one says, and when it happened; nothing if it is no event.
+pub(crate) fn read(number: u64, Entry { kind, mut body }: Entry) -> Result<Option<(Timestamp, Event)>, LogError> {
+    if kind == FINISHED || kind == HEARD {
+        return Ok(None);
     }
-    let mut events = Vec::new();
-    for (n, Entry { kind, mut body }) in entries.enumerate() {
-        if kind == FINISHED || kind == HEARD {
-            continue;
-        }
-        let at = Timestamp::from_nanos(body["at"].as_u64().unwrap_or_default());
-        let event = match body["event"].take() {
-            Value::Null => Value::String(kind),
-            content => json!({ kind: content }),
-        };
-        let event = serde_json::from_value(event).map_err(|source| LogError::Entry { number: n + 2, source })?;
-        events.push((at, event));
-    }
-    Ok(Remembered { opening, events })
+    let at = Timestamp::from_nanos(body["at"].as_u64().unwrap_or_default());
+    let event = match body["event"].take() {
+        Value::Null => Value::String(kind),
+        content => Value::Object([(kind, content)].into_iter().collect()),
+    };
+    let event = serde_json::from_value(event).map_err(|source| LogError::Entry { number, source })?;
+    Ok(Some((at, event)))
+}
+
+/// What all entries of a run say, and when it happened.
+pub(crate) fn read_all(entries: Vec<Entry>) -> Result<Vec<(Timestamp, Event)>, LogError> {
+    let mut entries = (1..).zip(entries);
+    let (_, first) = entries.next().ok_or(LogError::NoBeginning)?;
+    Opening::read(first)?;
+    entries.filter_map(|(number, entry)| read(number, entry).transpose()).collect()
 }
 
 /// Why a run cannot be remembered.
@@ -149,7 +165,7 @@ pub(crate) enum LogError {
     #[error("entry {number} is not understood")]
     Entry {
         /// Which one, counted from 1.
-        number: usize,
+        number: u64,
         /// What is wrong with it.
         source: serde_json::Error,
     },

@@ -15,7 +15,7 @@ pub use check::{PatternCheck, SchemaCheck};
 use serde::{Deserialize, Serialize};
 
 /// What the loop between work and review keeps to.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub struct ReviewRules {
     /// The least score of accepted work, from 0 to 1.
     pub threshold: f64,

@@ -4,22 +4,26 @@ mod accounts;
 mod brief;
 mod fork;
 mod live;
+mod past;
 mod routing;
+mod snapshots;
 
 use std::sync::Arc;
 
-use bellwether_core::RunId;
 use bellwether_core::journal::{Holder, JournalError};
+use bellwether_core::{Journal, RunId};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::log::{Log, LogError, Opening, Remembered, remember};
+use crate::log::{Log, LogError, Opening};
 use crate::report::RunReport;
+use crate::state::Event;
 use crate::team::Team;
 pub use accounts::Booked;
 pub use fork::fork;
 use live::Runtime;
+use past::Past;
 
 /// Stops a run from outside. Cheap to clone; all clones stop the same runs.
 #[derive(Clone, Debug, Default)]
@@ -155,12 +159,8 @@ impl Team {
     /// Nothing is changed.
     pub async fn recall(&self, run: RunId) -> Result<RunReport, ResumeError> {
         let journal = self.journal.as_ref().ok_or(ResumeError::NoJournal)?;
-        let entries = journal.load(&run).await.map_err(ResumeError::Journal)?;
-        if entries.is_empty() {
-            return Err(ResumeError::Unknown);
-        }
-        let Remembered { opening, events } = remember(entries)?;
-        Ok(live::recall(self, &opening.request, &run, events))
+        let past = past::fold(self, &**journal, &run).await?.ok_or(ResumeError::Unknown)?;
+        Ok(live::recall(self, &run, &past))
     }
 
     /// Agrees to the plan of a run that waits for it, or does not. [`Team::resume`] then goes on with it.
@@ -174,10 +174,10 @@ impl Team {
     /// The decision may have been remembered all the same; a second one is turned away.
     pub async fn approve(&self, run: RunId, ruling: Ruling) -> Result<(), ResumeError> {
         let journal = self.journal.as_ref().ok_or(ResumeError::NoJournal)?;
-        let (log, remembered) = Log::reopen(Arc::clone(journal), &run).await?.ok_or(ResumeError::Unknown)?;
-        let decided = live::decide(self, remembered, ruling);
+        let (log, past) = self.take_up(journal, &run).await?;
+        let decided = past.state.is_parked().then_some((past.at, Event::Decided { ruling }));
         let written = match decided {
-            Some((at, event)) => log.write(at, &[event]).await.map_err(ResumeError::Journal),
+            Some((at, event)) => log.write(at, &[event]).await.map(drop).map_err(ResumeError::Journal),
             None => Err(ResumeError::NotParked),
         };
         log.let_go().await.map_err(ResumeError::Journal)?;
@@ -199,18 +199,25 @@ impl Team {
     pub async fn resume(&self, run: RunId, changed: ChangedTerms, control: &Control) -> Result<RunReport, ResumeError> {
         let journal = self.journal.as_ref().ok_or(ResumeError::NoJournal)?;
         // Whether it may go on is found out before anybody else is kept from it.
-        let entries = journal.load(&run).await.map_err(ResumeError::Journal)?;
-        if entries.is_empty() {
-            return Err(ResumeError::Unknown);
-        }
-        let Remembered { opening, .. } = remember(entries)?;
+        let opening = past::opening(&**journal, &run).await?.ok_or(ResumeError::Unknown)?;
         let parts = opening.changed(&self.terms());
         if !parts.is_empty() && changed == ChangedTerms::Refuse {
             return Err(ResumeError::Changed { parts });
         }
-        let (log, remembered) = Log::reopen(Arc::clone(journal), &run).await?.ok_or(ResumeError::Unknown)?;
-        let runtime = Runtime::new(self, &remembered.opening.request, run, Ok(Some(log)));
-        Ok(runtime.resume(remembered.events, control).await)
+        let (log, past) = self.take_up(journal, &run).await?;
+        Ok(Runtime::new(self, &opening.request, run, Ok(Some(log))).resume(past, control).await)
+    }
+
+    /// Becomes the writer of a run, and folds what is remembered of it.
+    async fn take_up(&self, journal: &Arc<dyn Journal>, run: &RunId) -> Result<(Log, Past), ResumeError> {
+        let log = Log::reopen(Arc::clone(journal), run).await.map_err(LogError::from)?.ok_or(ResumeError::Unknown)?;
+        match past::fold(self, &**journal, run).await {
+            Ok(Some(past)) => Ok((log, past)),
+            failed => {
+                log.let_go().await.map_err(ResumeError::Journal)?;
+                Err(failed.map_or_else(ResumeError::from, |_| ResumeError::Unknown))
+            }
+        }
     }
 }
 

@@ -10,13 +10,15 @@ mod ending;
 pub(crate) mod event;
 pub(crate) mod order;
 mod record;
+mod rules;
+pub(crate) mod snapshot;
 mod stint;
 mod thrift;
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::HashMap;
 
 use bellwether_core::{ErrorKind, TaskId, TaskState, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::context;
 use crate::economy::Economy;
@@ -24,49 +26,21 @@ use crate::message::{Job, Spent};
 use crate::plan::Plan;
 use crate::report::Failure;
 use crate::review::convergence::{self, Next};
-use crate::review::{Finding, OnExhausted, ReviewRules};
-use crate::team::OnTaskFailure;
+use crate::review::{Finding, OnExhausted};
 use crate::verdict::Verdict;
 
 pub(crate) use event::{Attempt, Event, Stop};
-pub(crate) use record::{Draft, Record};
-
-/// What a run keeps to.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Rules {
-    /// The most jobs at once.
-    pub(crate) max_parallel: usize,
-    /// How often a job may be asked for until an answer can be used: at least once.
-    pub(crate) max_attempts: u32,
-    /// How often a planner is told what is wrong with its plan, on the same tier.
-    pub(crate) plan_repairs: u32,
-    /// How many tiers the planner has.
-    pub(crate) plan_tiers: usize,
-    /// What is good enough, and how often work may go back.
-    pub(crate) review: ReviewRules,
-    /// Whether a task begins as soon as it can; else the plan is worked through row by row, each in strict phases.
-    pub(crate) pipelined: bool,
-    /// What to do when a task comes to nothing.
-    pub(crate) on_failure: OnTaskFailure,
-    /// How many tokens a conversation may have in which the parts are made one whole; `None` if nobody does that.
-    pub(crate) combined: Option<usize>,
-    /// Whether there is a planner.
-    pub(crate) planned: bool,
-    /// Whether there are checks.
-    pub(crate) checked: bool,
-    /// How many judges a piece of work may be shown to until one comes to a verdict; 0 without a reviewer.
-    pub(crate) judges: u32,
-    /// How many tokens a conversation of each role may have, on each of its tiers.
-    pub(crate) windows: BTreeMap<Arc<str>, Vec<usize>>,
-}
+pub(crate) use record::{Digest, Draft, Record};
+pub(crate) use rules::Rules;
 
 /// Where a run is.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct State {
     rules: Rules,
     plan: Option<Plan>,
     tasks: Vec<Record>,
     /// Where each task is among `tasks`.
+    #[serde(skip)]
     places: HashMap<TaskId, usize>,
     in_flight: Vec<Job>,
     /// Whether somebody has to agree to the plan before anything else is done.
@@ -123,6 +97,7 @@ impl State {
     pub(crate) fn apply(&mut self, event: Event, at: Timestamp) -> Vec<Move> {
         let mut moves = Moves { at, made: Vec::new() };
         match event {
+            Event::Adopted { rules } => self.rules = *rules,
             Event::Began { job, tier } => self.begin(job, tier, &mut moves),
             Event::Checked { task, findings } => self.check(&task, findings, &mut moves),
             Event::Combined { text, spent } => {
@@ -272,6 +247,11 @@ impl State {
         self.whole.as_ref()
     }
 
+    /// What the run keeps to.
+    pub(crate) const fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
     /// The tasks, in the plan's order.
     pub(crate) fn tasks(&self) -> &[Record] {
         &self.tasks
@@ -311,6 +291,10 @@ impl State {
         sum
     }
 
+    fn find_places(&mut self) {
+        self.places = self.tasks.iter().enumerate().map(|(n, record)| (record.planned.id.clone(), n)).collect();
+    }
+
     fn find(&self, id: &TaskId) -> Option<usize> {
         self.places.get(id).copied()
     }
@@ -336,7 +320,7 @@ impl State {
         let record = &mut self.tasks[n];
         record.spent += spent;
         record.unusable.clear();
-        record.digest = Some(text);
+        record.digest = Some(text.map_or(Digest::Nobody, Digest::Text));
     }
 
     fn is_ready(&self, record: &Record) -> bool {
@@ -355,7 +339,7 @@ impl State {
     fn take_plan(&mut self, plan: Plan, moves: &mut Moves) {
         self.unusable.clear();
         self.tasks = plan.tasks.iter().cloned().map(Record::new).collect();
-        self.places = self.tasks.iter().enumerate().map(|(n, record)| (record.planned.id.clone(), n)).collect();
+        self.find_places();
         order::place(&mut self.tasks, &self.places);
         self.plan = Some(plan);
         moves.made.extend((0..self.tasks.len()).map(|task| Move { task, from: None, to: TaskState::Pending }));

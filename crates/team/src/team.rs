@@ -1,12 +1,13 @@
 //! A team: its roles, its rules, and how to put one together.
 
 use std::collections::BTreeMap;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_core::{Class, Journal, Observer};
 use bellwether_router::{FirstTier, Router};
+use serde::{Deserialize, Serialize};
 
 use crate::plan::{Means, PlanRules};
 use crate::review::{Check, ReviewRules};
@@ -64,6 +65,8 @@ pub struct Settings {
     pub deadline: Option<Duration>,
     /// How long calls in flight may go on after a run was asked to stop.
     pub grace: Duration,
+    /// After how many entries of a run a snapshot of it is left in the journal; in a long run, after a quarter of them.
+    pub snapshot_every: NonZeroU64,
     /// How urgent the team's calls are.
     pub class: Class,
     /// The share of its runs, relative to other runs on the same quota.
@@ -90,6 +93,7 @@ impl Default for Settings {
             stall_after: Duration::from_secs(300),
             deadline: None,
             grace: Duration::from_secs(20),
+            snapshot_every: NonZeroU64::MIN.saturating_add(255),
             class: Class::Standard,
             weight: NonZeroU32::MIN,
         }
@@ -106,7 +110,8 @@ pub enum OnInvalidPlan {
 }
 
 /// What to do when a task comes to nothing. What needs it is skipped in any case.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OnTaskFailure {
     /// Everything else goes on.
     ContinueIndependent,
@@ -117,7 +122,7 @@ pub enum OnTaskFailure {
 }
 
 /// A share of a whole, from 0 to 1.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Share(f64);
 
 impl Share {

@@ -1,19 +1,19 @@
 //! Runs that are remembered: cut off anywhere, they go on where they were.
 
 use std::collections::HashSet;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bellwether_core::journal::{Entry, JournalError, Lease, Recorded};
+use bellwether_core::journal::{Entry, JournalError, Lease, Recorded, Snapshot};
 use bellwether_core::test_util::MemoryJournal;
 use bellwether_core::{
     CallContext, ChatProvider, ChatResponse, ErrorKind, Journal, ProviderError, RunId, RunOutcome, TaskState,
 };
 use bellwether_provider::Scripted;
-use bellwether_team::{ChangedTerms, Control, ResumeError, Role, RunReport, Settings, Team, Tier};
+use bellwether_team::{ChangedTerms, Control, ResumeError, ReviewRules, Role, RunReport, Settings, Team, Tier};
 
 const PLAN: &str = r#"{"tasks": [{"id": "a", "title": "A"}, {"id": "b", "title": "B"},
                        {"id": "c", "title": "C", "depends_on": ["a"]}, {"id": "d", "title": "D"}]}"#;
@@ -114,6 +114,93 @@ async fn cut_off_after_any_entry_a_run_comes_to_the_same_end() {
     }
 }
 
+/// The same team, which leaves a snapshot every few entries.
+fn careful(provider: &Arc<Scripted>, journal: Arc<dyn Journal>, threshold: f64) -> Team {
+    let tier = Tier::new(Arc::<Scripted>::clone(provider) as Arc<dyn ChatProvider>, "model");
+    let review = ReviewRules { threshold, ..ReviewRules::default() };
+    let few = NonZeroU64::MIN.saturating_add(2);
+    let parallel = NonZeroUsize::MIN.saturating_add(1);
+    Team::builder("team")
+        .role(Role::planner("lead", "You plan.", tier.clone()))
+        .role(Role::worker("coder", "You code.", tier.clone()))
+        .role(Role::reviewer("critic", "You review.", tier))
+        .settings(Settings { max_parallel: parallel, snapshot_every: few, review, ..Settings::default() })
+        .journal(journal)
+        .build()
+        .expect("the team makes sense")
+}
+
+/// With snapshots, which may be whole, damaged or of another version, a resume comes to the same end.
+#[tokio::test(start_paused = true)]
+async fn a_run_is_resumed_from_a_snapshot_to_the_same_end_and_without_one_if_it_is_of_no_use() {
+    let (provider, journal) = (model(), Arc::new(MemoryJournal::default()));
+    let team = careful(&provider, Arc::<MemoryJournal>::clone(&journal), 0.8);
+    let whole = team.run_with("build it", run(), &Control::default()).await;
+    let all = remembered(&*journal).await;
+    let last = journal.last_snapshot(&run()).await.unwrap().expect("it left some");
+    assert!(last.seq > 20 && last.seq <= all.len() as u64, "{}", last.seq);
+
+    for cut in last.seq..=all.len() as u64 {
+        let cut = usize::try_from(cut).unwrap();
+        let damaged = [&last.state[..last.state.len() / 2], b"bellwether state 0\n{}", b""].map(<[u8]>::to_vec);
+        for state in std::iter::once(last.state.clone()).chain(damaged) {
+            let (provider, journal) = (model(), cut_off(&all[..cut]).await);
+            let lease = journal.lease(&run()).await.unwrap();
+            journal.snapshot(&lease, last.seq, state).await.unwrap();
+            journal.release(&lease).await.unwrap();
+            let team = careful(&provider, Arc::clone(&journal), 0.8);
+            let resumed = team.resume(run(), ChangedTerms::Refuse, &Control::default()).await.unwrap();
+            assert_eq!((resumed.outcome, end(&resumed)), (RunOutcome::Succeeded, end(&whole)), "cut after {cut}");
+            assert_eq!(resumed.calls, whole.calls + resumed.possible_duplicates, "cut after {cut}");
+        }
+    }
+}
+
+/// What a snapshot holds is used: it says something that the entries do not.
+#[tokio::test(start_paused = true)]
+async fn a_resume_begins_with_the_snapshot() {
+    let (provider, journal) = (model(), Arc::new(MemoryJournal::default()));
+    let team = careful(&provider, Arc::<MemoryJournal>::clone(&journal), 0.8);
+    team.run_with("build it", run(), &Control::default()).await;
+    let last = journal.last_snapshot(&run()).await.unwrap().expect("it left some");
+    let other = String::from_utf8(last.state).unwrap().replace("work of t1 in round 0", "another work");
+    let lease = journal.lease(&run()).await.unwrap();
+    journal.snapshot(&lease, last.seq, other.into_bytes()).await.unwrap();
+    journal.release(&lease).await.unwrap();
+    let recalled = team.recall(run()).await.unwrap();
+    assert_eq!(recalled.tasks[0].result.as_deref(), Some("another work"));
+}
+
+/// A run that was stopped under one measure and resumed under another one is afterwards folded under each in its time.
+#[tokio::test(start_paused = true)]
+async fn what_was_decided_under_another_threshold_stays_decided() {
+    let half = |context: &CallContext| match (context.phase, context.round) {
+        ("review", 0) => Ok(ChatResponse::text(r#"{"decision": "accept", "score": 0.5}"#)),
+        _ => answer(context),
+    };
+    let provider = Arc::new(Scripted::answering(move |_, context| half(context)).with_delay(Duration::from_secs(1)));
+    let journal = Arc::new(MemoryJournal::default());
+    let shared = || Arc::<MemoryJournal>::clone(&journal) as Arc<dyn Journal>;
+    let control = Control::default();
+    let stop = async {
+        tokio::time::sleep(Duration::from_millis(5_500)).await;
+        control.drain();
+    };
+    let strict = careful(&provider, shared(), 0.8);
+    let (stopped, ()) = tokio::join!(strict.run_with("build it", run(), &control), stop);
+    assert_eq!(stopped.outcome, RunOutcome::Cancelled);
+    let lenient = careful(&provider, shared(), 0.3);
+    let resumed = lenient.resume(run(), ChangedTerms::Adopt, &Control::default()).await.unwrap();
+    let revisions = |report: &RunReport| report.tasks.iter().map(|task| task.revisions).collect::<Vec<_>>();
+    let back = revisions(&resumed);
+    assert!(back.contains(&0) && back.contains(&1), "sent back under the old measure, not under the new one: {back:?}");
+    let without_snapshot = careful(&provider, cut_off(&remembered(&*journal).await).await, 0.3);
+    for team in [lenient, without_snapshot] {
+        let again = team.recall(run()).await.unwrap();
+        assert_eq!((end(&again), revisions(&again)), (end(&resumed), back.clone()), "the fold is the run");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stopped_run_goes_on_and_a_finished_one_is_only_reported() {
     let (provider, journal) = (model(), Arc::new(MemoryJournal::default()));
@@ -211,6 +298,14 @@ impl Journal for Failing {
 
     async fn read(&self, run: &RunId, after: u64, limit: usize) -> Result<Vec<Recorded>, JournalError> {
         self.inner.read(run, after, limit).await
+    }
+
+    async fn snapshot(&self, lease: &Lease, seq: u64, state: Vec<u8>) -> Result<(), JournalError> {
+        self.inner.snapshot(lease, seq, state).await
+    }
+
+    async fn last_snapshot(&self, run: &RunId) -> Result<Option<Snapshot>, JournalError> {
+        self.inner.last_snapshot(run).await
     }
 
     async fn runs(&self) -> Result<Vec<RunId>, JournalError> {

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::call::{CallContext, Class, Flow, RunId};
 use crate::chat::{ChatRequest, FinishReason, Message};
-use crate::journal::{Entry, Journal, JournalError};
+use crate::journal::{Entry, Journal, JournalError, Lease, Snapshot};
 use crate::limiter::RateLimiter;
 use crate::permit::{Outcome, RateLimits};
 use crate::provider::ChatProvider;
@@ -125,11 +125,27 @@ pub async fn journal(journal: &dyn Journal) {
     assert!(matches!(fenced, Err(JournalError::Fenced { .. })), "what is void cannot be given back");
     assert_eq!(journal.append(&second, vec![entry(4)]).await.expect("the new writer may write"), 3, "no gaps");
     journal_reads(journal, &run, &[entry(1), entry(2), entry(4)]).await;
+    journal_snapshots(journal, &first, &second).await;
     journal.release(&second).await.expect("a lease can be given back");
     let fenced = journal.append(&second, vec![entry(5)]).await;
     assert!(matches!(fenced, Err(JournalError::Fenced { .. })), "what was given back is void");
     let third = journal.lease(&run).await.expect("a run that was given back is free");
     assert!(third.epoch > second.epoch, "the fencing token grows");
+}
+
+async fn journal_snapshots(journal: &dyn Journal, fenced: &Lease, writer: &Lease) {
+    let last = async || journal.last_snapshot(&writer.run).await.expect("a run can be asked for its snapshot");
+    assert_eq!(last().await, None, "nobody has left one");
+    for (seq, state) in [(1, b"one".to_vec()), (2, b"two".to_vec())] {
+        journal.snapshot(writer, seq, state.clone()).await.expect("the writer may leave a snapshot");
+        assert_eq!(last().await, Some(Snapshot { seq, state }), "the latest one counts");
+    }
+    let refused = journal.snapshot(fenced, 2, Vec::new()).await;
+    assert!(matches!(refused, Err(JournalError::Fenced { .. })), "the former writer is fenced off");
+    journal.snapshot(writer, 99, Vec::new()).await.expect_err("there is no such entry");
+    assert_eq!(last().await.map(|kept| kept.seq), Some(2), "what was refused changes nothing");
+    let unknown = journal.last_snapshot(&RunId::from("unknown")).await;
+    assert_eq!(unknown.expect("an unknown run can be asked for"), None);
 }
 
 async fn journal_reads(journal: &dyn Journal, run: &RunId, expected: &[Entry]) {

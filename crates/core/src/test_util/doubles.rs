@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use crate::call::RunId;
 use crate::fact::Fact;
-use crate::journal::{Entry, Holder, Journal, JournalError, Lease, Recorded};
+use crate::journal::{Entry, Holder, Journal, JournalError, Lease, Recorded, Snapshot};
 use crate::limiter::{Outlook, RateLimiter, Refused};
 use crate::observer::Observer;
 use crate::permit::{Outcome, Permit, Settle};
@@ -74,6 +74,7 @@ struct Kept {
     epoch: u64,
     held: bool,
     entries: Vec<Recorded>,
+    snapshot: Option<Snapshot>,
 }
 
 impl MemoryJournal {
@@ -127,6 +128,20 @@ impl Journal for MemoryJournal {
         let runs = lock(&self.0);
         let entries = runs.get(run).map(|kept| &kept.entries[..]).unwrap_or_default();
         Ok(entries.iter().filter(|recorded| recorded.seq > after).take(limit).cloned().collect())
+    }
+
+    async fn snapshot(&self, lease: &Lease, seq: u64, state: Vec<u8>) -> Result<(), JournalError> {
+        self.writer(lease, |kept| {
+            if seq == 0 || seq > kept.entries.len() as u64 {
+                return Err(JournalError::Store(format!("there is no entry {seq}").into()));
+            }
+            kept.snapshot = Some(Snapshot { seq, state });
+            Ok(())
+        })?
+    }
+
+    async fn last_snapshot(&self, run: &RunId) -> Result<Option<Snapshot>, JournalError> {
+        Ok(lock(&self.0).get(run).and_then(|kept| kept.snapshot.clone()))
     }
 
     async fn runs(&self) -> Result<Vec<RunId>, JournalError> {

@@ -1,11 +1,11 @@
 //! What can be asked of the file; each question sees one moment of it.
 
-use bellwether_core::journal::{Entry, Recorded};
+use bellwether_core::journal::{Entry, Recorded, Snapshot};
 use bellwether_core::{RunId, Timestamp};
 use blake3::Hash;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
-use super::{Restored, RunInfo, Snapshot};
+use super::{Restored, RunInfo};
 use crate::chain::{Chain, Link};
 use crate::clock::from_millis;
 use crate::entry::{Blob, Gaps, Unreadable, unpack};
@@ -84,6 +84,10 @@ impl<'a> Queries<'a> {
             Ok(())
         })?;
         Ok(found)
+    }
+
+    pub(super) fn snapshot_of(&self, run: &RunId) -> Result<Option<Snapshot>, Error> {
+        self.id(run)?.map_or(Ok(None), |id| self.snapshot(id))
     }
 
     pub(super) fn restore(&self, run: &RunId) -> Result<Restored, Error> {

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use bellwether_core::{CallContext, ChatRequest, Flow, RunId};
 
-use super::{ResumeError, brief, live};
-use crate::log::{Remembered, remember};
+use super::{ResumeError, brief, past};
 use crate::message::{Job, Spent};
 use crate::state::{Event, State};
 use crate::team::Team;
@@ -34,18 +33,12 @@ impl Team {
     /// Nothing is changed.
     pub async fn accounts(&self, run: &RunId) -> Result<Vec<Booked>, ResumeError> {
         let journal = self.journal.as_ref().ok_or(ResumeError::NoJournal)?;
-        let entries = journal.load(run).await.map_err(ResumeError::Journal)?;
-        if entries.is_empty() {
-            return Err(ResumeError::Unknown);
-        }
-        let Remembered { opening, events } = remember(entries)?;
+        let opening = past::opening(&**journal, run).await?.ok_or(ResumeError::Unknown)?;
         let mut books = Books { team: self, run, request: &opening.request, open: BTreeMap::new(), booked: Vec::new() };
-        let mut state = State::new(live::rules(self));
-        for (at, event) in events {
-            books.enter(&state, &event);
-            state.apply(event, at);
+        let past = past::walk(self, &**journal, run, |state, event| books.enter(state, event)).await?;
+        if let Some(past) = past {
+            books.doubt(&past.state);
         }
-        books.doubt(&state);
         Ok(books.booked)
     }
 }

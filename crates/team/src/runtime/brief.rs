@@ -11,7 +11,7 @@ use crate::message::Job;
 use crate::prompt::{self, Form, Input};
 use crate::review::Finding;
 use crate::role::{Role, RoleKind};
-use crate::state::{Attempt, Draft, Record, State};
+use crate::state::{Attempt, Digest, Draft, Record, State};
 use crate::team::Team;
 
 /// A job's role, the tier it is done on, and the conversation.
@@ -115,10 +115,10 @@ fn input<'a>(state: &State, record: &'a Record, room: usize) -> Input<'a> {
         }
         (None, state) => format!("it was {}", state.as_str()),
     };
-    let shown = |draft: &'a Draft| match record.digest.as_ref().and_then(Option::as_ref) {
+    let shown = |draft: &'a Draft| match &record.digest {
         _ if draft.text.len() <= room => (Form::Full, Cow::Borrowed(draft.text.as_str())),
-        Some(digest) => (Form::Digest, Cow::Owned(context::excerpt(digest, room))),
-        None => (Form::Excerpt, Cow::Owned(context::excerpt(&draft.text, room))),
+        Some(Digest::Text(digest)) => (Form::Digest, Cow::Owned(context::excerpt(digest, room))),
+        Some(Digest::Nobody) | None => (Form::Excerpt, Cow::Owned(context::excerpt(&draft.text, room))),
     };
     let work = record.best().map(shown).ok_or_else(missing);
     Input { task: &record.planned, state: record.state, work }

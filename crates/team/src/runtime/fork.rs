@@ -5,7 +5,7 @@ use bellwether_core::{Journal, RunId};
 use serde_json::json;
 
 use super::ResumeError;
-use crate::log::{LogError, remember};
+use crate::log::{self, LogError};
 
 /// How many entries are written at once.
 const SLICE: usize = 1_000;
@@ -34,7 +34,8 @@ pub async fn fork(journal: &dyn Journal, run: &RunId, at: u64, into: &RunId) -> 
         return Err(ResumeError::NoEntry { at, last });
     }
     entries.truncate(usize::try_from(at).unwrap_or(usize::MAX));
-    remember(entries.clone())?;
+    // What is not understood is not copied.
+    log::read_all(entries.clone())?;
     if let Some(Entry { body: serde_json::Value::Object(opening), .. }) = entries.first_mut() {
         opening.insert("forked".to_owned(), json!({ "run": run, "at": at }));
     }

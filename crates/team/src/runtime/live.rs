@@ -9,10 +9,12 @@ use bellwether_core::{Fact, RunId, TaskId, TaskState, Timestamp};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Control, Ruling, brief, routing};
+use super::past::Past;
+use super::snapshots::Snapshots;
+use super::{Control, brief, routing};
 use crate::agent::{Agent, Shared};
 use crate::economy::Economy;
-use crate::log::{Log, Remembered};
+use crate::log::Log;
 use crate::mailbox::Mailbox;
 use crate::message::{Address, Assignment, Body, Envelope, Finished, Job, JobError, Product, Spent};
 use crate::plan::Plan;
@@ -36,6 +38,7 @@ pub(super) struct Runtime<'a> {
     agents: JoinSet<()>,
     /// How many answers have come in.
     heard: u64,
+    snapshots: Snapshots,
     /// The step down under which each job was begun.
     begun_under: HashMap<Job, Option<Economy>>,
 }
@@ -78,7 +81,7 @@ impl<'a> Runtime<'a> {
             Ok(log) => (log, None),
             Err(error) => (None, Some(journal_failure(&error))),
         };
-        let mut state = State::new(rules(team));
+        let mut state = State::new(Rules::of(team));
         if let Some(failure) = broken {
             // A run that cannot be remembered does not begin: nothing may be paid for that a crash would lose.
             state.apply(Event::Stopped { stop: Stop::Hopeless(failure) }, Timestamp::ZERO);
@@ -94,6 +97,7 @@ impl<'a> Runtime<'a> {
             inboxes,
             agents,
             heard: 0,
+            snapshots: Snapshots::after(0),
             begun_under: HashMap::new(),
         }
     }
@@ -108,14 +112,18 @@ impl<'a> Runtime<'a> {
         self.live(control).await
     }
 
-    /// Folds what is remembered of a run and lives through the rest of it.
-    pub(super) async fn resume(mut self, events: Vec<(Timestamp, Event)>, control: &Control) -> RunReport {
-        for (at, event) in events {
-            self.before = at;
-            self.state.apply(event, at);
-        }
+    /// Lives through the rest of a run.
+    pub(super) async fn resume(mut self, past: Past, control: &Control) -> RunReport {
+        let Past { state, at, kept, .. } = past;
+        (self.before, self.state, self.snapshots) = (at, state, Snapshots::after(kept));
         self.tell(&Fact::RunStarted { run: self.shared.run.clone(), team: Arc::clone(&self.team.name) });
-        self.record(vec![Event::Resumed]).await;
+        let rules = Rules::of(self.team);
+        let mut events = vec![Event::Resumed];
+        if *self.state.rules() != rules {
+            // What was decided under the old ones stays decided.
+            events.insert(0, Event::Adopted { rules: Box::new(rules) });
+        }
+        self.record(events).await;
         // Whoever watches this process has seen nothing of the run yet.
         if let Some(plan) = self.state.plan() {
             self.tell_plan(plan);
@@ -332,7 +340,7 @@ impl<'a> Runtime<'a> {
     async fn record(&mut self, events: Vec<Event>) -> bool {
         let now = self.now();
         let written = match &self.log {
-            Some(log) => log.write(now, &events).await,
+            Some(log) => log.write(now, &events).await.map(|seq| self.snapshots.consider(self.team, log, seq)),
             None => Ok(()),
         };
         let Err(error) = written else {
@@ -454,25 +462,8 @@ impl<'a> Runtime<'a> {
 }
 
 /// What is remembered of a run, as a report.
-pub(super) fn recall(team: &Team, request: &str, run: &RunId, events: Vec<(Timestamp, Event)>) -> RunReport {
-    let mut state = State::new(rules(team));
-    let mut last = Timestamp::ZERO;
-    for (at, event) in events {
-        last = at;
-        state.apply(event, at);
-    }
-    report(team, request, run, &state, last)
-}
-
-/// The decision on a run's plan as an event, if the run waits for one.
-pub(super) fn decide(team: &Team, remembered: Remembered, ruling: Ruling) -> Option<(Timestamp, Event)> {
-    let mut state = State::new(rules(team));
-    let mut last = Timestamp::ZERO;
-    for (at, event) in remembered.events {
-        last = at;
-        state.apply(event, at);
-    }
-    state.is_parked().then_some((last, Event::Decided { ruling }))
+pub(super) fn recall(team: &Team, run: &RunId, past: &Past) -> RunReport {
+    report(team, &past.opening.request, run, &past.state, past.at)
 }
 
 fn report(team: &Team, request: &str, run: &RunId, state: &State, now: Timestamp) -> RunReport {
@@ -482,24 +473,6 @@ fn report(team: &Team, request: &str, run: &RunId, state: &State, now: Timestamp
     };
     let wall = now.since(Timestamp::ZERO);
     RunReport::new(state, &Frame { run, team: &team.name, request, wall, model: &model })
-}
-
-pub(super) fn rules(team: &Team) -> Rules {
-    let settings = team.settings;
-    Rules {
-        max_parallel: settings.max_parallel.get(),
-        max_attempts: settings.max_attempts,
-        plan_repairs: settings.plan_repairs,
-        plan_tiers: team.role(RoleKind::Planner).map_or(0, |role| role.tiers.len()),
-        review: settings.review,
-        pipelined: settings.pipelined,
-        on_failure: settings.on_task_failure,
-        combined: team.role(RoleKind::Synthesizer).map(|role| role.window(0)),
-        planned: team.role(RoleKind::Planner).is_some(),
-        checked: !team.checks.is_empty(),
-        judges: team.role(RoleKind::Reviewer).map_or(0, |role| u32::try_from(role.tiers.len()).unwrap_or(u32::MAX)),
-        windows: team.roles().map(|role| (Arc::clone(&role.name), role.windows())).collect(),
-    }
 }
 
 fn journal_failure(error: &JournalError) -> Failure {

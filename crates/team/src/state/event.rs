@@ -12,10 +12,17 @@ use crate::review::Finding;
 use crate::runtime::Ruling;
 use crate::verdict::Verdict;
 
+use super::Rules;
+
 /// Something that happened to a run.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Event {
+    /// The run keeps to other rules from now on.
+    Adopted {
+        /// The rules.
+        rules: Box<Rules>,
+    },
     /// An agent is about to ask for a job, on this tier of its role's ladder.
     Began {
         /// The job.

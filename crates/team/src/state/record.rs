@@ -2,6 +2,7 @@
 
 use bellwether_core::{TaskState, Timestamp};
 use bellwether_router::Route;
+use serde::{Deserialize, Serialize};
 
 use super::event::Attempt;
 use super::stint::Stint;
@@ -16,7 +17,7 @@ use crate::verdict::{Issue, Verdict};
 const MAX_SQUEEZES: u32 = 2;
 
 /// What is known of a task.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Record {
     /// What was planned.
     pub(crate) planned: PlannedTask,
@@ -51,8 +52,8 @@ pub(crate) struct Record {
     pub(crate) deaf_judges: u32,
     /// How often the current job's conversation turned out to be longer than its model takes.
     pub(crate) overflows: u32,
-    /// Its work, summed up, once that was asked for; within it `None` if nobody could.
-    pub(crate) digest: Option<Option<String>>,
+    /// Its work, summed up, once that was asked for.
+    pub(crate) digest: Option<Digest>,
     /// What it took.
     pub(crate) spent: Spent,
     /// The part of it that went into verdicts.
@@ -68,7 +69,7 @@ pub(crate) struct Record {
 }
 
 /// The work of one round.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Draft {
     /// The work.
     pub(crate) text: String,
@@ -76,6 +77,16 @@ pub(crate) struct Draft {
     pub(crate) checks: Option<Vec<Finding>>,
     /// What the reviewer, or a check, said of it.
     pub(crate) verdict: Option<Verdict>,
+}
+
+/// What came of asking for a task's work to be summed up.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Digest {
+    /// Nobody could.
+    Nobody,
+    /// The work, summed up.
+    Text(String),
 }
 
 impl Record {

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use bellwether_core::{TaskState, Timestamp, Usd};
 use bellwether_router::Ending;
+use serde::{Deserialize, Serialize};
 
 use super::Record;
 use crate::message::Spent;
 
 /// A task's stay on one tier.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Stint {
     /// The tier.
     pub(crate) tier: usize,

@@ -1,6 +1,6 @@
 //! Laws that hold for every plan, every result and every moment of being stopped.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bellwether_core::{ErrorKind, ProviderError, RunOutcome};
 use proptest::prelude::*;
@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::message::JobError;
 use crate::plan::PlannedTask;
-use crate::team::Share;
+use crate::review::ReviewRules;
+use crate::team::{OnTaskFailure, Share};
 use crate::verdict::Decision;
 
 fn rules(max_parallel: usize) -> Rules {
@@ -270,6 +271,140 @@ proptest! {
         let hopeless = |log: &[Event]| log.iter().any(|event| matches!(event, Event::Stopped { .. } | Event::Failed { .. }));
         prop_assert!(hopeless(&log) || finished.values().all(|times| *times == 1), "{finished:?}");
     }
+}
+
+/// Something that happens to a run beside its jobs.
+#[derive(Clone, Debug)]
+enum Aside {
+    Adopted(f64),
+    Economised(Economy),
+    Resumed,
+    Routed(f64),
+    Stalled,
+    Stopped,
+}
+
+fn aside() -> impl Strategy<Value = Option<Aside>> {
+    let any = prop_oneof![
+        (0.0..1.0).prop_map(Aside::Adopted),
+        prop::sample::select(vec![Economy::CheaperTier, Economy::SmallerOutput, Economy::NoReview])
+            .prop_map(Aside::Economised),
+        Just(Aside::Resumed),
+        (0.0..1.0).prop_map(Aside::Routed),
+        Just(Aside::Stalled),
+        Just(Aside::Stopped),
+    ];
+    prop_oneof![4 => Just(None), 1 => any.prop_map(Some)]
+}
+
+fn meanwhile(state: &State, aside: Aside) -> Option<Event> {
+    Some(match aside {
+        Aside::Adopted(threshold) => {
+            let mut rules = state.rules().clone();
+            rules.review.threshold = threshold;
+            Event::Adopted { rules: Box::new(rules) }
+        }
+        Aside::Economised(economy) => {
+            let spent = Spent { retries: 1, ..Spent::ZERO };
+            Event::Economised { job: state.in_flight().first()?.clone(), economy, spent }
+        }
+        Aside::Resumed => Event::Resumed,
+        Aside::Routed(propensity) => {
+            let route = serde_json::json!({
+                "tier": 0, "name": "m", "why": "it fits", "mode": "thompson", "bucket": 1, "propensity": propensity,
+                "features": bellwether_router::Features::default(),
+            });
+            let route = serde_json::from_value(route).expect("these are a route's fields");
+            Event::Routed { task: state.tasks().first()?.planned.id.clone(), route }
+        }
+        Aside::Stalled => Event::Stalled,
+        Aside::Stopped => Event::Stopped { stop: Stop::Asked },
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// A state that is frozen and thawed before every event stays equal to the one that folds all of them, whatever
+    /// happens: a snapshot at any entry stands for all entries before it.
+    #[test]
+    fn a_snapshot_at_any_entry_is_the_fold_of_all_before_it(
+        tasks in tasks(),
+        rules in any_flow(),
+        fates in prop::collection::vec((any::<prop::sample::Index>(), fate(), 0.0..1.0, aside()), 1..200),
+    ) {
+        let mut whole = State::new(rules);
+        let mut thawed = whole.clone();
+        let mut step = 0;
+        let mut happen = |whole: &mut State, event: Event, step: usize| {
+            let at = Timestamp::from_nanos(step as u64);
+            // As a journal gives it back.
+            let event: Event = serde_json::from_value(serde_json::json!(event)).expect("it was an event");
+            whole.apply(event.clone(), at);
+            let frozen = thawed.freeze(at);
+            let (mut again, moment) = State::thaw(&frozen).expect("it was frozen here");
+            prop_assert_eq!(moment, at);
+            again.apply(event, at);
+            prop_assert_eq!(&again, &*whole);
+            thawed = again;
+            Ok(())
+        };
+        happen(&mut whole, Event::Planned { plan: plan(tasks), spent: Spent::ZERO, approval: false }, 0)?;
+        while !whole.is_over() && step < 400 {
+            let (which, fate, score, aside) = fates[step % fates.len()].clone();
+            step += 1;
+            for job in whole.jobs() {
+                happen(&mut whole, Event::Began { job, tier: 0 }, step)?;
+            }
+            if let Some(event) = aside.and_then(|aside| meanwhile(&whole, aside)) {
+                happen(&mut whole, event, step)?;
+            }
+            if whole.in_flight().is_empty() {
+                continue;
+            }
+            let job = whole.in_flight()[which.index(whole.in_flight().len())].clone();
+            let mut event = landed(&whole, &job, fate);
+            if let Event::Judged { verdict, .. } = &mut event {
+                verdict.score = score;
+            }
+            happen(&mut whole, event, step)?;
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_of_another_version_or_with_damage_is_not_understood() {
+    let state = planned(rules(2), vec![task(0, &[]), task(1, &[0])]);
+    let at = Timestamp::from_millis(7);
+    let frozen = state.freeze(at);
+    assert_eq!(State::thaw(&frozen), Some((state, at)));
+    let text = String::from_utf8(frozen).expect("it is text");
+    let thaw = |text: String| State::thaw(text.as_bytes());
+    assert_eq!(thaw(text.replacen("state 1", "state 0", 1)), None, "an older form");
+    assert_eq!(thaw(text.replacen("state 1", "state 11", 1)), None, "a later form");
+    assert_eq!(thaw(text.replacen("\"stalls\":0,", "", 1)), None, "something that later versions know is missing");
+    assert_eq!(thaw(text[..text.len() - 1].to_owned()), None, "cut off");
+}
+
+/// Under a lower threshold than before, what was sent back under the old one was sent back all the same.
+#[test]
+fn other_rules_hold_from_when_they_were_adopted() {
+    let judged =
+        |score| Event::Judged { task: "t1".into(), verdict: verdict(Decision::Accept, score), spent: Spent::ZERO };
+    let mut state = planned(rules(1), vec![task(0, &[])]);
+    begin_all(&mut state);
+    state.apply(produced("t1", "draft"), Timestamp::ZERO);
+    begin_all(&mut state);
+    state.apply(judged(0.7), Timestamp::ZERO);
+    let lenient = ReviewRules { threshold: 0.6, ..state.rules().review };
+    let adopted = Rules { review: lenient, ..rules(1) };
+    state.apply(Event::Adopted { rules: Box::new(adopted) }, Timestamp::ZERO);
+    state.apply(Event::Resumed, Timestamp::ZERO);
+    assert_eq!(begin_all(&mut state), [Job::Work { task: "t1".into(), round: 1 }], "the revision that was asked for");
+    state.apply(produced("t1", "second draft"), Timestamp::ZERO);
+    begin_all(&mut state);
+    state.apply(judged(0.65), Timestamp::ZERO);
+    assert_eq!(state.tasks()[0].state, TaskState::Accepted, "the new measure holds from now on");
 }
 
 /// What a stop left lying is taken up again where it was: nothing that was accepted is done again.

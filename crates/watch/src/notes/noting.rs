@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bellwether_core::RunId;
-use bellwether_core::journal::{Entry, Journal, JournalError, Lease, Recorded};
+use bellwether_core::journal::{Entry, Journal, JournalError, Lease, Recorded, Snapshot};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Notebook;
@@ -106,6 +106,14 @@ impl Journal for Noting {
 
     async fn read(&self, run: &RunId, after: u64, limit: usize) -> Result<Vec<Recorded>, JournalError> {
         self.inner.read(run, after, limit).await
+    }
+
+    async fn snapshot(&self, lease: &Lease, seq: u64, state: Vec<u8>) -> Result<(), JournalError> {
+        self.inner.snapshot(lease, seq, state).await
+    }
+
+    async fn last_snapshot(&self, run: &RunId) -> Result<Option<Snapshot>, JournalError> {
+        self.inner.last_snapshot(run).await
     }
 
     async fn runs(&self) -> Result<Vec<RunId>, JournalError> {
