@@ -49,10 +49,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// A batch waits most of the time: on one thread it costs less, and no thread has buffers of its own.
+/// A batch waits most of the time, and a look at a file or a journal is over at once: on one thread they cost less, and no
+/// thread has buffers of its own.
 fn runtime(command: &Command) -> Builder {
     let mut runtime = match command {
-        Command::Batch(_) | Command::Load(_) => Builder::new_current_thread(),
+        Command::Batch(_) | Command::Load(_) | Command::Check(_) | Command::Init(_) => Builder::new_current_thread(),
+        Command::Explain(_) | Command::Router(_) | Command::Runs(_) => Builder::new_current_thread(),
         _ => Builder::new_multi_thread(),
     };
     runtime.enable_all();

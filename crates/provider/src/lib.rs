@@ -86,6 +86,7 @@ pub mod sse;
 #[cfg(feature = "schema")]
 mod structured;
 mod transport;
+mod trust;
 
 pub use bellwether_core::chat::{
     ChatEvent, ChatRequest, ChatResponse, ChatStream, FinishReason, Fold, Message, MessageRole, Part, ResponseFormat,

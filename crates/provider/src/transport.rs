@@ -10,7 +10,6 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName
 use reqwest::{Client, Url, redirect, retry};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::{ClientConfig, RootCertStore};
-use rustls_platform_verifier::Verifier;
 
 use crate::asked::{Asked, clip};
 use crate::classify::Head;
@@ -19,6 +18,7 @@ use crate::endpoint::Endpoint;
 use crate::limits;
 use crate::root::RootCertificate;
 use crate::scrub::Scrub;
+use crate::trust::Trust;
 
 /// A connection pool for one endpoint.
 pub(crate) fn client(config: &ProviderConfig, endpoint: &Endpoint) -> Result<Client, ConfigError> {
@@ -59,8 +59,8 @@ fn tls(config: &ProviderConfig, endpoint: &Endpoint) -> Result<ClientConfig, Con
     // A plain endpoint must work on machines without any root certificate.
     let builder = if endpoint.is_https() {
         let roots = config.root_certificates.iter().map(RootCertificate::der);
-        let verifier = Verifier::new_with_extra_roots(roots, provider).map_err(failed)?;
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+        let trust = Trust::new(roots, provider).map_err(failed)?;
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(trust))
     } else {
         builder.with_root_certificates(RootCertStore::empty())
     };
