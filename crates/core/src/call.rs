@@ -101,6 +101,9 @@ pub struct CallContext {
     pub deadline: Option<Instant>,
     /// The most time one attempt may take from being sent to its end; waiting for a turn does not count.
     pub timeout: Option<Duration>,
+    /// Whether a stream that breaks may begin anew although a part of it was handed on. Its reader is told by
+    /// [`ChatEvent::Restarted`](crate::ChatEvent::Restarted) that what came before is void.
+    pub may_restart: bool,
     /// The run the call belongs to, which is also its correlation id.
     pub run: Option<RunId>,
     /// The task the call works on.
@@ -125,6 +128,7 @@ impl CallContext {
             class: Class::Standard,
             deadline: None,
             timeout: None,
+            may_restart: false,
             run: None,
             task: None,
             phase: "call",

@@ -11,10 +11,10 @@ use bellwether_core::queue::Ticket;
 use bellwether_core::{Call, CallContext, ChatRequest, Demand, ErrorKind, ProviderError, Retry};
 use tokio::time::Instant;
 
-use crate::dispatch::Dispatch;
+use crate::dispatch::Desk;
 use crate::estimate;
 use crate::guard::Verdict;
-use crate::live::{Live, Opened};
+use crate::live::{Live, Opened, Teller};
 use crate::parking::parks;
 use crate::refusal::{Bound, NoTurn, too_late};
 use crate::story::Story;
@@ -25,8 +25,8 @@ pub(crate) use sending::Limit;
 
 /// One call, from its first place in the line to its answer.
 #[derive(Debug)]
-pub(crate) struct Course<'a> {
-    dispatch: &'a Dispatch,
+pub(crate) struct Course {
+    dispatch: Arc<Desk>,
     request: ChatRequest,
     story: Story,
     demand: Demand,
@@ -55,12 +55,11 @@ pub(crate) enum Patience {
     Full,
 }
 
-impl<'a> Course<'a> {
-    pub(crate) fn new(dispatch: &'a Dispatch, request: ChatRequest, context: CallContext, patience: Patience) -> Self {
+impl Course {
+    pub(crate) fn new(dispatch: Arc<Desk>, request: ChatRequest, context: CallContext, patience: Patience) -> Self {
         let deadline = context.deadline.map(Instant::from_std);
         let call = Call { context, model: Arc::clone(&request.model), provider: Arc::clone(&dispatch.name) };
         Self {
-            dispatch,
             demand: estimate::demand(&request),
             request,
             story: Story::new(Arc::clone(&dispatch.observer), call),
@@ -69,6 +68,7 @@ impl<'a> Course<'a> {
             failures: 0,
             throttles: 0,
             throttled_wait: dispatch.policy.max_throttled_wait,
+            dispatch,
             throttled: None,
             looked: false,
             last: None,
@@ -100,9 +100,27 @@ impl<'a> Course<'a> {
         Ok(turn)
     }
 
-    /// Hands the answer on as it arrives; from here on nothing is tried again.
+    /// Tries until the first piece of an answer is there.
+    pub(crate) async fn opened(&mut self) -> Result<Opened, ProviderError> {
+        loop {
+            let turn = self.turn().await?;
+            match self.open(turn).await {
+                Ok(opened) => return Ok(opened),
+                Err(error) => self.again(error).await?,
+            }
+        }
+    }
+
+    /// Hands the answer on as it arrives; from here on nothing is tried again, unless the caller allows it.
     pub(crate) fn into_stream(self, opened: Opened) -> ChatStream {
-        ChatStream::new(Live::new(opened, self.story))
+        ChatStream::new(match self.story.context().may_restart {
+            true => Live::new(opened, Teller::Course(Box::new(self))),
+            false => Live::new(opened, Teller::Story(self.story)),
+        })
+    }
+
+    pub(crate) const fn story(&mut self) -> &mut Story {
+        &mut self.story
     }
 
     /// Waits until it is time to try again after `error`, which was not handed on.
@@ -174,7 +192,7 @@ impl<'a> Course<'a> {
 
     /// Why it need not even queue.
     fn turned_away(&self, until: Option<Instant>) -> Option<NoTurn> {
-        let Dispatch { key, limiter, .. } = self.dispatch;
+        let Desk { key, limiter, .. } = &*self.dispatch;
         if let Some(parked) = key.look() {
             return Some(NoTurn::Parked(parked));
         }
@@ -216,7 +234,7 @@ impl<'a> Course<'a> {
     }
 
     async fn wait(&self, until: Option<Instant>) -> Result<Turn, NoTurn> {
-        let Dispatch { queue, line, .. } = self.dispatch;
+        let Desk { queue, line, .. } = &*self.dispatch;
         let context = self.story.context();
         let ticket = Ticket {
             id: self.dispatch.next_id(),

@@ -40,8 +40,9 @@ use crate::pump::pump;
 ///   [`RetryPolicy`].
 /// - Other failures are tried again as their hint and the [`RetryPolicy`] allow. A retry queues again like a new call;
 ///   if the queue has no room for it, it ends with `QueueFull`, caused by the failure.
-/// - After the first piece of a stream was handed on nothing is tried again. What a provider says before it, such as
-///   `Started`, is handed on together with it.
+/// - After the first piece of a stream was handed on nothing is tried again, unless the context says `may_restart`: then
+///   the reader gets [`ChatEvent::Restarted`](bellwether_core::ChatEvent::Restarted), forgets what came before, and the
+///   answer begins anew. What a provider says before the first piece, such as `Started`, is handed on together with it.
 /// - What cannot happen before the deadline is refused at once; a call that runs into it is cancelled. The context's
 ///   `timeout` cancels a single attempt, which may be tried again.
 /// - With a [`HedgePolicy`], a call that takes unusually long to begin its answer is sent once more beside itself, if
@@ -55,6 +56,13 @@ use crate::pump::pump;
 /// Dropping a `Dispatch` ends its one task.
 #[derive(Debug)]
 pub struct Dispatch {
+    desk: Arc<Desk>,
+    pump: tokio::sync::Mutex<JoinSet<()>>,
+}
+
+/// What the calls of a dispatch share. A stream that may begin anew holds on to it.
+#[derive(Debug)]
+pub(crate) struct Desk {
     pub(crate) provider: Arc<dyn ChatProvider>,
     pub(crate) name: Arc<str>,
     pub(crate) queue: Arc<dyn TaskQueue>,
@@ -67,7 +75,6 @@ pub struct Dispatch {
     pub(crate) key: Arc<Key>,
     rng: Mutex<fastrand::Rng>,
     tickets: AtomicU64,
-    pump: tokio::sync::Mutex<JoinSet<()>>,
 }
 
 /// Makes a queue that tells its facts to an observer.
@@ -119,8 +126,8 @@ impl Dispatch {
     ///
     /// Dropping the future leaves the dispatch closed; calling it again waits for the rest.
     pub async fn shutdown(&self) {
-        self.queue.close();
-        self.line.close();
+        self.desk.queue.close();
+        self.desk.line.close();
         let mut pump = self.pump.lock().await;
         while pump.join_next().await.is_some() {}
     }
@@ -128,7 +135,7 @@ impl Dispatch {
     /// Lets a parked key be asked again at once, for somebody has mended what was wrong: added credit, or renewed the
     /// key.
     pub fn reopen(&self) {
-        self.key.reopen();
+        self.desk.key.reopen();
     }
 
     /// Asks for a stream, with less patience if there is another key to go to.
@@ -138,14 +145,9 @@ impl Dispatch {
         context: CallContext,
         patience: Patience,
     ) -> Result<ChatStream, ProviderError> {
-        let mut course = Course::new(self, request, context, patience);
-        loop {
-            let turn = course.turn().await?;
-            match course.open(turn).await {
-                Ok(opened) => return Ok(course.into_stream(opened)),
-                Err(error) => course.again(error).await?,
-            }
-        }
+        let mut course = Course::new(Arc::clone(&self.desk), request, context, patience);
+        let opened = course.opened().await?;
+        Ok(course.into_stream(opened))
     }
 
     /// Asks for a whole answer, with less patience if there is another key to go to.
@@ -155,7 +157,7 @@ impl Dispatch {
         context: CallContext,
         patience: Patience,
     ) -> Result<ChatResponse, ProviderError> {
-        let mut course = Course::new(self, request, context, patience);
+        let mut course = Course::new(Arc::clone(&self.desk), request, context, patience);
         loop {
             let turn = course.turn().await?;
             match course.whole(turn).await {
@@ -165,6 +167,15 @@ impl Dispatch {
         }
     }
 
+    /// The name of its provider.
+    pub(crate) fn key_name(&self) -> &Arc<str> {
+        &self.desk.name
+    }
+}
+
+// === impl Desk ===
+
+impl Desk {
     pub(crate) fn next_id(&self) -> TicketId {
         TicketId(self.tickets.fetch_add(1, Ordering::Relaxed))
     }
@@ -178,7 +189,7 @@ impl Dispatch {
 #[async_trait]
 impl ChatProvider for Dispatch {
     fn name(&self) -> &str {
-        &self.name
+        &self.desk.name
     }
 
     async fn stream(&self, request: ChatRequest, context: CallContext) -> Result<ChatStream, ProviderError> {
@@ -191,7 +202,7 @@ impl ChatProvider for Dispatch {
 
     /// Asks the provider at once: a list of models is no part of the quota.
     async fn models(&self) -> Result<Vec<String>, ProviderError> {
-        self.provider.models().await
+        self.desk.provider.models().await
     }
 }
 
@@ -275,7 +286,7 @@ impl DispatchBuilder {
         let key = Arc::new(Key::new(Arc::clone(&name), self.guard, Arc::clone(&line), Arc::clone(&self.observer)));
         let mut tasks = JoinSet::new();
         tasks.spawn(pump(Arc::clone(&line), Arc::clone(&queue), Arc::clone(&key), Arc::clone(&limiter)));
-        Dispatch {
+        let desk = Desk {
             name,
             provider: self.provider,
             queue,
@@ -288,8 +299,8 @@ impl DispatchBuilder {
             key,
             rng: Mutex::new(self.rng),
             tickets: AtomicU64::new(0),
-            pump: tokio::sync::Mutex::new(tasks),
-        }
+        };
+        Dispatch { desk: Arc::new(desk), pump: tokio::sync::Mutex::new(tasks) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! An answer under way: what was seen of it, and its stream with the permit inside.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,7 +11,7 @@ use bellwether_core::{ChatEvent, ChatResponse, ChatStream, ErrorKind, Outcome, P
 use futures_core::Stream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::course::{Limit, named_wait};
+use crate::course::{Course, Limit, named_wait};
 use crate::story::Story;
 use crate::turn::Turn;
 use crate::{clock, estimate};
@@ -43,6 +44,8 @@ pub(crate) struct Live {
     /// `None` once the call is settled.
     sent: Option<Sent>,
     limit: Option<(Limit, Pin<Box<Sleep>>)>,
+    /// The next try of an answer that may begin anew.
+    again: Option<Again>,
 }
 
 #[derive(Debug)]
@@ -50,8 +53,23 @@ struct Sent {
     events: ChatStream,
     seen: Seen,
     turn: Turn,
-    story: Story,
+    teller: Teller,
 }
+
+/// Who tells what becomes of an answer, and asks again for one that may begin anew.
+#[derive(Debug)]
+pub(crate) enum Teller {
+    /// It may.
+    Course(Box<Course>),
+    /// It may not.
+    Story(Story),
+}
+
+/// Tries once more, after a part of the answer was handed on.
+struct Again(Pin<Box<dyn Future<Output = Begun> + Send>>);
+
+/// An answer that has begun anew, and its course.
+type Begun = Result<(Opened, Box<Course>), ProviderError>;
 
 // === impl Seen ===
 
@@ -103,10 +121,41 @@ impl Seen {
 // === impl Live ===
 
 impl Live {
-    pub(crate) fn new(opened: Opened, story: Story) -> Self {
+    pub(crate) fn new(opened: Opened, teller: Teller) -> Self {
         let Opened { events, held, seen, turn, limit } = opened;
         let limit = limit.map(|limit| (limit, Box::pin(sleep_until(limit.at))));
-        Self { held, sent: Some(Sent { events, seen, turn, story }), limit }
+        Self { held, sent: Some(Sent { events, seen, turn, teller }), limit, again: None }
+    }
+
+    /// Waits until the answer has begun anew.
+    fn poll_again(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProviderError>> {
+        let Some(Again(again)) = &mut self.again else { return Poll::Ready(Ok(())) };
+        let begun = ready!(again.as_mut().poll(cx));
+        self.again = None;
+        let (opened, course) = begun?;
+        *self = Self::new(opened, Teller::Course(course));
+        self.held.push_front(ChatEvent::Restarted);
+        Poll::Ready(Ok(()))
+    }
+
+    /// What the caller gets of a failure: itself, or nothing as long as the answer may begin anew.
+    fn fail(&mut self, sent: Sent, error: ProviderError) -> Option<ProviderError> {
+        let Sent { seen, turn, teller, .. } = sent;
+        seen.settle(turn, Some(&error));
+        match teller {
+            Teller::Course(course) => {
+                self.limit = None;
+                self.again = Some(Again(Box::pin(anew(course, error))));
+                None
+            }
+            Teller::Story(mut story) => {
+                let mut error = error;
+                error.details.retries = story.context().attempt;
+                error.details.emitted_output = true;
+                story.failed(error.kind);
+                Some(error)
+            }
+        }
     }
 }
 
@@ -115,6 +164,9 @@ impl Stream for Live {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
+        if let Err(error) = ready!(this.poll_again(cx)) {
+            return Poll::Ready(Some(Err(error)));
+        }
         if let Some(event) = this.held.pop_front() {
             return Poll::Ready(Some(Ok(event)));
         }
@@ -141,7 +193,10 @@ impl Stream for Live {
                 sent.complete();
                 Poll::Ready(None)
             }
-            Err(error) => Poll::Ready(Some(Err(sent.fail(error)))),
+            Err(error) => match this.fail(sent, error) {
+                Some(error) => Poll::Ready(Some(Err(error))),
+                None => self.poll_next(cx),
+            },
         }
     }
 }
@@ -160,14 +215,33 @@ impl Drop for Live {
 impl Sent {
     fn complete(mut self) {
         self.seen.settle(self.turn, None);
-        self.story.completed(self.seen.usage, self.seen.first);
+        let story = match &mut self.teller {
+            Teller::Course(course) => course.story(),
+            Teller::Story(story) => story,
+        };
+        story.completed(self.seen.usage, self.seen.first);
     }
+}
 
-    fn fail(mut self, mut error: ProviderError) -> ProviderError {
-        error.details.emitted_output = true;
-        error.details.retries = self.story.context().attempt;
-        self.seen.settle(self.turn, Some(&error));
-        self.story.failed(error.kind);
-        error
+// === impl Again ===
+
+impl fmt::Debug for Again {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Again")
+    }
+}
+
+/// Asks again for an answer that broke off with `error`, if that may help.
+async fn anew(mut course: Box<Course>, error: ProviderError) -> Begun {
+    let begun = match course.again(error).await {
+        Ok(()) => course.opened().await,
+        Err(error) => Err(error),
+    };
+    match begun {
+        Ok(opened) => Ok((opened, course)),
+        Err(mut error) => {
+            error.details.emitted_output = true;
+            Err(error)
+        }
     }
 }

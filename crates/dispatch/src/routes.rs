@@ -137,9 +137,9 @@ impl Routes {
     }
 
     fn rerouted(&self, from: &Stop, to: &Stop, context: &CallContext, kind: ErrorKind) {
-        let provider = Arc::clone(&from.dispatch.name);
+        let provider = Arc::clone(from.dispatch.key_name());
         let call = Call { context: context.clone(), model: Arc::clone(&from.model), provider };
-        let to = Arc::clone(&to.dispatch.name);
+        let to = Arc::clone(to.dispatch.key_name());
         self.observer.observe(&Fact::CallRerouted { call: Arc::new(call), to, kind });
     }
 }

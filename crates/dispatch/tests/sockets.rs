@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_core::test_util::Recorder;
-use bellwether_core::{CallContext, ChatProvider, ChatRequest, Fact, Flow, Message, Observer, TaskQueue};
+use bellwether_core::{CallContext, ChatEvent, ChatProvider, ChatRequest, Fact, Flow, Message, Observer, TaskQueue};
 use bellwether_dispatch::{Dispatch, PermitPool};
 use bellwether_limiter::{Concurrency, Limiter, Limits};
 use bellwether_provider::{OpenAiCompatible, ProviderConfig};
@@ -68,6 +68,44 @@ async fn a_dropped_call_ends_its_http_call_within_a_second() {
         within_a_second(|| simulator.stats().in_flight == 0).await;
     }
     assert_eq!(simulator.stats().cancelled, 2);
+    dispatch.shutdown().await;
+}
+
+/// The first connection breaks in the middle of the answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_whose_connection_breaks_begins_anew_only_if_it_may() {
+    let fail = vec![Fail { request: 1, with: Fault::Reset }, Fail { request: 3, with: Fault::Reset }];
+    let faults = Faults { fail, ..Faults::default() };
+    let simulator = simulator(Scenario { latency: latency(1, 0), faults, ..Scenario::default() }).await;
+    let limits = Limits { concurrency: Concurrency::Told(2.try_into().expect("2 is not zero")), ..Limits::NONE };
+    let settings = bellwether_limiter::Settings { limits, ..bellwether_limiter::Settings::default() };
+    let limiter = Limiter::new("restart", settings);
+    let dispatch = Dispatch::builder(provider(&simulator, 1)).limiter(Arc::new(limiter.clone())).build();
+    let read = async |context: CallContext| {
+        let mut stream = dispatch.stream(request(), context).await.expect("it begins");
+        let (mut text, mut thrown_away) = (String::new(), None);
+        while let Some(event) = stream.next().await {
+            match event {
+                Ok(ChatEvent::Text(piece)) => text.push_str(&piece),
+                Ok(ChatEvent::Restarted) => thrown_away = Some(std::mem::take(&mut text)),
+                Ok(_) => {}
+                Err(error) => return Err((error, text)),
+            }
+        }
+        Ok((text, thrown_away))
+    };
+
+    let (text, thrown_away) =
+        read(CallContext { may_restart: true, ..CallContext::default() }).await.expect("answered");
+    let thrown_away = thrown_away.expect("it began anew");
+    assert!(!thrown_away.is_empty() && thrown_away.len() < text.len(), "{thrown_away:?} and then {text:?}");
+    assert_eq!(simulator.stats().requests, 2);
+
+    let (error, text) = read(CallContext::default()).await.expect_err("it may not");
+    assert!(error.details.emitted_output && !text.is_empty(), "{error:?} after {text:?}");
+    assert_eq!(simulator.stats().requests, 3, "and it was not sent again");
+    within_a_second(|| simulator.stats().in_flight == 0).await;
+    assert_eq!(limiter.snapshot().in_flight, 0);
     dispatch.shutdown().await;
 }
 

@@ -23,6 +23,8 @@ pub enum ChatEvent {
     Reasoning(String),
     /// A piece of a refusal.
     Refusal(String),
+    /// What came before is void: the answer begins anew. Only a caller whose context says `may_restart` gets this.
+    Restarted,
     /// The provider has begun to answer.
     Started(Started),
     /// A piece of the text.
@@ -163,6 +165,7 @@ impl Fold {
             ChatEvent::Finished(reason) => self.finish = Some(reason),
             ChatEvent::Reasoning(piece) => self.reasoning.push_str(&piece),
             ChatEvent::Refusal(piece) => self.refusal.get_or_insert_default().push_str(&piece),
+            ChatEvent::Restarted => *self = Self::default(),
             ChatEvent::Started(head) => self.head = head,
             ChatEvent::Text(piece) => self.text.push_str(&piece),
             ChatEvent::ToolCall { index, id, name, arguments } => {

@@ -41,7 +41,7 @@ enum Head {
     Whole(Box<ChatResponse>),
 }
 
-impl Course<'_> {
+impl Course {
     /// Sends the call and waits for the whole answer.
     pub(crate) async fn whole(&mut self, turn: Turn) -> Result<ChatResponse, ProviderError> {
         let limit = self.limit();
@@ -153,7 +153,7 @@ impl Course<'_> {
             input_tokens: input_tokens.saturating_mul(ROOM.into()),
             output_tokens: output_tokens.saturating_mul(ROOM.into()),
         };
-        let dispatch = self.dispatch;
+        let dispatch = &self.dispatch;
         dispatch.queue.is_empty()
             && dispatch.key.is_well()
             && dispatch.limiter.outlook(several).is_none()

@@ -2,11 +2,11 @@
 
 use bellwether_core::chat::Started;
 use bellwether_core::{FinishReason, Outcome};
-use bellwether_dispatch::{ChatEvent, ChatProvider, ErrorKind, PermitPool};
+use bellwether_dispatch::{CallContext, ChatEvent, ChatProvider, ErrorKind, PermitPool};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use crate::play::{Ends, Scene, Settled, Stage, USAGE, error, ms, named, request, until};
+use crate::play::{Ends, Scene, Settled, Stage, USAGE, error, ms, named, request, throttle, until};
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_fails_before_its_first_piece_is_tried_again() {
@@ -46,6 +46,89 @@ async fn a_stream_that_fails_after_its_first_piece_is_not() {
         assert_eq!(stage.play.arrivals().len(), 1);
         stage.assert_swept().await;
     }
+}
+
+fn may_restart(name: &str) -> CallContext {
+    CallContext { may_restart: true, ..named(name) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_may_begin_anew_does_and_says_that_what_came_before_is_void() {
+    let broken = [ErrorKind::Upstream, ErrorKind::RateLimited].map(|kind| {
+        // Once broken off in the middle, once before the first piece of the second try.
+        [Scene::after(0, Ends::FailsAfterText(error(kind))), Scene::after(0, Ends::Fails(error(ErrorKind::Connect)))]
+    });
+    for scenes in broken {
+        let stage = Stage::new(1, scenes);
+        let mut stream = stage.dispatch.stream(request(), may_restart("a")).await.unwrap();
+        let mut events = Vec::new();
+        while let Some(event) = stream.next().await {
+            events.push(event.unwrap());
+        }
+        let whole = [
+            ChatEvent::Started(Started::default()),
+            ChatEvent::Text("Hello".to_owned()),
+            ChatEvent::Restarted,
+            ChatEvent::Started(Started { retries: 2, ..Started::default() }),
+            ChatEvent::Text("Hello".to_owned()),
+            ChatEvent::Text(" there".to_owned()),
+            ChatEvent::Finished(FinishReason::Stop),
+            ChatEvent::Usage(USAGE),
+        ];
+        assert_eq!(events, whole);
+        assert_eq!(stage.told().last().map(String::as_str), Some("completed in 200ms, first Some(100ms)"));
+        stage.assert_swept().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_folds_a_stream_that_began_anew_gets_one_answer() {
+    let stage = Stage::new(1, [Scene::after(0, Ends::FailsAfterText(error(ErrorKind::Truncated)))]);
+    let answer = stage.dispatch.stream(request(), may_restart("a")).await.unwrap().fold().await.unwrap();
+    assert_eq!((answer.text.as_str(), answer.head.retries), ("Hello there", 1));
+    stage.assert_swept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn beginning_anew_is_a_try_like_any_other() {
+    let breaks = Scene::after(0, Ends::FailsAfterText(error(ErrorKind::Upstream)));
+    let stage = Stage::new(1, vec![breaks; 9]);
+    let mut stream = stage.dispatch.stream(request(), may_restart("a")).await.unwrap();
+    let mut anew = 0;
+    let failure = loop {
+        match stream.next().await.expect("it does not just end") {
+            Ok(event) => anew += u32::from(event == ChatEvent::Restarted),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((anew, failure.details.retries, failure.details.emitted_output), (3, 3, true));
+    assert!(stream.next().await.is_none(), "after an error it has ended");
+    for hopeless in [ErrorKind::ContentFiltered, ErrorKind::QuotaExhausted] {
+        let stage = Stage::new(1, [Scene::after(0, Ends::FailsAfterText(error(hopeless)))]);
+        let error = stage.dispatch.stream(request(), may_restart("b")).await.unwrap().fold().await.unwrap_err();
+        assert_eq!((error.kind, stage.play.arrivals().len()), (hopeless, 1));
+        stage.assert_swept().await;
+    }
+    stage.assert_swept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_dropped_or_late_while_it_waits_to_begin_anew_leaves_nothing_behind() {
+    let breaks = || Scene::after(0, Ends::FailsAfterText(throttle(Some(ms(5_000)))));
+    let stage = Stage::new(1, [breaks()]);
+    let mut stream = stage.dispatch.stream(request(), may_restart("a")).await.unwrap();
+    let left = tokio::time::timeout(ms(1_000), async { while stream.next().await.is_some() {} }).await;
+    assert!(left.is_err(), "it waits for the pause to end");
+    drop(stream);
+    assert_eq!(stage.told().last().map(String::as_str), Some("abandoned admitted=false"));
+    stage.assert_swept().await;
+
+    let stage = Stage::new(1, [breaks()]);
+    let context = CallContext { may_restart: true, ..until("b", 2_000) };
+    let error = stage.dispatch.stream(request(), context).await.unwrap().fold().await.unwrap_err();
+    assert_eq!((error.kind, stage.play.elapsed()), (ErrorKind::DeadlineExceeded, 100), "it would come too late");
+    assert!(error.details.emitted_output);
+    stage.assert_swept().await;
 }
 
 #[tokio::test(start_paused = true)]
