@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::dispatch::Desk;
 use crate::estimate;
 use crate::guard::Verdict;
+use crate::line::Wish;
 use crate::live::{Live, Opened, Teller};
 use crate::parking::parks;
 use crate::refusal::{Bound, NoTurn, too_late};
@@ -192,7 +193,7 @@ impl Course {
 
     /// Why it need not even queue.
     fn turned_away(&self, until: Option<Instant>) -> Option<NoTurn> {
-        let Desk { key, limiter, .. } = &*self.dispatch;
+        let Desk { key, limiter, line, .. } = &*self.dispatch;
         if let Some(parked) = key.look() {
             return Some(NoTurn::Parked(parked));
         }
@@ -203,6 +204,9 @@ impl Course {
             if until.is_some_and(|until| until <= clock::after(clock::now(), wait)) {
                 return Some(NoTurn::Late(Refused { wait: Some(wait) }));
             }
+        }
+        if let Some(wait) = self.deadline.and_then(|deadline| line.too_long(self.story.named(), deadline)) {
+            return Some(NoTurn::Long(wait));
         }
         if self.patience == Patience::Full {
             return None;
@@ -245,7 +249,8 @@ impl Course {
             deadline: until.map(Instant::into_std),
         };
         let brief = self.patience == Patience::Brief;
-        let mut place = line.join(Arc::clone(queue), ticket.id, self.demand, until, brief).ok_or(NoTurn::Closed)?;
+        let wish = Wish { call: self.story.call(), demand: self.demand, until, brief };
+        let mut place = line.join(Arc::clone(queue), ticket.id, wish).ok_or(NoTurn::Closed)?;
         if let Err(full) = queue.push(ticket).await {
             return Err(if line.is_closed() { NoTurn::Closed } else { NoTurn::Full(full) });
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bellwether_core::limiter::Refused;
 use bellwether_core::queue::TicketId;
-use bellwether_core::{Demand, Fact, Observer, TaskQueue};
+use bellwether_core::{Call, Demand, Fact, Observer, TaskQueue};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
@@ -29,14 +29,19 @@ pub(crate) struct Line {
 /// How fast the line moves.
 #[derive(Debug, Default)]
 struct Pace {
+    /// The last turn, if somebody waited behind it: otherwise the time to the next one says nothing.
     last: Option<Instant>,
     /// The time between two turns, on average over the last dozen or so.
     gap: Option<Duration>,
+    /// How many turns are known.
+    turns: u32,
 }
 
 /// Somebody who waits.
 #[derive(Debug)]
 pub(crate) struct Waiting {
+    /// Whose turn it is.
+    pub(crate) call: Arc<Call>,
     /// What it needs of the quota.
     pub(crate) demand: Demand,
     /// How long it waits.
@@ -45,6 +50,15 @@ pub(crate) struct Waiting {
     pub(crate) brief: bool,
     /// Where the answer goes.
     pub(crate) door: oneshot::Sender<Answer>,
+}
+
+/// What somebody who joins the line wants of it; see [`Waiting`].
+#[derive(Debug)]
+pub(crate) struct Wish {
+    pub(crate) call: Arc<Call>,
+    pub(crate) demand: Demand,
+    pub(crate) until: Option<Instant>,
+    pub(crate) brief: bool,
 }
 
 /// A place in the line. Dropping it takes the ticket out of the queue, or frees the gate.
@@ -64,16 +78,10 @@ impl Line {
     }
 
     /// Waits for ticket `id` from now on; `None` if the line is closed.
-    pub(crate) fn join(
-        self: &Arc<Self>,
-        queue: Arc<dyn TaskQueue>,
-        id: TicketId,
-        demand: Demand,
-        until: Option<Instant>,
-        brief: bool,
-    ) -> Option<Place> {
+    pub(crate) fn join(self: &Arc<Self>, queue: Arc<dyn TaskQueue>, id: TicketId, wish: Wish) -> Option<Place> {
         let (door, answer) = oneshot::channel();
-        self.waiting().as_mut()?.insert(id, Waiting { demand, until, brief, door });
+        let Wish { call, demand, until, brief } = wish;
+        self.waiting().as_mut()?.insert(id, Waiting { call, demand, until, brief, door });
         Some(Place { line: Arc::clone(self), queue, id, answer })
     }
 
@@ -100,11 +108,30 @@ impl Line {
     /// The head of the line was given its turn.
     pub(crate) fn moved(&self) {
         let now = clock::now();
-        let mut pace = self.pace();
-        if let Some(last) = pace.last.replace(now) {
-            let gap = now.saturating_duration_since(last);
-            pace.gap = Some(pace.gap.map_or(gap, |mean| (mean * 7 + gap) / 8));
+        let others = self.waiting().as_ref().is_some_and(|waiting| !waiting.is_empty());
+        self.pace().moved(now, others);
+    }
+
+    /// How long this call would wait for its turn, if that is far more than it can.
+    ///
+    /// Only those are counted who go first in any order: calls of the same flow and class whose time is up no later. The
+    /// time that comes of it has to be twice as long as there is, for a limiter that finds its limit gets faster.
+    pub(crate) fn too_long(&self, call: &Call, until: Instant) -> Option<Duration> {
+        let gap = self.pace().known()?;
+        let left = until.saturating_duration_since(clock::now());
+        let waiting = self.waiting();
+        let waiting = waiting.as_ref()?;
+        let time = |turns: usize| gap.saturating_mul(u32::try_from(turns).unwrap_or(u32::MAX));
+        let far = |wait: Duration| wait > left.saturating_mul(2);
+        if !far(time(waiting.len())) {
+            return None;
         }
+        let context = &call.context;
+        let first = waiting.values().filter(|other| {
+            let (whose, same) = (&other.call.context, other.until.is_some_and(|other| other <= until));
+            same && whose.class == context.class && whose.flow == context.flow
+        });
+        Some(time(first.count())).filter(|wait| far(*wait))
     }
 
     /// How long it takes until everybody who waits now had a turn, if the line goes on as fast.
@@ -138,6 +165,31 @@ impl Line {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+// === impl Pace ===
+
+impl Pace {
+    fn moved(&mut self, now: Instant, others: bool) {
+        if let Some(last) = self.last.take() {
+            let gap = now.saturating_duration_since(last);
+            // A pause is no pace: one long gap counts for a few.
+            let gap = self.gap.map_or(gap, |mean| (mean * 7 + gap.min(mean * 4 + SHORT)) / 8);
+            self.gap = Some(gap);
+            self.turns = self.turns.saturating_add(1);
+        }
+        self.last = others.then_some(now);
+    }
+
+    /// The time between two turns, once there is enough to go by.
+    fn known(&self) -> Option<Duration> {
+        self.gap.filter(|_| self.turns >= ENOUGH)
+    }
+}
+
+/// So many turns have to be known before anybody is turned away for what they took.
+const ENOUGH: u32 = 16;
+/// Below this it is no matter how much longer one gap was than the others.
+const SHORT: Duration = Duration::from_millis(10);
 
 // === impl Bell ===
 
@@ -182,6 +234,8 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
+    use bellwether_core::CallContext;
+
     use super::*;
     use crate::fifo::Fifo;
 
@@ -189,7 +243,10 @@ mod tests {
     fn whoever_leaves_is_forgotten_and_a_closed_line_takes_nobody() {
         let (line, queue) = (Arc::new(Line::new()), Arc::new(Fifo::new(1)));
         let demand = Demand { requests: 1, input_tokens: 1, output_tokens: 1 };
-        let join = |id| line.join(Arc::<Fifo>::clone(&queue), TicketId(id), demand, None, false);
+        let call = Call { context: CallContext::default(), model: "m".into(), provider: "p".into() };
+        let call = Arc::new(call);
+        let wish = || Wish { call: Arc::clone(&call), demand, until: None, brief: false };
+        let join = |id| line.join(Arc::<Fifo>::clone(&queue), TicketId(id), wish());
         drop(join(1).unwrap());
         assert!(line.take(TicketId(1)).is_none());
         let place = join(2).unwrap();

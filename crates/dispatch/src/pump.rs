@@ -25,7 +25,7 @@ pub(crate) async fn pump(line: Arc<Line>, queue: Arc<dyn TaskQueue>, key: Arc<Ke
 
 /// One head at the gates. If it goes away, they are free at once.
 async fn admit(line: &Line, key: &Arc<Key>, limiter: &dyn RateLimiter, waiting: Waiting, turn: Turn) {
-    let Waiting { demand, until, brief, mut door } = waiting;
+    let Waiting { demand, until, brief, mut door, .. } = waiting;
     let gate = async {
         let passage = key.admit(until, brief).await?;
         let admitted = limiter.acquire(demand, until.map(tokio::time::Instant::into_std));

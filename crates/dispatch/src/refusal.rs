@@ -19,6 +19,8 @@ pub(crate) enum NoTurn {
     Full(QueueFull),
     /// It would come too late.
     Late(Refused),
+    /// Those in front of it take so long that it would come far too late.
+    Long(Duration),
     /// The key is parked.
     Parked(Parked),
     /// Everybody stays away from the key for so long, and the call has somewhere else to go.
@@ -58,6 +60,8 @@ impl NoTurn {
                 (last, Bound::None) => told(ErrorKind::RateLimited, "no room in the quota", last)
                     .with_retry(after(refused.wait, Retry::Backoff)),
             },
+            Self::Long(wait) => too_late("the line in front of it takes longer than its deadline allows", last)
+                .with_retry(Retry::After(wait)),
             Self::Parked(parked) => parked.into_error(),
             Self::Paused(wait) => told(ErrorKind::RateLimited, "everybody stays away from the key for a while", last)
                 .with_retry(Retry::After(wait)),

@@ -107,7 +107,11 @@ impl Story {
         &self.call.context
     }
 
-    fn call(&self) -> Arc<Call> {
+    pub(crate) fn named(&self) -> &Call {
+        &self.call
+    }
+
+    pub(crate) fn call(&self) -> Arc<Call> {
         Arc::clone(&self.call)
     }
 

@@ -1,7 +1,10 @@
 //! What cannot happen before the deadline is refused at once; a call that runs into it is cancelled.
 
+use std::sync::Arc;
+
 use bellwether_core::error::Phase;
-use bellwether_dispatch::{CallContext, ChatProvider, Class, ErrorKind, Retry};
+use bellwether_dispatch::{CallContext, ChatProvider, Class, ErrorKind, Flow, Retry};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::play::{Ends, Scene, Stage, error, ms, named, request, until};
@@ -101,5 +104,57 @@ async fn the_urgent_go_first_and_a_full_queue_refuses() {
     );
     assert_eq!((urgent, batch), ((600, None), (800, None)));
     assert_eq!(fifth, (4, Some(ErrorKind::QueueFull)));
+    stage.assert_swept().await;
+}
+
+/// One place and 200 ms a call: of calls with four seconds each, those beyond the fortieth are told at once.
+#[tokio::test(start_paused = true)]
+async fn a_line_that_is_far_too_long_for_a_deadline_is_not_joined() {
+    let stage = Arc::new(Stage::with(1, 1_000, [], |builder| builder));
+    let mut calls = JoinSet::new();
+    let mut send = |name: String, flow: &'static str, within: Option<u64>| {
+        let stage = Arc::clone(&stage);
+        calls.spawn(async move {
+            let began = stage.play.elapsed();
+            let context = within.map_or_else(|| named(name.clone()), |within| until(&name, within));
+            let context = CallContext { flow: Flow::new("team", flow, "role"), ..context };
+            let answer = stage.dispatch.chat(request(), context).await;
+            (name, answer, stage.play.elapsed() - began)
+        });
+    };
+    (0..18).for_each(|n| send(format!("known-{n}"), "own", None));
+    sleep(ms(18 * 200 - 50)).await;
+    (0..100).for_each(|n| send(format!("late-{n}"), "own", Some(4_000)));
+    sleep(ms(1)).await;
+    // Another flow may be served first; how long this one's line is says nothing of it.
+    send("other".to_owned(), "other", Some(30_000));
+    let told = calls.join_all().await;
+    let late = || told.iter().filter(|(name, ..)| name.starts_with("late"));
+    let at_once: Vec<_> = late().filter(|(.., took)| *took == 0).collect();
+    assert_eq!(at_once.len(), 100 - 41, "as many as four seconds are worth, twice");
+    for (_, answer, _) in &at_once {
+        let error = answer.as_ref().unwrap_err();
+        assert_eq!(error.kind, ErrorKind::DeadlineExceeded);
+        assert!(matches!(error.retry, Retry::After(wait) if wait > ms(8_000)), "it says how long: {error:?}");
+        assert!(error.message.contains("line in front"), "{error}");
+    }
+    assert_eq!(late().filter(|(_, answer, _)| answer.is_ok()).count(), 19, "whoever can be served is");
+    assert!(told.iter().any(|(name, answer, _)| name == "other" && answer.is_ok()));
+    stage.assert_swept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_was_slow_because_nobody_came_is_not_slow() {
+    let stage = Arc::new(Stage::with(1, 1_000, [], |builder| builder));
+    for n in 0..30 {
+        stage.dispatch.chat(request(), named(format!("seldom-{n}"))).await.unwrap();
+        sleep(ms(60_000)).await;
+    }
+    let mut calls = JoinSet::new();
+    for n in 0..20 {
+        let stage = Arc::clone(&stage);
+        calls.spawn(async move { stage.dispatch.chat(request(), until(&format!("many-{n}"), 10_000)).await });
+    }
+    assert!(calls.join_all().await.iter().all(Result::is_ok));
     stage.assert_swept().await;
 }
