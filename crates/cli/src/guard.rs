@@ -20,7 +20,11 @@ const LOOK: Duration = Duration::from_secs(3);
 /// A breaker and a retry budget for the key `name`.
 pub(crate) fn guard(name: &str) -> Arc<dyn Guard> {
     // Processes that share a provider must not come back together.
-    let seed = RandomState::new().hash_one(name);
+    seeded(RandomState::new().hash_one(name))
+}
+
+/// The same, its jitter decided by a seed.
+pub(crate) fn seeded(seed: u64) -> Arc<dyn Guard> {
     let policy = BreakerPolicy { first: LOOK, longest: LOOK, ..BreakerPolicy::default() };
     let breaker = Arc::new(Mutex::new(Breaker::new(policy, seed)));
     Arc::new(KeyGuard { breaker, budget: Mutex::new(RetryBudget::new(FLOOR, MEMORY)) })
@@ -79,6 +83,3 @@ impl Trial for Sent {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-#[cfg(test)]
-mod tests;

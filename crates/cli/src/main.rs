@@ -19,6 +19,8 @@ mod keyring;
 mod live;
 mod memory;
 mod onlookers;
+#[cfg(test)]
+mod outages;
 mod parts;
 mod purse;
 mod quota;

@@ -1,7 +1,10 @@
 //! Outages of a provider behind the real queue, limiter, breaker and retry budget, on a paused clock.
 
-use std::sync::Mutex;
+mod team;
+
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bellwether_core::test_util::Recorder;
@@ -12,7 +15,7 @@ use bellwether_provider::ChargeRule;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::*;
+use crate::guard::guard;
 use crate::quota::{self, Told};
 use crate::team_file::raw::RawQueue;
 
@@ -71,11 +74,12 @@ impl ChatProvider for Provider {
     }
 }
 
-fn dispatch(provider: &Arc<Provider>, facts: &Arc<Recorder>) -> Arc<Dispatch> {
+/// A dispatch as a team file makes it, with so many places.
+fn dispatch(provider: Arc<dyn ChatProvider>, facts: &Arc<Recorder>, places: usize) -> Arc<Dispatch> {
     let observer = Arc::<Recorder>::clone(facts) as Arc<dyn Observer>;
-    let places = std::num::NonZeroUsize::new(LOOPS);
+    let places = std::num::NonZeroUsize::new(places);
     let told = Told { requests: None, tokens: None, concurrency: places, charge: ChargeRule::default() };
-    let dispatch = Dispatch::builder(Arc::<Provider>::clone(provider))
+    let dispatch = Dispatch::builder(provider)
         .queue_with(|observer| quota::queue(&RawQueue::default(), observer))
         .limiter(quota::limiter("outage", told, &observer))
         .guard(guard("outage"))
@@ -83,6 +87,10 @@ fn dispatch(provider: &Arc<Provider>, facts: &Arc<Recorder>) -> Arc<Dispatch> {
         .seed(3)
         .build();
     Arc::new(dispatch)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn request() -> ChatRequest {
@@ -123,7 +131,7 @@ async fn a_full_outage_costs_few_calls_and_is_over_five_seconds_after_its_end() 
         let ends = 20.0 + lasting;
         let provider = Arc::new(Provider::new(20.0, ends, ProviderError::new(ErrorKind::Overloaded, "full")));
         let facts = Arc::new(Recorder::default());
-        let dispatch = dispatch(&provider, &facts);
+        let dispatch = dispatch(Arc::<Provider>::clone(&provider), &facts, LOOPS);
         let (answered, failed) = load(&provider, &dispatch, ends + 20.0).await;
         dispatch.shutdown().await;
 
@@ -159,7 +167,7 @@ async fn retries_add_a_tenth_to_the_load_and_the_rest_of_them_waits() {
     let oops = ProviderError::new(ErrorKind::Upstream, "oops").with_retry(Retry::Now);
     let provider = Arc::new(Provider { every: 3, ..Provider::new(0.0, 20.0, oops) });
     let facts = Arc::new(Recorder::default());
-    let dispatch = dispatch(&provider, &facts);
+    let dispatch = dispatch(Arc::<Provider>::clone(&provider), &facts, LOOPS);
     let (answered, failed) = load(&provider, &dispatch, 30.0).await;
     dispatch.shutdown().await;
     let denied = facts.count(|fact| matches!(fact, Fact::RetryDenied { .. }));
