@@ -1,5 +1,5 @@
-//! The whole system on a paused clock: teams, dispatch, fair queue, limiter, budget and journal around a provider that
-//! refuses, fails, stalls and cuts answers short. One number, the seed, decides everything.
+//! The whole system on a paused clock: teams, dispatch with breaker, retry budget and parking, fair queue, limiter, budget
+//! and journal around a provider that refuses, fails, stalls, cuts answers short and runs out of credit. One number, the seed, decides everything.
 //!
 //! ```sh
 //! SIMULATION_SEEDS=20000 SIMULATION_TWICE=1000 cargo test -p bellwether --test simulation
@@ -13,6 +13,9 @@
 
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "a seed is named and its story is told")]
 
+#[path = "../../src/guard.rs"]
+#[expect(dead_code, reason = "here a world's seed takes the place of a random one")]
+mod guard;
 mod play;
 mod provider;
 mod watch;
@@ -32,9 +35,12 @@ fn no_seed_breaks_a_law() {
     let sum = |of: fn(&Played) -> u64| played.iter().map(of).sum::<u64>();
     let (calls, completed, throttled) = (sum(|one| one.calls), sum(|one| one.completed), sum(|one| one.throttled));
     println!("{seeds} seeds: {calls} calls, {completed} answered, {throttled} told to slow down");
+    let (opened, parked) = (sum(|one| one.opened), sum(|one| one.parked));
+    println!("keys opened {opened} times and were parked {parked} times");
     println!("{} tasks accepted, {} runs resumed", sum(|one| one.accepted), sum(|one| one.resumed));
     // A world in which nothing happens would prove nothing.
     assert!(calls > 10 * seeds && completed > 5 * seeds, "too little happens");
+    assert!(opened > 0 && parked > 0, "no key failed for long");
     assert!(throttled > 0 && sum(|one| one.resumed) > 0 && sum(|one| one.accepted) > seeds, "too little happens");
 }
 

@@ -14,6 +14,7 @@ use bellwether_team::{ChangedTerms, Control, ReviewRules, Role, RunOutcome, RunR
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::guard;
 use crate::provider::{Books, Provider};
 use crate::watch::Watch;
 use crate::world::{Misfortune, Run, World};
@@ -26,6 +27,9 @@ pub(crate) struct Played {
     pub(crate) throttled: u64,
     pub(crate) accepted: u64,
     pub(crate) resumed: u64,
+    /// How often the breaker opened, and how often the key was parked.
+    pub(crate) opened: u64,
+    pub(crate) parked: u64,
     pub(crate) story: Vec<String>,
     pub(crate) hash: u64,
 }
@@ -107,8 +111,8 @@ impl Stage {
             .queue(Arc::<TicketQueue>::clone(&queue) as Arc<dyn TaskQueue>)
             .limiter(Arc::new(limiter.clone()) as Arc<dyn RateLimiter>)
             .observer(observer)
-            .seed(world.seed)
-            .build();
+            .seed(world.seed);
+        let dispatch = if world.guarded { dispatch.guard(guard::seeded(world.seed)) } else { dispatch }.build();
         Self { world, watch, provider, dispatch: Arc::new(dispatch), limiter, queue }
     }
 
@@ -214,14 +218,18 @@ impl Stage {
         let reports = || told.iter().filter_map(|told| told.report.as_ref());
         let accepted = reports().map(|report| report.count(TaskState::Accepted) as u64).sum();
         let resumed = told.iter().filter(|told| told.before.is_some()).count() as u64;
-        Played { calls, completed, throttled: books.throttled, accepted, resumed, story, hash }
+        let changes =
+            |to: &str| story.iter().filter(|line| line.contains("KeyChanged") && line.contains(to)).count() as u64;
+        let (opened, parked) = (changes("state: Open"), changes("state: Parked"));
+        Played { calls, completed, throttled: books.throttled, accepted, resumed, opened, parked, story, hash }
     }
 
     /// What was delivered is in the report, nothing else is, and what was accepted stays accepted.
     fn nothing_is_lost(&self, told: &Told, books: &Books) {
         let Some(report) = &told.report else { return };
         let broken = |what: String| self.watch.broken([what]);
-        let cut = self.world.runs[told.n].befalls.is_some() || report.outcome == RunOutcome::DeadlineExceeded;
+        let cut = self.world.runs[told.n].befalls.is_some()
+            || matches!(report.outcome, RunOutcome::DeadlineExceeded | RunOutcome::Parked);
         for task in &report.tasks {
             let key = (report.run_id.to_string(), task.task_id.to_string(), "work");
             let texts = books.texts.get(&key).map(Vec::as_slice).unwrap_or_default();

@@ -36,6 +36,8 @@ struct Inner {
     books: Books,
     /// When somebody heard last that everybody is to stay away, and until when.
     closed: (Timestamp, Timestamp),
+    /// When somebody heard first that the account is dry, since it was last asked after a parking.
+    dry: Option<Timestamp>,
     broken: Vec<String>,
 }
 
@@ -71,6 +73,7 @@ impl Provider {
             rng: Rng::with_seed(world.seed ^ 0x5eed),
             books: Books::default(),
             closed: (Timestamp::ZERO, Timestamp::ZERO),
+            dry: None,
             broken: Vec::new(),
         };
         Self { world, began: Instant::now(), inner: Arc::new(Mutex::new(inner)) }
@@ -103,6 +106,12 @@ impl Provider {
         if inner.closed.0 < now && now < inner.closed.1 {
             inner.broken.push(format!("a call at {now:?}, asked to stay away until {:?}", inner.closed.1));
         }
+        if let Some(heard) = inner.dry.filter(|heard| *heard < now) {
+            if now < heard + PARKED {
+                inner.broken.push(format!("a call at {now:?}, when the account was known to be dry since {heard:?}"));
+            }
+            inner.dry = None;
+        }
         let demand = demand(request);
         let asked = Demand { input_tokens: demand.input_tokens, max_output_tokens: Some(demand.output_tokens) };
         let soon = Duration::from_millis(inner.rng.u64(1..50));
@@ -134,6 +143,9 @@ impl Provider {
     fn out_of_order(&self, now: Timestamp, inner: &mut Inner) -> Option<ProviderError> {
         let moods = &self.world.moods;
         let within = |from: Duration, to: Duration| Timestamp::from(from) <= now && now < Timestamp::from(to);
+        if moods.dry.is_some_and(|(from, to)| within(from, to)) {
+            return Some(ProviderError::new(ErrorKind::QuotaExhausted, "no credit"));
+        }
         let outage = moods.outage.filter(|(from, to, _)| within(*from, *to));
         if let Some((_, ends, true)) = outage {
             inner.books.throttled += 1;
@@ -227,6 +239,9 @@ fn text(rng: &mut Rng, context: &CallContext, garbage: f64) -> String {
     }
 }
 
+/// How long nobody asks a dry account, at least.
+const PARKED: Duration = Duration::from_secs(60);
+
 fn throttle(wait: Option<Duration>) -> ProviderError {
     let error = ProviderError::new(ErrorKind::RateLimited, "too many requests");
     wait.map_or_else(|| error.clone(), |wait| error.clone().with_retry(Retry::After(wait)))
@@ -254,6 +269,10 @@ impl ChatProvider for Provider {
                 // The seat is held until the failure is told, or until nobody listens any more.
                 let _seat = seat;
                 sleep(later).await;
+                if error.kind == ErrorKind::QuotaExhausted {
+                    let now = self.now();
+                    lock(&self.inner).dry.get_or_insert(now);
+                }
                 if let Retry::After(wait) = error.retry {
                     let now = self.now();
                     let mut inner = lock(&self.inner);

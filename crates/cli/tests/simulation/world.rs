@@ -20,6 +20,8 @@ pub(crate) struct World {
     pub(crate) moods: Moods,
     pub(crate) budget: Budget,
     pub(crate) runs: Vec<Run>,
+    /// Whether a breaker and a retry budget stand before the provider, as they do in a team file's parts.
+    pub(crate) guarded: bool,
 }
 
 /// How the provider treats calls that it lets in: shares of all.
@@ -36,6 +38,8 @@ pub(crate) struct Moods {
     pub(crate) latency: Duration,
     /// From when to when every call fails, and whether with a 429.
     pub(crate) outage: Option<(Duration, Duration, bool)>,
+    /// From when to when the account has nothing left.
+    pub(crate) dry: Option<(Duration, Duration)>,
 }
 
 /// The caps, for everything together.
@@ -84,7 +88,8 @@ impl World {
             limits.push(Limit { at: Duration::from_secs(rng.u64(2..60)), ..limit(&mut rng) });
         }
         let runs = (0..rng.usize(1..=3)).map(|_| Run::of(&mut rng)).collect();
-        Self { seed, limits, told, headers: rng.bool(), moods: Moods::of(&mut rng), budget: Budget::of(&mut rng), runs }
+        let (headers, moods, budget) = (rng.bool(), Moods::of(&mut rng), Budget::of(&mut rng));
+        Self { seed, limits, told, headers, moods, budget, runs, guarded: rng.u32(..4) > 0 }
     }
 }
 
@@ -113,7 +118,10 @@ impl Moods {
         let begins = Duration::from_millis(rng.u64(..20_000));
         let lasts = Duration::from_millis(rng.u64(100..90_000));
         let outage = (rng.u32(..4) == 0).then(|| (begins, begins + lasts, rng.bool()));
-        Self { overloaded, upstream, reset, stall, cut, garbage, latency, outage }
+        let begins = Duration::from_millis(rng.u64(..20_000));
+        let lasts = Duration::from_millis(rng.u64(100..150_000));
+        let dry = (rng.u32(..8) == 0).then(|| (begins, begins + lasts));
+        Self { overloaded, upstream, reset, stall, cut, garbage, latency, outage, dry }
     }
 }
 
