@@ -19,7 +19,7 @@ pub enum Scope {
     EachRole,
     /// The calls of each run by themselves.
     EachRun,
-    /// The calls of each task by themselves.
+    /// The calls of each task by themselves, with those of the tasks that it asked for.
     EachTask,
     /// The calls of each tenant by themselves.
     EachTenant,
@@ -37,6 +37,8 @@ impl Scope {
             Self::EachRun => of(context.run.as_ref()?.as_str()),
             Self::EachTask => {
                 let (run, task) = (context.run.as_ref()?, context.task.as_ref()?);
+                // What a task asked for spends what the task has: `t3.1` is a part of `t3`.
+                let task = task.as_str().split('.').next()?;
                 of(&format!("{run}/{task}"))
             }
             Self::EachTenant => of(&context.flow.tenant),

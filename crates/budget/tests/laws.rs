@@ -129,3 +129,16 @@ fn a_cap_for_one_role_does_not_concern_the_others() {
     let reservation = ledger.reserve(&context(0, 0, 1), amount(1)).unwrap();
     ledger.settle(reservation, amount(1));
 }
+
+#[test]
+fn what_a_task_asked_for_spends_what_the_task_has() {
+    let of = |task: &str| CallContext { task: Some(task.into()), ..context(0, 0, 0) };
+    let mut ledger = Ledger::new([(Scope::EachTask, Caps { calls: Some(2), ..Caps::default() })]);
+    let one = Amount { calls: 1, ..Amount::default() };
+    for task in ["t1", "t1.2.1"] {
+        let reservation = ledger.reserve(&of(task), one).unwrap();
+        ledger.settle(reservation, one);
+    }
+    assert!(ledger.reserve(&of("t1.1"), one).is_err(), "t1 has no third call, whoever makes it");
+    assert!(ledger.reserve(&of("t11"), one).is_ok());
+}

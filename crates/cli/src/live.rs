@@ -155,6 +155,14 @@ impl Live {
         }
     }
 
+    fn spawned(&self, parent: &TaskId, tasks: &[(TaskId, Arc<str>)]) {
+        self.change(parent.as_str(), &format!("asks for {} further tasks", tasks.len()));
+        for (task, title) in tasks {
+            self.change(task.as_str(), &plain(title, false));
+            self.add(Some(task.clone()), &plain(title, false));
+        }
+    }
+
     fn moved(&self, task: &TaskId, role: &str, to: TaskState, round: u32) {
         let round = if round > 0 { format!(" (revision {round})") } else { String::new() };
         if to != TaskState::Pending {
@@ -201,6 +209,7 @@ impl Observer for Live {
             Fact::RouteDecided { task, tier, why, .. } => {
                 self.change(task.as_str(), &format!("starts on {}: {}", plain(tier, false), plain(why, false)));
             }
+            Fact::TasksSpawned { parent, tasks, .. } => self.spawned(parent, tasks),
             Fact::TaskMoved { task, role, to, round, .. } => self.moved(task, role, *to, *round),
             Fact::TaskReviewed { task, score, accepted, .. } => {
                 let verdict = if *accepted { "accepted" } else { "wanting" };

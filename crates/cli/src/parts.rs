@@ -15,7 +15,7 @@ use bellwether_provider::{
 };
 use bellwether_router::{Adaptive, Router};
 use bellwether_team::plan::Means;
-use bellwether_team::{OnInvalidPlan, OnTaskFailure, Role, RoleKind, Settings, Share, Team, Tier};
+use bellwether_team::{OnInvalidPlan, OnTaskFailure, Role, RoleKind, Settings, Share, SpawnRules, Team, Tier};
 
 use crate::exit::Failure;
 use crate::guard;
@@ -25,8 +25,8 @@ use crate::purse::{self, Purse};
 use crate::quota::{self, Told};
 use crate::team_file::TeamFile;
 use crate::team_file::raw::{
-    Count, RawClass, RawKind, RawMaxTokensField, RawModel, RawOnInvalid, RawOnTaskFailure, RawPrompt, RawProvider,
-    RawRole, Span,
+    Count, RawClass, RawKind, RawMaxTokensField, RawModel, RawOnInvalid, RawOnTaskFailure, RawPlan, RawPrompt,
+    RawProvider, RawRole, Span,
 };
 use crate::{checks, routing};
 
@@ -311,6 +311,7 @@ fn settings(file: &TeamFile, overrides: &Overrides) -> Result<Settings, Failure>
     if let Some(count) = raw.plan.max_depth {
         settings.max_depth = places(count);
     }
+    settings.spawn = spawn(&raw.plan);
     settings.plan_repairs = raw.plan.repair_attempts.unwrap_or(settings.plan_repairs);
     settings.right_size = raw.plan.right_size.unwrap_or(settings.right_size);
     let Caps { usd, tokens, calls, .. } = purse::caps(file, overrides);
@@ -340,6 +341,16 @@ fn settings(file: &TeamFile, overrides: &Overrides) -> Result<Settings, Failure>
     settings.task_deadline = raw.workflow.task_deadline.map(|span| span.0);
     set(&mut settings.stall_after, raw.workflow.stall_after);
     Ok(settings)
+}
+
+/// How far tasks may ask for further ones.
+fn spawn(raw: &RawPlan) -> SpawnRules {
+    let usual = SpawnRules::default();
+    SpawnRules {
+        max_tasks: raw.max_spawn.map_or(usual.max_tasks, |most| usize::try_from(most).unwrap_or(usize::MAX)),
+        max_depth: raw.max_spawn_depth.unwrap_or(usual.max_depth),
+        join: raw.join.map_or(usual.join, |join| join.0),
+    }
 }
 
 /// What to do when a task comes to nothing; a quorum needs to know how much of the plan it is.
@@ -388,6 +399,7 @@ fn role(
     };
     let mut role = Role::new(kind, name, prompt(file, name, raw)?, tiers);
     role.temperature = raw.temperature;
+    role.may_spawn = raw.may_spawn;
     role.max_output_tokens = raw.max_output_tokens.map(|count| count.0);
     set(&mut role.timeout, raw.timeout);
     if let Some(count) = raw.instances.max {

@@ -220,6 +220,15 @@ pub enum Fact {
         /// Whether the work was accepted.
         accepted: bool,
     },
+    /// A task asked for further ones, which it waits for.
+    TasksSpawned {
+        /// The run.
+        run: RunId,
+        /// The task that asked.
+        parent: TaskId,
+        /// The new tasks and their titles.
+        tasks: Vec<(TaskId, Arc<str>)>,
+    },
     /// A ticket left the line without its turn.
     TicketShed {
         /// The ticket.
@@ -258,7 +267,7 @@ words! {
         Failed = "failed",
         /// Never started, because a task it needs came to nothing.
         Skipped = "skipped",
-        /// Never started, because the run ended.
+        /// Not done, because the run ended or nobody needed it any more.
         Cancelled = "cancelled",
     }
 }

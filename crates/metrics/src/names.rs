@@ -155,6 +155,8 @@ catalogue! {
         "Tasks under way, by where they are.";
     TASKS_FINISHED: "bellwether_tasks_finished_total", Counter, ["state"], None,
         "Tasks that came to rest, by where.";
+    TASKS_SPAWNED: "bellwether_tasks_spawned_total", Counter, [], None,
+        "Further tasks that tasks asked for.";
     THROTTLED: "bellwether_throttled_total", Counter, ["model", "provider"], None,
         "Times a provider asked everybody on the key to slow down.";
     TICKETS_SHED: "bellwether_tickets_shed_total", Counter, ["class", "reason"], None,

@@ -212,6 +212,7 @@ impl Observer for MetricsObserver {
             }
             Fact::RunFinished { .. } | Fact::RunStarted { .. } => self.run(fact),
             Fact::TaskMoved { from, to, round, .. } => moved(*from, *to, *round),
+            Fact::TasksSpawned { tasks, .. } => counter!(names::TASKS_SPAWNED).increment(tasks.len() as u64),
             Fact::TaskReviewed { score, accepted, .. } => {
                 histogram!(names::VERDICT_SCORE, "accepted" => truth(*accepted)).record(*score);
             }

@@ -69,14 +69,22 @@ impl Agent {
             else {
                 continue;
             };
-            let job = assignment.job.clone();
+            let (job, called_off) = (assignment.job.clone(), assignment.called_off.clone());
             // In a task of its own, so that a provider that panics costs one job and not the run.
             let mut working = JoinSet::new();
             let agent = self.clone();
             working.spawn(async move { agent.perform(assignment).await });
-            let finished = match working.join_next().await {
-                Some(Ok(finished)) => finished,
-                _ => Finished { job, result: Err(JobError::Panicked), spent: Spent { calls: 1, ..Spent::ZERO } },
+            let finished = match called_off.run_until_cancelled(working.join_next()).await {
+                Some(Some(Ok(finished))) => finished,
+                Some(_) => Finished { job, result: Err(JobError::Panicked), spent: Spent { calls: 1, ..Spent::ZERO } },
+                None => {
+                    working.shutdown().await;
+                    Finished {
+                        job,
+                        result: Err(JobError::CalledOff),
+                        spent: Spent { calls: 1, unpriced: 1, ..Spent::ZERO },
+                    }
+                }
             };
             let (from, body) = (self.address.clone(), Body::Finished(Box::new(finished)));
             let reply = self.shared.envelope(Some(envelope.id), from, Address::Runtime, body);
@@ -193,7 +201,7 @@ async fn within(
 }
 
 /// What is kept of an answer that could not be used: it goes back to the model, which is paid for.
-fn beginning(mut answer: String) -> String {
+pub(crate) fn beginning(mut answer: String) -> String {
     const MAX_BYTES: usize = 16 * 1024;
     if answer.len() > MAX_BYTES {
         let cut = (0..=MAX_BYTES).rev().find(|at| answer.is_char_boundary(*at)).unwrap_or_default();

@@ -61,10 +61,17 @@ impl Explanation {
             _ => None,
         });
         let Some((planned_at, plan)) = planned else { return Ok(Err(Vec::new())) };
-        let Some(planned) = plan.tasks.iter().find(|planned| planned.id.as_str() == task) else {
-            return Ok(Err(plan.tasks.iter().map(|planned| planned.id.clone()).collect()));
-        };
-        Ok(Ok(Self::tell(planned, planned_at, &events)))
+        // What the plan had, and what was asked for later.
+        let spawned = events.iter().filter_map(|(at, event)| match event {
+            Event::Spawned { tasks, .. } => Some((*at, tasks)),
+            _ => None,
+        });
+        let all = || std::iter::once((planned_at, &plan.tasks)).chain(spawned.clone());
+        let mut all = all().flat_map(|(at, tasks)| tasks.iter().map(move |planned| (at, planned)));
+        match all.clone().find(|(_, planned)| planned.id.as_str() == task) {
+            Some((at, planned)) => Ok(Ok(Self::tell(planned, at, &events))),
+            None => Ok(Err(all.by_ref().map(|(_, planned)| planned.id.clone()).collect())),
+        }
     }
 
     fn tell(planned: &PlannedTask, planned_at: Timestamp, events: &[(Timestamp, Event)]) -> Self {
@@ -104,13 +111,17 @@ impl Explanation {
 /// The task that an event is about.
 fn about(event: &Event) -> Option<&TaskId> {
     match event {
-        Event::Began { job, .. } | Event::Dropped { job } | Event::Failed { job, .. } | Event::Unusable { job, .. } => {
-            job.task()
-        }
+        Event::Began { job, .. }
+        | Event::CalledOff { job, .. }
+        | Event::Dropped { job }
+        | Event::Failed { job, .. }
+        | Event::Unusable { job, .. } => job.task(),
         Event::Checked { task, .. }
+        | Event::Joined { task, .. }
         | Event::Judged { task, .. }
         | Event::Produced { task, .. }
-        | Event::Routed { task, .. } => Some(task),
+        | Event::Routed { task, .. }
+        | Event::Spawned { task, .. } => Some(task),
         _ => None,
     }
 }
@@ -123,6 +134,7 @@ fn what(event: &Event) -> Option<String> {
             format!("{} on tier {tier}, round {round}", name(job))
         }
         Event::Began { job, tier } => format!("{} on tier {tier}", name(job)),
+        Event::CalledOff { job, .. } => format!("{} was called off: nobody needs it any more", name(job)),
         Event::Checked { findings, .. } => {
             let failed: Vec<String> =
                 findings.iter().filter(|finding| !finding.pass).map(|f| f.id.to_string()).collect();
@@ -130,13 +142,30 @@ fn what(event: &Event) -> Option<String> {
         }
         Event::Dropped { job } => format!("{} was cut short", name(job)),
         Event::Failed { job, failure, .. } => format!("{} came to nothing: {}", name(job), failure.message),
+        Event::Joined { met, dismissed, .. } => joined(*met, dismissed),
         Event::Judged { verdict, .. } => judged(verdict),
         Event::Produced { text, .. } => format!("handed in {} characters", text.chars().count()),
+        Event::Spawned { tasks, join, .. } => {
+            format!(
+                "asked for {} further tasks and needs {join}: {}",
+                tasks.len(),
+                list(tasks.iter().map(|task| &task.id))
+            )
+        }
         Event::Unusable { job, attempt, .. } => {
             format!("the answer was of no use for {}: {}", job.phase(), attempt.problems.join("; "))
         }
         _ => return None,
     })
+}
+
+fn joined(met: bool, dismissed: &[TaskId]) -> String {
+    let met = if met { "goes on with what it asked for" } else { "what it asked for came to nothing" };
+    if dismissed.is_empty() { met.to_owned() } else { format!("{met}; called off: {}", list(dismissed.iter())) }
+}
+
+fn list<'a>(ids: impl Iterator<Item = &'a TaskId>) -> String {
+    ids.map(TaskId::as_str).collect::<Vec<_>>().join(", ")
 }
 
 fn judged(verdict: &Verdict) -> String {

@@ -65,7 +65,7 @@ pub use bellwether_core::{ChatProvider, Class, Fact, Journal, Observer, RunId, R
 pub use bellwether_router::Router;
 pub use economy::Economy;
 pub use estimate::Estimate;
-pub use plan::Plan;
+pub use plan::{Join, Plan, SpawnRules};
 pub use report::{RunReport, TaskResult};
 pub use review::{Check, CommandCheck, Finding, OnExhausted, ReviewRules};
 #[cfg(feature = "checks")]

@@ -85,6 +85,7 @@ mod tests {
             attempt: 0,
             deadline: None,
             conversation: Vec::new(),
+            called_off: Default::default(),
         };
         let (from, to) = (Address::Runtime, Address::Role("coder".into()));
         Envelope { id, run: "r".into(), cause: None, from, to, body: body(assignment) }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bellwether_core::{Message, ProviderError, RunId, TaskId, Usage};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::plan::Plan;
 use crate::review::Finding;
@@ -101,6 +102,8 @@ pub struct Assignment {
     pub deadline: Option<Instant>,
     /// The conversation to continue.
     pub conversation: Vec<Message>,
+    /// Cancelled once nobody needs the work any more.
+    pub called_off: CancellationToken,
 }
 
 /// One step of a run that needs an agent.
@@ -212,6 +215,9 @@ pub enum Product {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JobError {
+    /// Nobody needs its work any more.
+    #[error("nobody needs it any more")]
+    CalledOff,
     /// The provider failed.
     #[error("{0}")]
     Provider(#[from] ProviderError),

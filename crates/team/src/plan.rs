@@ -3,7 +3,7 @@
 //! - [`Plan::read`] understands a planner's answer: JSON in any wrapping, or else a numbered or bulleted list. What can
 //!   be mended without asking is mended and noted; what cannot is named, so that the planner can be asked again.
 //! - [`Plan::single`] is the plan for when there is no planner, or none that makes sense.
-//! - [`PlanRules`] is what a plan must keep to.
+//! - [`PlanRules`] is what a plan must keep to, [`SpawnRules`] what tasks must that ask for further ones.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,9 +15,11 @@ mod check;
 mod draft;
 mod list;
 mod mend;
+pub(crate) mod spawn;
 mod structured;
 
 use draft::DraftTask;
+pub use spawn::{Join, SpawnRules};
 
 /// Subtasks, in the order in which the planner named them.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]

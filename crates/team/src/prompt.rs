@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use bellwether_core::{Message, TaskState};
 
-use crate::plan::{Plan, PlannedTask};
+use crate::plan::{Plan, PlannedTask, SpawnRules};
 use crate::review::Finding;
 use crate::role::Role;
 use crate::team::Settings;
@@ -44,6 +44,7 @@ pub(crate) fn work(
     plan: &Plan,
     task: &PlannedTask,
     inputs: &[Input<'_>],
+    offer: Option<&str>,
 ) -> Vec<Message> {
     let mut ask = format!("{}\n\n", fenced("request", request));
     if plan.tasks.len() > 1 {
@@ -61,7 +62,22 @@ pub(crate) fn work(
     ask.push_str(&format!("Your task {}: {}\n", task.id, contract(task)));
     inputs.iter().for_each(|input| ask.push_str(&input.shown()));
     ask.push_str("\nAnswer with the finished work only.");
+    ask.push_str(offer.unwrap_or_default());
     vec![Message::system(&*worker.prompt), Message::user(ask)]
+}
+
+/// What a worker is told who may ask for further tasks.
+pub(crate) fn spawn(room: usize, workers: &[&Role], rules: &SpawnRules) -> String {
+    let roles: Vec<&str> = workers.iter().map(|role| &*role.name).collect();
+    format!(
+        "\n\nOnly if the task turns out to be several that others could do side by side: answer instead with one JSON \
+         object and nothing else,\n{{\"spawn\": [{{\"id\": \"a\", \"title\": \"...\", \"objective\": \"...\", \
+         \"deliverable\": \"...\", \"acceptance\": [\"...\"], \"role\": one of {roles:?}, \"depends_on\": [\"ids of \
+         others in this list\"], \"complexity\": 1 to 5}}], \"join\": \"all\" | \"any\" | \"quorum(n)\"}}\nwith at most \
+         {room} tasks. As soon as as many of them have work to show as the join asks for ({} if you do not say), the \
+         others are called off, and you are asked again with that work before you. You can ask once.",
+        rules.join,
+    )
 }
 
 /// A piece of work that another task needs.

@@ -71,6 +71,9 @@ pub struct RunReport {
 pub struct TaskResult {
     /// The task's id.
     pub task_id: TaskId,
+    /// The task that asked for it, if it was not in the plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spawned_by: Option<TaskId>,
     /// A few words.
     pub title: Arc<str>,
     /// The role that worked on it.
@@ -139,6 +142,7 @@ impl Failure {
 impl From<&JobError> for Failure {
     fn from(error: &JobError) -> Self {
         let (kind, provider) = match error {
+            JobError::CalledOff => ("called_off", None),
             JobError::Panicked => ("panicked", None),
             JobError::Provider(error) if error.kind == ErrorKind::BudgetExceeded => {
                 // Whose budget it was decides who may go on, and what to do about it.
@@ -185,7 +189,7 @@ impl RunReport {
             plan: state.plan().cloned(),
             result: state.whole().and_then(|whole| whole.as_ref().ok()).cloned(),
             result_error: state.whole().and_then(|whole| whole.as_ref().err()).cloned(),
-            tasks: state.tasks().iter().map(|record| TaskResult::new(record, frame)).collect(),
+            tasks: state.tasks().iter().map(|record| TaskResult::new(state, record, frame)).collect(),
             calls,
             retries,
             usage,
@@ -211,12 +215,13 @@ impl RunReport {
 }
 
 impl TaskResult {
-    fn new(record: &Record, frame: &Frame<'_>) -> Self {
+    fn new(state: &State, record: &Record, frame: &Frame<'_>) -> Self {
         let best = record.best();
         let at = |moment: Option<Timestamp>| moment.unwrap_or_default();
         let Spent { calls, retries, usage, .. } = record.spent;
         Self {
             task_id: record.planned.id.clone(),
+            spawned_by: record.parent.map(|parent| state.tasks()[parent].planned.id.clone()),
             title: Arc::clone(&record.planned.title),
             agent: Arc::clone(&record.planned.role),
             model: (frame.model)(&record.planned.role, record.tier),

@@ -27,6 +27,8 @@ pub struct Role {
     pub timeout: Duration,
     /// The most input tokens of one conversation, estimated; what is older is left out.
     pub history_tokens: usize,
+    /// Whether a worker may ask for further tasks instead of handing in work; see [`SpawnRules`](crate::SpawnRules).
+    pub may_spawn: bool,
 }
 
 impl Role {
@@ -43,6 +45,7 @@ impl Role {
             max_output_tokens: None,
             timeout: Duration::from_secs(180),
             history_tokens: 24_000,
+            may_spawn: false,
         }
     }
 

@@ -12,6 +12,7 @@ pub(crate) mod order;
 mod record;
 mod rules;
 pub(crate) mod snapshot;
+mod spawn;
 mod stint;
 mod thrift;
 
@@ -45,6 +46,8 @@ pub(crate) struct State {
     in_flight: Vec<Job>,
     /// Whether somebody has to agree to the plan before anything else is done.
     parked: bool,
+    /// Whether there ever were tasks whom nobody needed any more.
+    dismisses: bool,
     /// What became of the parts as one whole.
     whole: Option<Result<String, Failure>>,
     stop: Option<Stop>,
@@ -81,6 +84,7 @@ impl State {
             tasks: Vec::new(),
             places: HashMap::new(),
             parked: false,
+            dismisses: false,
             whole: None,
             in_flight: Vec::new(),
             stop: None,
@@ -99,6 +103,10 @@ impl State {
         match event {
             Event::Adopted { rules } => self.rules = *rules,
             Event::Began { job, tier } => self.begin(job, tier, &mut moves),
+            Event::CalledOff { job, spent } => {
+                self.land(&job);
+                self.charge(&job, spent);
+            }
             Event::Checked { task, findings } => self.check(&task, findings, &mut moves),
             Event::Combined { text, spent } => {
                 self.land(&Job::Combine);
@@ -121,6 +129,7 @@ impl State {
             }
             Event::Economised { job, economy, spent } => self.economise(&job, economy, spent, &mut moves),
             Event::Failed { job, failure, spent } => self.fail(&job, failure, spent, &mut moves),
+            Event::Joined { task, met, dismissed } => self.join(&task, met, &dismissed, &mut moves),
             Event::Judged { task, verdict, spent } => self.judge(&task, verdict, spent, &mut moves),
             Event::Planned { plan, spent, approval } => {
                 self.land(&Job::Plan);
@@ -135,10 +144,12 @@ impl State {
                     self.tasks[n].route = Some(*route);
                 }
             }
+            Event::Spawned { task, tasks, join, spent, .. } => self.spawn(&task, tasks, join, spent, &mut moves),
             Event::Stalled => self.stalls += 1,
             Event::Stopped { stop } => self.halt(stop, &mut moves),
             Event::Unusable { job, attempt, spent } => self.ask_again(&job, attempt, spent),
         }
+        self.call_off(&mut moves);
         if moves.made.iter().any(|moved| moved.to == TaskState::Failed) {
             self.weigh_failures(&mut moves);
         }
@@ -158,7 +169,8 @@ impl State {
         match self.rules.combined.filter(|_| self.wants_whole()) {
             None => self.in_order(room),
             Some(window) => {
-                let mut due = self.digests(0..self.tasks.len(), window);
+                let planned = (0..self.tasks.len()).filter(|n| self.tasks[*n].parent.is_none());
+                let mut due = self.digests(planned, window);
                 due.truncate(room);
                 if due.is_empty() { vec![Job::Combine] } else { due }
             }
@@ -188,7 +200,7 @@ impl State {
         self.rules.combined.is_some()
             && self.whole.is_none()
             && self.in_flight.is_empty()
-            && self.tasks.len() > 1
+            && self.planned().count() > 1
             && self.tasks.iter().all(|task| task.state.is_final())
             && self.tasks.iter().any(|task| task.best().is_some())
     }
@@ -213,7 +225,7 @@ impl State {
         let unusable = u32::try_from(self.unusable(job).len()).unwrap_or(u32::MAX);
         let before = match job {
             Job::Review { task, .. } => self.task(task).map_or(0, |record| record.deaf_judges + record.overflows),
-            Job::Work { task, .. } => self.task(task).map_or(0, |record| record.overflows),
+            Job::Work { task, .. } => self.task(task).map_or(0, |record| record.overflows + record.interludes()),
             _ => 0,
         };
         before.saturating_mul(self.rules.max_attempts).saturating_add(unusable)
@@ -307,7 +319,8 @@ impl State {
 
     /// Digests that have to be asked for before the work of these tasks can be handed on in a window.
     fn digests(&self, needed: impl Iterator<Item = usize>, window: usize) -> Vec<Job> {
-        let needed: Vec<&Record> = needed.map(|n| &self.tasks[n]).filter(|record| record.best().is_some()).collect();
+        let needed = needed.map(|n| &self.tasks[n]).filter(|record| record.is_of_use());
+        let needed: Vec<&Record> = needed.collect();
         let lengths: Vec<usize> = needed.iter().map(|record| record.length()).collect();
         let shares = context::shares(&lengths, window);
         let long = needed.iter().zip(lengths.iter().zip(shares)).filter(|(_, (length, share))| share < length);
@@ -324,7 +337,8 @@ impl State {
     }
 
     fn is_ready(&self, record: &Record) -> bool {
-        record.waits_for().all(|needed| self.tasks[needed].state.is_final())
+        let joined = record.offspring.as_ref().is_none_or(|offspring| offspring.met == Some(true));
+        joined && record.needs.iter().chain(&record.wants).all(|needed| self.tasks[*needed].state.is_final())
     }
 
     fn land(&mut self, job: &Job) {
@@ -342,7 +356,7 @@ impl State {
         self.find_places();
         order::place(&mut self.tasks, &self.places);
         self.plan = Some(plan);
-        moves.made.extend((0..self.tasks.len()).map(|task| Move { task, from: None, to: TaskState::Pending }));
+        (0..self.tasks.len()).for_each(|task| moves.add(task));
         if self.stop.is_some() {
             self.give_up_waiting(moves);
         }
@@ -373,7 +387,10 @@ impl State {
         if !job.is_paid() {
             return;
         }
-        let spent = Spent { calls: 1, unpriced: 1, ..Spent::ZERO };
+        self.charge(job, Spent { calls: 1, unpriced: 1, ..Spent::ZERO });
+    }
+
+    fn charge(&mut self, job: &Job, spent: Spent) {
         match job.task().and_then(|task| self.find(task)) {
             Some(n) => self.tasks[n].spent += spent,
             None => self.planning += spent,
@@ -515,6 +532,11 @@ struct Moves {
 }
 
 impl Moves {
+    /// A task is new.
+    fn add(&mut self, task: usize) {
+        self.made.push(Move { task, from: None, to: TaskState::Pending });
+    }
+
     fn make(&mut self, task: usize, record: &mut Record, to: TaskState) {
         if record.state == to {
             return;

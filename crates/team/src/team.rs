@@ -9,7 +9,7 @@ use bellwether_core::{Class, Journal, Observer};
 use bellwether_router::{FirstTier, Router};
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Means, PlanRules};
+use crate::plan::{Means, PlanRules, SpawnRules};
 use crate::review::{Check, ReviewRules};
 use crate::role::{Role, RoleKind};
 
@@ -40,6 +40,8 @@ pub struct Settings {
     pub plan_repairs: u32,
     /// Whether a plan of simple tasks becomes one task, done by one worker.
     pub right_size: bool,
+    /// How far tasks may ask for further ones, if their role may.
+    pub spawn: SpawnRules,
     /// What the run may take: a plan that would take more is not begun.
     pub means: Means,
     /// How often a model is asked again in all if its answer cannot be used: at least once.
@@ -81,6 +83,7 @@ impl Default for Settings {
             max_depth: NonZeroUsize::MIN.saturating_add(7),
             plan_repairs: 2,
             right_size: true,
+            spawn: SpawnRules::default(),
             means: Means::default(),
             max_attempts: 3,
             review: ReviewRules::default(),

@@ -46,6 +46,7 @@ pub(crate) async fn run(args: &Check) -> Result<Exit, Failure> {
             "timeout": humantime::format_duration(role.timeout).to_string(),
             "max_output_tokens": role.max_output_tokens,
             "history_tokens": role.history_tokens,
+            "may_spawn": role.may_spawn,
         })).collect::<Vec<_>>(),
         "settings": settings(&parts.team),
     });
@@ -63,6 +64,9 @@ fn settings(team: &bellwether_team::Team) -> Value {
         "max_parallel": settings.max_parallel,
         "max_tasks": settings.max_tasks,
         "max_depth": settings.max_depth,
+        "max_spawn": settings.spawn.max_tasks,
+        "max_spawn_depth": settings.spawn.max_depth,
+        "join": settings.spawn.join.to_string(),
         "plan_repairs": settings.plan_repairs,
         "right_size": settings.right_size,
         "max_attempts": settings.max_attempts,

@@ -41,7 +41,10 @@ pub(super) const FILE: Keys = These(&[
 ]);
 
 const PLAN: Keys = These(&[
+    ("join", Value),
     ("max_depth", Value),
+    ("max_spawn", Value),
+    ("max_spawn_depth", Value),
     ("max_tasks", Value),
     ("on_invalid", Value),
     ("repair_attempts", Value),
@@ -93,6 +96,7 @@ const ROLE: Keys = These(&[
     ("instances", Table(These(&[("max", Value)]))),
     ("kind", Value),
     ("max_output_tokens", Value),
+    ("may_spawn", Value),
     ("prompt", Table(These(&[("file", Value)]))),
     ("temperature", Value),
     ("tiers", Value),

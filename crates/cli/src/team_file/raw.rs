@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use bellwether_provider::ChargeRule;
-use bellwether_team::OnExhausted;
+use bellwether_team::{Join, OnExhausted};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use toml::Spanned;
 
@@ -166,6 +166,8 @@ pub(crate) struct RawRole {
     #[serde(default)]
     pub(crate) history: RawHistory,
     #[serde(default)]
+    pub(crate) may_spawn: bool,
+    #[serde(default)]
     pub(crate) budget: RawCaps,
 }
 
@@ -202,6 +204,9 @@ pub(crate) struct RawHistory {
 pub(crate) struct RawPlan {
     pub(crate) max_tasks: Option<Count>,
     pub(crate) max_depth: Option<Count>,
+    pub(crate) max_spawn: Option<u32>,
+    pub(crate) max_spawn_depth: Option<u32>,
+    pub(crate) join: Option<RawJoin>,
     pub(crate) repair_attempts: Option<u32>,
     pub(crate) right_size: Option<bool>,
     pub(crate) on_invalid: RawOnInvalid,
@@ -372,6 +377,16 @@ impl<'de> Deserialize<'de> for Count {
             Ok(0) | Err(_) => Err(D::Error::custom("this has to be a whole number from 1 up")),
             Ok(count) => Ok(Self(count)),
         }
+    }
+}
+
+/// How much of what a task asked for has to come to work: `"all"`, `"any"` or `"quorum(2)"`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RawJoin(pub(crate) Join);
+
+impl<'de> Deserialize<'de> for RawJoin {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map(Self).map_err(D::Error::custom)
     }
 }
 

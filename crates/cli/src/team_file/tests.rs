@@ -45,10 +45,14 @@ temperature = 0.5
 max_output_tokens = 100
 timeout = "1m"
 history = { window_tokens = 1000 }
+may_spawn = true
 budget = { calls = 3 }
 [plan]
 max_tasks = 3
 max_depth = 2
+max_spawn = 4
+max_spawn_depth = 2
+join = "quorum(2)"
 repair_attempts = 1
 right_size = false
 on_invalid = "fail"
@@ -151,7 +155,7 @@ fn every_misspelt_key_is_found_on_its_line() {
         assert!(mistake.contains(&format!("did you mean `{key}`?")), "{mistake}");
         tried += 1;
     }
-    assert_eq!(tried, 85);
+    assert_eq!(tried, 89);
 }
 
 #[test]

@@ -476,9 +476,12 @@ const LIMITS: &[Row] = &[
 ];
 
 /// Limits with a test of their own below, or in the room that keeps them.
-const ELSEWHERE: [&str; 9] = [
+const ELSEWHERE: [&str; 11] = [
     // Needs twenty answers before it does anything; `batches.rs` and `dispatch/tests/dispatch/hedges.rs` try it.
     "provider.main.hedge_percent",
+    // `team/tests/spawning.rs` tries these: the simulator's workers ask for nothing.
+    "plan.max_spawn",
+    "plan.max_spawn_depth",
     "provider.main.timeouts.connect",
     // `team/tests/reviews.rs` and `team/src/review/convergence.rs` try these.
     "review.checks.timeout",
@@ -492,7 +495,7 @@ const ELSEWHERE: [&str; 9] = [
 ];
 
 /// What says what to do and not how much.
-const NO_LIMITS: [&str; 48] = [
+const NO_LIMITS: [&str; 50] = [
     "approval.plan",
     "journal.dir",
     "models.m.charge",
@@ -504,6 +507,7 @@ const NO_LIMITS: [&str; 48] = [
     "models.m.usd_per_mtok.cached",
     "models.m.usd_per_mtok.in",
     "models.m.usd_per_mtok.out",
+    "plan.join",
     "plan.on_invalid",
     "plan.right_size",
     "provider.main.allow_insecure",
@@ -524,6 +528,7 @@ const NO_LIMITS: [&str; 48] = [
     "review.freeze_scope",
     "review.on_exhausted",
     "roles.coder.kind",
+    "roles.coder.may_spawn",
     "roles.coder.prompt.file",
     "roles.coder.temperature",
     "roles.coder.tiers",

@@ -111,6 +111,11 @@ pub(crate) fn run() -> Vec<Fact> {
         reviewed(0.9, true),
         moved(TASK, Some(InReview), Accepted, 1),
         moved("t2", Some(Pending), Skipped, 0),
+        Fact::TasksSpawned {
+            run: run(),
+            parent: TaskId::from(TASK),
+            tasks: vec![(TaskId::from("t1.1"), "a secret title".into())],
+        },
         Fact::RouteDecided {
             run: run(),
             task: TaskId::from(TASK),

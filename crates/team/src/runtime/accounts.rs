@@ -65,6 +65,12 @@ impl Books<'_> {
                     self.book(state, job, Spent::ZERO, Some(tier));
                 }
             }
+            // Somebody who was called off in the middle of a call may have been billed for it.
+            Event::CalledOff { job, spent } => {
+                if let Some(tier) = self.open.remove(job).filter(|_| spent.calls > 0) {
+                    self.book(state, job, Spent::ZERO, Some(tier));
+                }
+            }
             Event::Resumed => self.doubt(state),
             _ => {
                 if let Some((job, spent)) = took(state, event) {
@@ -112,7 +118,9 @@ fn took(state: &State, event: &Event) -> Option<(Job, Spent)> {
         | Event::Unusable { job, spent, .. } => (job.clone(), *spent),
         Event::Judged { task, spent, .. } => (Job::Review { task: task.clone(), round: round(task) }, *spent),
         Event::Planned { spent, .. } => (Job::Plan, *spent),
-        Event::Produced { task, spent, .. } => (Job::Work { task: task.clone(), round: round(task) }, *spent),
+        Event::Produced { task, spent, .. } | Event::Spawned { task, spent, .. } => {
+            (Job::Work { task: task.clone(), round: round(task) }, *spent)
+        }
         _ => return None,
     })
 }

@@ -34,7 +34,7 @@ fn first<'a>(team: &'a Team, request: &str, state: &State, job: &Job) -> Option<
         Job::Check { .. } => None,
         Job::Combine => {
             let role = team.role(RoleKind::Synthesizer)?;
-            let parts = inputs(state, state.tasks().iter(), role.window(0));
+            let parts = inputs(state, state.planned(), role.window(0));
             Some((role, 0, prompt::combine(role, request, state.plan()?, &parts)))
         }
         Job::Digest { task } => {
@@ -71,18 +71,27 @@ fn first<'a>(team: &'a Team, request: &str, state: &State, job: &Job) -> Option<
                 _ => record.tier,
             };
             let tier = tier.min(role.tiers.len() - 1);
-            Some((role, tier, work_so_far((role, tier), request, state, record)))
+            Some((role, tier, work_so_far(team, (role, tier), request, state, record)))
         }
     }
 }
 
 /// The conversation of a task: its brief, then each draft with what the reviewer said of it.
-fn work_so_far((role, tier): (&Role, usize), request: &str, state: &State, record: &Record) -> Vec<Message> {
+fn work_so_far(
+    team: &Team,
+    (role, tier): (&Role, usize),
+    request: &str,
+    state: &State,
+    record: &Record,
+) -> Vec<Message> {
     let Some(plan) = state.plan() else { return Vec::new() };
     let needed = record.planned.depends_on.iter().chain(&record.planned.wants).filter_map(|id| state.task(id));
+    let spawned = record.spawned().iter().map(|n| &state.tasks()[*n]).filter(|task| !task.dismissed);
     let window = record.squeezed(role.window(tier));
-    let inputs = inputs(state, needed, window);
-    let brief = prompt::work(role, request, plan, &record.planned, &inputs);
+    let inputs = inputs(state, needed.chain(spawned), window);
+    let room = if role.may_spawn { state.room_to_spawn(&record.planned.id).ok() } else { None };
+    let offer = room.map(|room| prompt::spawn(room, &team.workers(), &team.settings.spawn));
+    let brief = prompt::work(role, request, plan, &record.planned, &inputs, offer.as_deref());
     let mut history = History::new(brief, window);
     let (below, here) = record.drafts.split_at(record.below.min(record.drafts.len()));
     // Who takes over from a lower tier sees the best of what was done there, and none of the way to it.

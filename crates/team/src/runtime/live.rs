@@ -1,5 +1,7 @@
 //! Living through a run: hands jobs to agents, hears what became of them, and tells everybody who watches.
 
+mod joins;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -8,6 +10,7 @@ use bellwether_core::journal::JournalError;
 use bellwether_core::{Fact, RunId, TaskId, TaskState, Timestamp};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use super::past::Past;
 use super::snapshots::Snapshots;
@@ -41,6 +44,8 @@ pub(super) struct Runtime<'a> {
     snapshots: Snapshots,
     /// The step down under which each job was begun.
     begun_under: HashMap<Job, Option<Economy>>,
+    /// How to stop each job under way.
+    called_off: HashMap<Job, CancellationToken>,
 }
 
 impl<'a> Runtime<'a> {
@@ -99,6 +104,7 @@ impl<'a> Runtime<'a> {
             heard: 0,
             snapshots: Snapshots::after(0),
             begun_under: HashMap::new(),
+            called_off: HashMap::new(),
         }
     }
 
@@ -142,6 +148,7 @@ impl<'a> Runtime<'a> {
         let mut stalled_at = None;
         let mut heard = u64::MAX;
         loop {
+            self.join_all().await;
             self.assign_all().await;
             if self.state.is_over() {
                 break;
@@ -203,7 +210,10 @@ impl<'a> Runtime<'a> {
             let attempt = self.state.attempt(&job);
             let (output_cap, deadline) =
                 (Economy::output_cap(economy, role.output_cap(tier)), self.task_deadline(&job));
-            let assignment = Assignment { job: job.clone(), tier, output_cap, attempt, deadline, conversation };
+            let called_off = CancellationToken::new();
+            self.called_off.insert(job.clone(), called_off.clone());
+            let assignment =
+                Assignment { job: job.clone(), tier, output_cap, attempt, deadline, conversation, called_off };
             let body = match &job {
                 Job::Review { .. } => Body::ReviewRequest(assignment),
                 Job::Work { round, .. } if *round > 0 => Body::Revise(assignment),
@@ -244,11 +254,14 @@ impl<'a> Runtime<'a> {
         });
     }
 
-    /// When a job's task has to be done.
+    /// When a job's task has to be done: what a task asked for has no more time than the task itself.
     fn task_deadline(&self, job: &Job) -> Option<Instant> {
         let allowed = self.team.settings.task_deadline?;
-        let began = self.state.task(job.task()?)?.began.unwrap_or_else(|| self.now());
-        let worked = self.now().since(began);
+        let mut record = self.state.task(job.task()?)?;
+        while let Some(parent) = record.parent {
+            record = &self.state.tasks()[parent];
+        }
+        let worked = self.now().since(record.began.unwrap_or_else(|| self.now()));
         Some(Instant::now() + allowed.saturating_sub(worked))
     }
 
@@ -266,13 +279,18 @@ impl<'a> Runtime<'a> {
     async fn hear(&mut self, finished: Finished) {
         self.heard += 1;
         let Finished { job, result, spent } = finished;
+        self.called_off.remove(&job);
         let event = match (job, result) {
             (Job::Digest { task }, Ok(Product::Digest(text))) => Event::Digested { task, text, spent },
             (Job::Check { task, .. }, Ok(Product::Findings(findings))) => Event::Checked { task, findings },
             (Job::Plan, Ok(Product::Plan(plan))) => return self.accept_plan(plan, spent).await,
             (Job::Combine, Ok(Product::Whole(text))) => Event::Combined { text, spent },
             (Job::Review { task, .. }, Ok(Product::Verdict(verdict))) => Event::Judged { task, verdict, spent },
-            (Job::Work { task, .. }, Ok(Product::Work(text))) => Event::Produced { task, text, spent },
+            (Job::Work { task, round }, Ok(Product::Work(text))) => match self.answered(&task, text, spent) {
+                Ok(event) => event,
+                Err(error) => return self.unusable(Job::Work { task, round }, error, spent).await,
+            },
+            (job, Err(JobError::CalledOff)) => Event::CalledOff { job, spent },
             (job, Ok(_)) => {
                 let problems = vec!["it is not what was asked for".to_owned()];
                 return self.unusable(job, JobError::Unusable { answer: String::new(), problems }, spent).await;
@@ -363,6 +381,7 @@ impl<'a> Runtime<'a> {
     fn fold(&mut self, event: Event, now: Timestamp) {
         match &event {
             Event::Planned { plan, .. } => self.tell_plan(plan),
+            Event::Spawned { task, tasks, .. } => self.tell_spawned(task, tasks),
             Event::Routed { task, route } => {
                 let (tier, why) = (Arc::clone(&route.name), route.why.clone());
                 let (run, task, explored) = (self.shared.run.clone(), task.clone(), route.explored);

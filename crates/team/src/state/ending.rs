@@ -9,12 +9,14 @@ use crate::team::OnTaskFailure;
 impl State {
     /// How the run ended, once it is over.
     pub(crate) fn outcome(&self) -> RunOutcome {
-        let with = |wanted: &[TaskState]| self.tasks.iter().filter(|task| wanted.contains(&task.state)).count();
-        let accepted = with(&[TaskState::Accepted]);
-        let usable = accepted + with(&[TaskState::Rejected, TaskState::Unreviewed]);
-        let all = self.tasks.len();
+        let usable = self
+            .planned()
+            .filter(|task| matches!(task.state, TaskState::Accepted | TaskState::Rejected | TaskState::Unreviewed));
+        let usable = usable.count();
+        let mut all = self.tasks.iter().filter(|task| task.parent.is_none() || task.has_work()).peekable();
+        let flawless = all.peek().is_some() && all.all(|task| task.state == TaskState::Accepted);
         let whole = self.whole.as_ref().is_none_or(Result::is_ok);
-        if all > 0 && accepted == all && whole && !self.parked {
+        if flawless && whole && !self.parked {
             return RunOutcome::Succeeded;
         }
         match &self.stop {
@@ -60,27 +62,26 @@ impl State {
         }
         // Whoever resumes a run may have given it more.
         self.economy = None;
-        self.tasks.iter_mut().for_each(|record| record.resume(&self.rules));
+        self.take_up(&mut moves);
         self.weigh_failures(&mut moves);
     }
 
     /// How many tasks must have work to show for the run to count as done.
     fn least_usable(&self) -> usize {
         match self.rules.on_failure {
-            OnTaskFailure::Quorum(share) => share.of(self.tasks.len()),
-            OnTaskFailure::ContinueIndependent | OnTaskFailure::FailFast => self.tasks.len(),
+            OnTaskFailure::Quorum(share) => share.of(self.planned().count()),
+            OnTaskFailure::ContinueIndependent | OnTaskFailure::FailFast => self.planned().count(),
         }
     }
 
     /// Stops the run if more came to nothing than may.
     pub(super) fn weigh_failures(&mut self, moves: &mut Moves) {
         self.skip_dependents(moves);
-        let lost =
-            self.tasks.iter().filter(|task| matches!(task.state, TaskState::Failed | TaskState::Skipped)).count();
+        let lost = self.planned().filter(|task| matches!(task.state, TaskState::Failed | TaskState::Skipped)).count();
         let most = match self.rules.on_failure {
             OnTaskFailure::ContinueIndependent => return,
             OnTaskFailure::FailFast => 0,
-            OnTaskFailure::Quorum(_) => self.tasks.len() - self.least_usable(),
+            OnTaskFailure::Quorum(_) => self.planned().count() - self.least_usable(),
         };
         if lost > most {
             self.halt(Stop::TooManyFailed { failed: lost, allowed: most }, moves);

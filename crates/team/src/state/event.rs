@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::economy::Economy;
 use crate::message::{Job, Spent};
-use crate::plan::Plan;
+use crate::plan::{Join, Plan, PlannedTask};
 use crate::report::Failure;
 use crate::review::Finding;
 use crate::runtime::Ruling;
@@ -29,6 +29,13 @@ pub(crate) enum Event {
         job: Job,
         /// The tier.
         tier: usize,
+    },
+    /// A job was stopped because nobody needs its task any more.
+    CalledOff {
+        /// The job.
+        job: Job,
+        /// What its last call took, as far as anybody knows.
+        spent: Spent,
     },
     /// The checks looked at a task's latest work.
     Checked {
@@ -81,6 +88,15 @@ pub(crate) enum Event {
         /// What its last call took.
         spent: Spent,
     },
+    /// Of the tasks that a task asked for, as many came to rest as its join takes, or too many to nothing.
+    Joined {
+        /// The task that asked.
+        task: TaskId,
+        /// Whether it can go on; else it failed.
+        met: bool,
+        /// The tasks that nobody needs any more.
+        dismissed: Vec<TaskId>,
+    },
     /// A reviewer came to a verdict.
     Judged {
         /// The task.
@@ -117,6 +133,20 @@ pub(crate) enum Event {
         task: TaskId,
         /// The decision, with everything it was made of.
         route: Box<Route>,
+    },
+    /// A worker asked for further tasks instead of handing in work.
+    Spawned {
+        /// The task it works on, which waits for them.
+        task: TaskId,
+        /// The tasks.
+        tasks: Vec<PlannedTask>,
+        /// How many of them have to come to work.
+        join: Join,
+        /// What was wrong with the answer and could be mended.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        mended: Vec<String>,
+        /// What its last call took.
+        spent: Spent,
     },
     /// Nothing came in for longer than the team finds right.
     Stalled,

@@ -5,6 +5,7 @@ use bellwether_router::Route;
 use serde::{Deserialize, Serialize};
 
 use super::event::Attempt;
+use super::spawn::Offspring;
 use super::stint::Stint;
 use super::{Next, OnExhausted, Rules, convergence};
 use crate::message::{Job, Spent};
@@ -24,6 +25,12 @@ pub(crate) struct Record {
     /// The places of the tasks it cannot do without, and of those it would like to see.
     pub(super) needs: Vec<usize>,
     pub(super) wants: Vec<usize>,
+    /// The place of the task that asked for it; `None` if it is in the plan.
+    pub(crate) parent: Option<usize>,
+    /// What it asked for.
+    pub(crate) offspring: Option<Offspring>,
+    /// Whether nobody needs its work any more.
+    pub(crate) dismissed: bool,
     /// How long the way from it to the end of the plan is, itself included.
     pub(super) rank: u64,
     /// How many tasks stand before it in a row.
@@ -95,6 +102,9 @@ impl Record {
             planned,
             needs: Vec::new(),
             wants: Vec::new(),
+            parent: None,
+            offspring: None,
+            dismissed: false,
             rank: 0,
             level: 0,
             held: false,
@@ -121,7 +131,28 @@ impl Record {
 
     /// The places of the tasks that have to come to rest before it begins.
     pub(super) fn waits_for(&self) -> impl Iterator<Item = usize> {
-        self.needs.iter().chain(&self.wants).copied()
+        self.needs.iter().chain(&self.wants).chain(self.spawned()).copied()
+    }
+
+    /// The places of the tasks that it asked for.
+    pub(crate) fn spawned(&self) -> &[usize] {
+        self.offspring.as_ref().map_or(&[], |offspring| &offspring.tasks)
+    }
+
+    /// How often work on a round was begun anew because its answer was no work and yet of use.
+    pub(super) fn interludes(&self) -> u32 {
+        u32::from(self.offspring.is_some())
+    }
+
+    /// Whether there is work that somebody can build on.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.drafts.is_empty()
+            && matches!(self.state, TaskState::Accepted | TaskState::Rejected | TaskState::Unreviewed)
+    }
+
+    /// Whether its work is handed to those who wait for it.
+    pub(crate) fn is_of_use(&self) -> bool {
+        !self.dismissed && self.best().is_some()
     }
 
     /// Whether checks have looked at the latest draft.
@@ -209,10 +240,10 @@ impl Record {
         let state = match (self.state, judged) {
             // Its rounds were used up, and that counts as failure in this team.
             (TaskState::Failed, Some(true)) if !behind => TaskState::Failed,
+            (TaskState::Cancelled | TaskState::Unreviewed, Some(false)) => TaskState::Produced,
+            (TaskState::Cancelled | TaskState::Rejected, Some(true)) if behind => TaskState::Revising,
+            (TaskState::Cancelled | TaskState::Rejected, Some(true)) => self.go_on(rules),
             (TaskState::Cancelled | TaskState::Failed | TaskState::Skipped, _) => TaskState::Pending,
-            (TaskState::Unreviewed, Some(false)) => TaskState::Produced,
-            (TaskState::Rejected, Some(true)) if behind => TaskState::Revising,
-            (TaskState::Rejected, Some(true)) => self.go_on(rules),
             (state, _) => state,
         };
         if state != self.state {

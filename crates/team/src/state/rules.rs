@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::plan::SpawnRules;
 use crate::review::ReviewRules;
 use crate::role::RoleKind;
 use crate::team::{OnTaskFailure, Team};
@@ -28,6 +29,9 @@ pub(crate) struct Rules {
     pub(crate) on_failure: OnTaskFailure,
     /// How many tokens a conversation may have in which the parts are made one whole; `None` if nobody does that.
     pub(crate) combined: Option<usize>,
+    /// How far tasks may ask for further ones.
+    #[serde(default)]
+    pub(crate) spawn: SpawnRules,
     /// Whether there is a planner.
     pub(crate) planned: bool,
     /// Whether there are checks.
@@ -51,6 +55,7 @@ impl Rules {
             pipelined: settings.pipelined,
             on_failure: settings.on_task_failure,
             combined: team.role(RoleKind::Synthesizer).map(|role| role.window(0)),
+            spawn: settings.spawn,
             planned: team.role(RoleKind::Planner).is_some(),
             checked: !team.checks.is_empty(),
             judges: team.role(RoleKind::Reviewer).map_or(0, |role| u32::try_from(role.tiers.len()).unwrap_or(u32::MAX)),

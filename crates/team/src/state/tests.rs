@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::message::JobError;
-use crate::plan::PlannedTask;
+use crate::plan::{Join, PlannedTask, SpawnRules};
 use crate::review::ReviewRules;
 use crate::team::{OnTaskFailure, Share};
 use crate::verdict::Decision;
@@ -25,6 +25,7 @@ fn rules(max_parallel: usize) -> Rules {
         on_failure: OnTaskFailure::ContinueIndependent,
         combined: None,
         planned: true,
+        spawn: SpawnRules { max_tasks: 6, max_depth: 2, join: Join::All },
         checked: false,
         judges: 1,
         windows,
@@ -97,12 +98,14 @@ enum Fate {
     Broken,
     Hopeless,
     Overflown,
+    Spawning(Join),
 }
 
 fn fate() -> impl Strategy<Value = Fate> {
     prop_oneof![
         6 => Just(Fate::Good), 3 => Just(Fate::Poor), 1 => Just(Fate::Unusable), 1 => Just(Fate::Broken),
         1 => Just(Fate::Hopeless), 1 => Just(Fate::Overflown),
+        2 => prop_oneof![Just(Join::All), Just(Join::Any), Just(Join::Quorum(2))].prop_map(Fate::Spawning),
     ]
 }
 
@@ -112,6 +115,19 @@ fn landed(state: &State, job: &Job, fate: Fate) -> Event {
     let judged =
         |task: &TaskId, decision, score| Event::Judged { task: task.clone(), verdict: verdict(decision, score), spent };
     match (job, fate) {
+        // Whom nobody needs any more is stopped, unless it is quicker.
+        (_, Fate::Poor | Fate::Broken) if job.is_paid() && state.unwanted().any(|unwanted| unwanted == job) => {
+            Event::CalledOff { job: job.clone(), spent }
+        }
+        (Job::Work { task, .. }, Fate::Spawning(join)) if state.room_to_spawn(task).is_ok_and(|room| room > 2) => {
+            let child = |n: usize, needs: Vec<TaskId>| {
+                let planned = tests::task(n, &[]);
+                PlannedTask { id: format!("{task}.{n}").into(), depends_on: needs, ..planned }
+            };
+            let tasks = vec![child(1, vec![]), child(2, vec![]), child(3, vec![format!("{task}.1").into()])];
+            Event::Spawned { task: task.clone(), tasks, join, mended: Vec::new(), spent }
+        }
+        (_, Fate::Spawning(_)) => landed(state, job, Fate::Good),
         (Job::Check { .. }, Fate::Broken | Fate::Hopeless | Fate::Overflown | Fate::Unusable) => {
             landed(state, job, Fate::Poor)
         }
@@ -209,6 +225,9 @@ proptest! {
             let job = state.in_flight()[which.index(state.in_flight().len())].clone();
             let event = landed(&state, &job, fate);
             let mut moves = state.apply(event, Timestamp::from_millis(step as u64));
+            while let Some(joined) = state.due_join() {
+                moves.extend(state.apply(joined, Timestamp::ZERO));
+            }
             step += 1;
             checks += usize::from(!job.is_paid());
             if stop_after == Some(step) {
@@ -219,7 +238,7 @@ proptest! {
             }
         }
         prop_assert!(begun.values().all(|times| *times == 1), "each step is taken once: {begun:?}");
-        for n in 0..tasks.len() {
+        for n in 0..state.tasks().len() {
             prop_assert!(state.tasks()[n].state.is_final());
             prop_assert_eq!(rests.get(&n), Some(&1));
         }
@@ -252,6 +271,10 @@ proptest! {
             *finished.entry((job.clone(), state.attempt(&job))).or_default() += 1;
             state.apply(event.clone(), Timestamp::ZERO);
             log.push(event);
+            while let Some(joined) = state.due_join() {
+                state.apply(joined.clone(), Timestamp::ZERO);
+                log.push(joined);
+            }
             step += 1;
             if next_cut.is_some_and(|cut| step % cut == 0) {
                 next_cut = cuts.next();
@@ -264,6 +287,10 @@ proptest! {
                 prop_assert!(same(&again, &state), "{again:?}\n{state:?}");
                 again.apply(Event::Resumed, Timestamp::ZERO);
                 log.push(Event::Resumed);
+                while let Some(joined) = again.due_join() {
+                    again.apply(joined.clone(), Timestamp::ZERO);
+                    log.push(joined);
+                }
                 state = again;
             }
         }
@@ -380,8 +407,8 @@ fn a_snapshot_of_another_version_or_with_damage_is_not_understood() {
     assert_eq!(State::thaw(&frozen), Some((state, at)));
     let text = String::from_utf8(frozen).expect("it is text");
     let thaw = |text: String| State::thaw(text.as_bytes());
-    assert_eq!(thaw(text.replacen("state 1", "state 0", 1)), None, "an older form");
-    assert_eq!(thaw(text.replacen("state 1", "state 11", 1)), None, "a later form");
+    assert_eq!(thaw(text.replacen("state 2", "state 0", 1)), None, "an older form");
+    assert_eq!(thaw(text.replacen("state 2", "state 21", 1)), None, "a later form");
     assert_eq!(thaw(text.replacen("\"stalls\":0,", "", 1)), None, "something that later versions know is missing");
     assert_eq!(thaw(text[..text.len() - 1].to_owned()), None, "cut off");
 }

@@ -45,7 +45,9 @@ impl State {
     /// Whether a task is not what it could be because a budget did not cover it.
     pub(super) fn is_short_of_budget(&self) -> bool {
         let unreviewed = |record: &Record| record.state == TaskState::Unreviewed && record.failure.is_none();
-        let refused = |record: &Record| record.failure.as_ref().is_some_and(Failure::is_about_money);
+        // A spawned task that was refused counts only if its parent's join could not do without it.
+        let counts = |record: &Record| record.parent.is_none();
+        let refused = |record: &Record| counts(record) && record.failure.as_ref().is_some_and(Failure::is_about_money);
         let skipped = self.economy >= Some(Economy::NoReview);
         self.tasks.iter().any(|record| refused(record) || skipped && unreviewed(record))
     }

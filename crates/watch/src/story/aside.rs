@@ -11,6 +11,15 @@ impl Story {
     pub(super) fn aside(&mut self, seq: u64, t: u64, kind: &str, event: &Value) {
         let id = line(text(event, "task"), 60);
         let said = match kind {
+            "called_off" => {
+                let job = job(&event["job"]);
+                self.settle(&job, t, &event["spent"]);
+                if let Some(n) = job.task.as_deref().and_then(|id| self.task(id)) {
+                    self.move_to(n, t, "cancelled");
+                }
+                format!("{}: stopped, because nobody needs it any more", job.name())
+            }
+            "joined" => self.joined(&id, t, event),
             "checked" => {
                 if let Some(job) = self.under_way("check", &id) {
                     self.rest(&job, t);
@@ -44,5 +53,52 @@ impl Story {
             _ => "nothing came in for longer than is right".to_owned(),
         };
         self.say(seq, t, kind, said);
+    }
+
+    /// A worker asked for further tasks.
+    pub(super) fn spawned(&mut self, seq: u64, t: u64, event: &Value) {
+        let id = text(event, "task").to_owned();
+        if let Some(job) = self.under_way("work", &id) {
+            self.settle(&job, t, &event["spent"]);
+        }
+        if let Some(n) = self.task(&id) {
+            self.move_to(n, t, "pending");
+        }
+        let before = self.tasks.len();
+        self.enlist(t, &event["tasks"]);
+        let join = event["join"].as_str().map_or_else(
+            || event["join"]["quorum"].as_u64().map_or_else(String::new, |least| format!("{least} of them")),
+            |join| line(join, 20),
+        );
+        self.say(
+            seq,
+            t,
+            "spawned",
+            format!("{id} asks for {} further tasks and needs {join}", self.tasks.len() - before),
+        );
+    }
+
+    /// What a task asked for is there, or will never be.
+    fn joined(&mut self, id: &str, t: u64, event: &Value) -> String {
+        let dismissed: Vec<String> = event["dismissed"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|id| id.as_str().map(|id| line(id, 60)))
+            .collect();
+        for id in &dismissed {
+            let held = ["work", "review", "check"].iter().any(|phase| self.under_way(phase, id).is_some());
+            if let Some(n) = self.task(id).filter(|_| !held) {
+                self.move_to(n, t, "cancelled");
+            }
+        }
+        let met = event["met"].as_bool().unwrap_or_default();
+        if let Some(n) = self.task(id).filter(|_| !met) {
+            self.move_to(n, t, "failed");
+            self.skip_dependents(t);
+        }
+        let what = if met { "goes on with what it asked for" } else { "what it asked for came to nothing" };
+        let off = if dismissed.is_empty() { String::new() } else { format!("; called off: {}", dismissed.join(", ")) };
+        format!("{id}: {what}{off}")
     }
 }

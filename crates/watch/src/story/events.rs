@@ -65,7 +65,7 @@ impl Story {
         let event = &body["event"];
         match kind {
             "began" => self.began(seq, t, event),
-            "checked" | "combined" | "digested" | "economised" | "routed" | "stalled" => {
+            "called_off" | "checked" | "combined" | "digested" | "economised" | "joined" | "routed" | "stalled" => {
                 self.aside(seq, t, kind, event);
             }
             "dropped" => {
@@ -77,6 +77,7 @@ impl Story {
             "judged" => self.judged(seq, t, event),
             "planned" => self.planned(seq, t, event),
             "produced" => self.produced(seq, t, event),
+            "spawned" => self.spawned(seq, t, event),
             "stopped" => self.stopped(seq, t, event),
             "unusable" => {
                 let job = job(&event["job"]);
@@ -153,7 +154,14 @@ impl Story {
         let plan = &event["plan"];
         self.head.summary = self.keep(text(plan, "summary"));
         self.head.degraded = plan["degraded"].as_bool().unwrap_or_default();
-        for planned in plan["tasks"].as_array().into_iter().flatten() {
+        self.enlist(t, &plan["tasks"]);
+        let how = if self.head.degraded { ", because no plan could be read" } else { "" };
+        self.say(seq, t, "planned", format!("{} tasks{how}", self.tasks.len()));
+    }
+
+    /// Tasks that are new.
+    pub(super) fn enlist(&mut self, t: u64, tasks: &Value) {
+        for planned in tasks.as_array().into_iter().flatten() {
             let id = line(text(planned, "id"), 60);
             let task = Task {
                 title: line(text(planned, "title"), 200),
@@ -179,8 +187,6 @@ impl Story {
                 }
             }
         }
-        let how = if self.head.degraded { ", because no plan could be read" } else { "" };
-        self.say(seq, t, "planned", format!("{} tasks{how}", self.tasks.len()));
     }
 
     fn produced(&mut self, seq: u64, t: u64, event: &Value) {
@@ -258,7 +264,7 @@ impl Story {
     }
 
     /// What needs work that will never be there is skipped, and what needs that in turn.
-    fn skip_dependents(&mut self, t: u64) {
+    pub(super) fn skip_dependents(&mut self, t: u64) {
         let lost = |story: &Self, id: &String| {
             let needed = story.tasks.iter().find(|task| task.id == *id);
             needed.is_some_and(|task| matches!(task.state(), "failed" | "skipped" | "cancelled"))

@@ -52,6 +52,30 @@ fn the_time_in_which_nobody_worked_on_it_is_left_out() {
     assert_eq!(story.head.doubtful, 1, "the call that was under way may have been billed");
 }
 
+/// `t1` asks for two tasks and needs one of them: the other one is stopped in the middle.
+#[test]
+fn what_a_task_asked_for_is_shown_with_who_was_called_off() {
+    let mut run = Entries::begin();
+    run.event(1_000, "planned", r#"{"plan":{"tasks":[{"id":"t1","title":"A","role":"coder"}]},"spent":{}}"#);
+    run.event(1_100, "began", r#"{"job":{"work":{"task":"t1","round":0}},"tier":0}"#);
+    run.event(
+        2_000,
+        "spawned",
+        r#"{"task":"t1","tasks":[{"id":"t1.1","title":"X","role":"coder"},{"id":"t1.2","title":"Y","role":"coder"}],"join":"any","spent":{"calls":1}}"#,
+    );
+    run.event(2_100, "began", r#"{"job":{"work":{"task":"t1.1","round":0}},"tier":0}"#);
+    run.event(2_100, "joined", r#"{"task":"t1","met":true,"dismissed":["t1.1","t1.2"]}"#);
+    run.event(2_200, "called_off", r#"{"job":{"work":{"task":"t1.1","round":0}},"spent":{"calls":1}}"#);
+    let story = Story::of(&run.entries);
+    let ends: Vec<(&str, u64)> =
+        story.tasks.iter().map(|task| (task.state(), task.states.last().map_or(0, |(t, _)| *t))).collect();
+    assert_eq!(ends, [("pending", 2_000), ("cancelled", 2_200), ("cancelled", 2_100)]);
+    let said: Vec<&str> = story.log.iter().map(|line| line.text.as_str()).collect();
+    assert!(said.contains(&"t1 asks for 2 further tasks and needs any"), "{said:?}");
+    assert!(said.contains(&"t1: goes on with what it asked for; called off: t1.1, t1.2"), "{said:?}");
+    assert_eq!(story.tasks[1].calls, 1, "what was cut off is counted");
+}
+
 #[test]
 fn entries_nobody_knows_are_lines_of_the_log() {
     let mut run = Entries::begin();
