@@ -25,11 +25,12 @@ use crate::rate::Rate;
 /// assert_eq!(bucket.ready_at(1, Timestamp::ZERO), Timestamp::from_millis(1_000));
 /// ```
 ///
-/// Invariants: `level <= burst × rate.nanos()`; `at` never moves back.
+/// Invariants: `capacity` is `burst × rate.nanos()`; `level <= capacity`; `at` never moves back.
 #[derive(Clone, Debug)]
 pub struct Bucket {
     rate: Rate,
     burst: u64,
+    capacity: i128,
     level: i128,
     at: Timestamp,
 }
@@ -39,7 +40,7 @@ impl Bucket {
     #[must_use]
     pub fn new(rate: Rate, burst: u64, now: Timestamp) -> Self {
         let burst = burst.max(1);
-        Self { rate, burst, level: scaled(burst, rate), at: now }
+        Self { rate, burst, capacity: scaled(burst, rate), level: scaled(burst, rate), at: now }
     }
 
     /// Fills up to `now`. Says for how long the bucket was full meanwhile, so that nothing came in.
@@ -47,29 +48,40 @@ impl Bucket {
     /// A clock that went back fills nothing.
     pub fn refill(&mut self, now: Timestamp) -> Duration {
         let nanos = now.as_nanos().saturating_sub(self.at.as_nanos());
-        if nanos == 0 {
-            return Duration::ZERO;
-        }
-        self.at = now;
-        let came = i128::try_from(u128::from(nanos) * u128::from(self.rate.amount())).unwrap_or(i128::MAX);
-        self.level = self.level.saturating_add(came);
-        let over = self.level - self.capacity();
-        if over <= 0 {
-            return Duration::ZERO;
-        }
-        self.level = self.capacity();
-        let idle = over / i128::from(self.rate.amount());
+        let idle = self.fill(now) / i128::from(self.rate.amount());
         Duration::from_nanos(u64::try_from(idle).unwrap_or(u64::MAX).min(nanos))
     }
 
+    /// Fills up to `now`, and says how much ran over. It costs less than [`refill`](Self::refill), which divides.
+    #[inline]
+    pub(crate) fn fill(&mut self, now: Timestamp) -> i128 {
+        let nanos = now.as_nanos().saturating_sub(self.at.as_nanos());
+        if nanos == 0 {
+            return 0;
+        }
+        self.at = now;
+        // Below 2^62 × 2^64, and the level is below 2^114.
+        let filled = self.level + i128::from(nanos.min(LONGEST_FILL)) * i128::from(self.rate.amount());
+        self.level = filled.min(self.capacity);
+        (filled - self.capacity).max(0)
+    }
+
+    /// Whether `cost` is let through as it stands.
+    #[inline]
+    pub(crate) fn has(&self, cost: u64) -> bool {
+        self.level >= scaled(cost.min(self.burst), self.rate)
+    }
+
     /// Takes `cost`, whether or not it is there.
+    #[inline]
     pub fn take(&mut self, cost: u64) {
         self.level = self.level.saturating_sub(scaled(cost, self.rate));
     }
 
     /// Gives `amount` back, up to the burst.
+    #[inline]
     pub fn give(&mut self, amount: u64) {
-        self.level = self.level.saturating_add(scaled(amount, self.rate)).min(self.capacity());
+        self.level = self.level.saturating_add(scaled(amount, self.rate)).min(self.capacity);
     }
 
     /// Leaves no more than `left` in it.
@@ -79,7 +91,7 @@ impl Bucket {
 
     /// Leaves no less than `left` in it, up to the burst.
     pub fn raise_to(&mut self, left: u64) {
-        self.level = self.level.max(scaled(left, self.rate).min(self.capacity()));
+        self.level = self.level.max(scaled(left, self.rate).min(self.capacity));
     }
 
     /// Lets nothing come in until then.
@@ -101,7 +113,8 @@ impl Bucket {
         }
         self.rate = rate;
         self.burst = burst.max(1);
-        self.level = self.level.min(self.capacity());
+        self.capacity = scaled(self.burst, rate);
+        self.level = self.level.min(self.capacity);
     }
 
     /// The first moment, not before `now`, at which `cost` is let through if nobody else takes anything.
@@ -146,12 +159,12 @@ impl Bucket {
         let nanos = missing.unsigned_abs().div_ceil(u128::from(self.rate.amount()));
         now.max(self.at + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
     }
-
-    fn capacity(&self) -> i128 {
-        scaled(self.burst, self.rate)
-    }
 }
 
+/// A hundred and forty years.
+const LONGEST_FILL: u64 = 1 << 62;
+
+#[inline]
 fn scaled(units: u64, rate: Rate) -> i128 {
     // Below 2^64 × 2^50.
     i128::from(units) * i128::from(rate.nanos())

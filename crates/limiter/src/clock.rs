@@ -14,10 +14,12 @@ impl Clock {
         Self(Instant::now())
     }
 
+    #[inline]
     pub(crate) fn now(self) -> Timestamp {
         self.stamp(Instant::now())
     }
 
+    #[inline]
     pub(crate) fn stamp(self, at: Instant) -> Timestamp {
         Timestamp::from(at.saturating_duration_since(self.0))
     }

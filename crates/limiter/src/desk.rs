@@ -106,6 +106,7 @@ impl Desk {
     }
 
     /// Lets through if nobody waits and there is room.
+    #[inline]
     pub(crate) fn try_enter(&mut self, demand: &Demand, now: Timestamp) -> Result<Reservation, Outlook> {
         if self.line.front().is_some() {
             return Err(self.outlook(demand, now));

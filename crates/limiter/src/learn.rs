@@ -165,7 +165,7 @@ impl Learner {
     /// Says how fast to send, per second; `None` if as fast as it was told.
     pub fn tick(&mut self, now: Timestamp, idle: Duration) -> Option<f64> {
         if self.phase == Phase::Told {
-            self.ticked = self.ticked.max(now);
+            self.pass(now);
             return None;
         }
         let passed = now.since(self.ticked).as_secs_f64();
@@ -195,6 +195,12 @@ impl Learner {
         (self.phase != Phase::Told).then(|| self.rate())
     }
 
+    /// Goes on to `now` where the limit is told, and nothing else is to be done.
+    #[inline]
+    pub(crate) fn pass(&mut self, now: Timestamp) {
+        self.ticked = self.ticked.max(now);
+    }
+
     /// Nobody sends for that long after a refusal; what it holds for begins after that.
     pub fn paused(&mut self, pause: Duration) {
         if let Phase::Hold { until } = &mut self.phase {
@@ -220,6 +226,7 @@ impl Learner {
     }
 
     /// A request was sent. Gives back what its [`Flight`] has to remember as `before`.
+    #[inline]
     pub fn sent(&mut self, cost: u64, now: Timestamp) -> u64 {
         let before = self.sent;
         self.sent = before.saturating_add(cost);
@@ -227,11 +234,15 @@ impl Learner {
         if before == 0 {
             self.started = now;
         }
-        self.recent.add(cost, now);
+        // What was sent of late is asked for only where a limit is looked for.
+        if self.phase != Phase::Told {
+            self.recent.add(cost, now);
+        }
         before
     }
 
     /// `flight` did not take that much of its cost after all.
+    #[inline]
     pub fn returned(&mut self, flight: &Flight, cost: u64) {
         if let Some(since) = self.since.as_mut().filter(|since| flight.sent > since.at) {
             since.returned = since.returned.saturating_add(cost);
@@ -247,6 +258,7 @@ impl Learner {
     }
 
     /// A request was let in, so the provider gives something.
+    #[inline]
     pub fn admitted(&mut self, flight: &Flight) {
         if self.reacted_at.is_none_or(|reacted| flight.sent > reacted) {
             self.streak = 0;

@@ -117,6 +117,7 @@ impl Limiter {
     /// # Errors
     ///
     /// Why it would have to wait, and how long if that is known.
+    #[inline]
     pub fn try_hold(&self, demand: Demand) -> Result<Hold<'_>, Outlook> {
         let now = self.0.clock.now();
         let reservation = self.0.lock().desk.try_enter(&demand, now)?;
@@ -163,6 +164,7 @@ impl RateLimiter for Limiter {
 // === impl Shared ===
 
 impl Shared {
+    #[inline]
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

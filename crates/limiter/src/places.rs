@@ -58,6 +58,7 @@ impl Places {
     }
 
     /// Goes on to `now`, and grows if it is time. Whether it did.
+    #[inline]
     pub fn tick(&mut self, now: Timestamp) -> bool {
         let limit = self.limit();
         if limit == self.most || now.since(self.window) < WINDOW {
@@ -99,6 +100,7 @@ impl Places {
     }
 
     /// Whether one is free.
+    #[inline]
     #[must_use]
     pub const fn has_room(&self) -> bool {
         self.taken < self.limit()

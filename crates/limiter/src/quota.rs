@@ -3,18 +3,22 @@
 mod answers;
 mod dimension;
 mod reports;
+mod reservation;
+mod settle;
 
 use std::time::Duration;
 
 use bellwether_core::limiter::{Outlook, WaitReason};
 use bellwether_core::permit::RateLimits;
-use bellwether_core::{Demand, Outcome, Timestamp};
+use bellwether_core::{Demand, Timestamp};
 
 use self::answers::Probe;
 use self::dimension::Dimension;
-use crate::learn::{Flight, LearnPolicy};
+pub use self::reservation::Reservation;
+pub(crate) use self::reservation::costs;
+use crate::learn::LearnPolicy;
 use crate::places::Places;
-use crate::settings::{Charges, Concurrency, Limit, Limits, Settings};
+use crate::settings::{Concurrency, Limit, Limits, Settings};
 use crate::snapshot::{Budget, Snapshot};
 
 /// The limits of one key: requests, tokens, calls under way, and the pause that all share.
@@ -56,16 +60,6 @@ pub struct Quota {
     rng: fastrand::Rng,
     news: Vec<News>,
     told: [u64; 5],
-}
-
-/// What was taken for one call. Give it back with [`Quota::settle`].
-#[derive(Debug, Eq, PartialEq)]
-#[must_use = "a reservation that is never settled keeps its place for ever"]
-pub struct Reservation {
-    demand: Demand,
-    sent: Timestamp,
-    number: u64,
-    before: [u64; 4],
 }
 
 /// Why a demand is not met now.
@@ -117,12 +111,15 @@ impl Quota {
     /// # Errors
     ///
     /// [`Denied`] if it has to wait; nothing was taken then.
+    #[inline]
     pub fn reserve(&mut self, demand: &Demand, now: Timestamp) -> Result<Reservation, Denied> {
         let now = self.advance(now);
-        if let Some(denied) = self.denied(demand, now) {
+        let costs = costs(demand);
+        if !self.has_room(&costs, now)
+            && let Some(denied) = self.denied(demand, now)
+        {
             return Err(denied);
         }
-        let costs = costs(demand);
         let mut before = [0; 4];
         for (i, dimension) in self.dimensions.iter_mut().enumerate() {
             if let Some(dimension) = dimension {
@@ -135,33 +132,6 @@ impl Quota {
         self.number += 1;
         self.probe.sent(number, now);
         Ok(Reservation { demand: *demand, sent: now, number, before })
-    }
-
-    /// Takes a reservation back.
-    pub fn settle(&mut self, reservation: Reservation, outcome: &Outcome, now: Timestamp) {
-        let now = self.advance(now);
-        match outcome {
-            Outcome::Completed { limits, .. } | Outcome::Failed { limits, .. } => self.hint(&reservation, limits, now),
-            _ => {}
-        }
-        self.settle_now(reservation, outcome, now);
-        self.tell_limits();
-    }
-
-    /// The same for an outcome that says nothing about the limits, at the last moment that was heard of. It saves
-    /// reading the clock.
-    pub fn settle_quietly(&mut self, reservation: Reservation, outcome: &Outcome) {
-        self.settle_now(reservation, outcome, self.now);
-    }
-
-    /// Whether [`settle_quietly`](Self::settle_quietly) is enough for `outcome`.
-    #[must_use]
-    pub fn is_quiet(outcome: &Outcome) -> bool {
-        match outcome {
-            Outcome::Completed { limits, .. } | Outcome::Failed { limits, .. } => *limits == RateLimits::default(),
-            Outcome::Abandoned | Outcome::Unused => true,
-            _ => false,
-        }
     }
 
     /// Hears what the provider says about its limits in the head of an answer.
@@ -266,22 +236,32 @@ impl Quota {
     }
 
     /// Time never goes back. After a jump what was counted is no longer an interval.
+    #[inline]
     fn advance(&mut self, now: Timestamp) -> Timestamp {
         if now <= self.now {
             return self.now;
         }
-        let jumped = now.since(self.now) > JUMP;
-        self.now = now;
-        for dimension in self.dimensions.iter_mut().flatten() {
-            if jumped {
-                dimension.learner.interrupt(now);
-            }
-            dimension.tick(now);
+        if now.since(self.now) > JUMP {
+            self.dimensions.iter_mut().flatten().for_each(|dimension| dimension.learner.interrupt(now));
         }
+        self.now = now;
+        self.dimensions.iter_mut().flatten().for_each(|dimension| dimension.tick(now));
         self.places.tick(now);
         now
     }
 
+    /// Whether nothing stands in the way: what [`denied`](Self::denied) says, without the reason.
+    #[inline]
+    fn has_room(&self, costs: &[u64; 4], now: Timestamp) -> bool {
+        let there = |(dimension, cost): (&Option<Dimension>, &u64)| {
+            dimension.as_ref().is_none_or(|dimension| *cost == 0 || dimension.bucket.has(*cost))
+        };
+        self.places.has_room()
+            && self.closed_until.max(self.probe.until(now)) <= now
+            && self.dimensions.iter().zip(costs).all(there)
+    }
+
+    #[inline(never)]
     fn denied(&self, demand: &Demand, now: Timestamp) -> Option<Denied> {
         if !self.places.has_room() {
             return Some(Denied { reason: WaitReason::Concurrency, until: None });
@@ -300,69 +280,6 @@ impl Quota {
         (latest.until > Some(now)).then_some(latest)
     }
 
-    fn settle_now(&mut self, reservation: Reservation, outcome: &Outcome, now: Timestamp) {
-        self.places.give();
-        match outcome {
-            Outcome::Completed { usage, .. } => {
-                self.admitted(&reservation);
-                if let (Some(input), Some(output)) = (usage.input_tokens, usage.output_tokens) {
-                    let free = usage.cached_tokens.filter(|_| self.settings.cached == crate::settings::Cached::Free);
-                    self.correct(&reservation, input.saturating_sub(free.unwrap_or(0)), output);
-                }
-            }
-            Outcome::Failed { may_have_executed, .. } => {
-                self.admitted(&reservation);
-                if !may_have_executed {
-                    self.give_back(&reservation, 1..4);
-                }
-            }
-            Outcome::Overloaded { limits } => {
-                self.give_back(&reservation, 1..4);
-                self.report(&reservation, limits, now);
-                self.places.overloaded(reservation.sent, now);
-                if let Some(wait) = limits.retry_after {
-                    self.close(wait.min(self.settings.longest_pause), now);
-                }
-            }
-            Outcome::Throttled { limits } => self.throttled(&reservation, limits, now),
-            Outcome::Unused => {
-                self.give_back(&reservation, 0..4);
-                for (i, dimension) in self.dimensions.iter_mut().enumerate() {
-                    if let Some(dimension) = dimension {
-                        dimension.learner.void(&reservation.flight(i));
-                    }
-                }
-                self.probe.unused(reservation.number);
-            }
-            // Nobody knows what it took, so the reservation stands.
-            _ => self.probe.answered(reservation.number),
-        }
-    }
-
-    /// The call took this, whatever was reserved.
-    fn correct(&mut self, reservation: &Reservation, input: u64, output: u64) {
-        let took = [0, input.saturating_add(output), input, output];
-        for (i, dimension) in self.dimensions.iter_mut().enumerate().skip(1) {
-            let Some(dimension) = dimension else { continue };
-            let flight = reservation.flight(i);
-            dimension.bucket.take(took[i].saturating_sub(flight.cost));
-            let over = flight.cost.saturating_sub(took[i]);
-            if self.settings.charges == Charges::Actual && over > 0 {
-                dimension.bucket.give(over);
-                dimension.learner.returned(&flight, over);
-            }
-        }
-    }
-
-    fn give_back(&mut self, reservation: &Reservation, which: std::ops::Range<usize>) {
-        let costs = costs(&reservation.demand);
-        for i in which {
-            if let Some(dimension) = &mut self.dimensions[i] {
-                dimension.bucket.give(costs[i]);
-            }
-        }
-    }
-
     fn dimension(&self, i: usize, limit: Limit) -> Option<Dimension> {
         let policy = LearnPolicy {
             initial: FIRST_GUESSES[i],
@@ -373,31 +290,6 @@ impl Quota {
         };
         Dimension::new(limit, policy, self.settings.squeeze, self.now)
     }
-}
-
-// === impl Reservation ===
-
-impl Reservation {
-    /// What was reserved.
-    #[must_use]
-    pub const fn demand(&self) -> Demand {
-        self.demand
-    }
-
-    /// When.
-    #[must_use]
-    pub const fn sent(&self) -> Timestamp {
-        self.sent
-    }
-
-    fn flight(&self, i: usize) -> Flight {
-        Flight { sent: self.sent, number: self.number, before: self.before[i], cost: costs(&self.demand)[i] }
-    }
-}
-
-/// What a demand takes of requests, tokens, input and output.
-pub(crate) fn costs(demand: &Demand) -> [u64; 4] {
-    [u64::from(demand.requests), demand.tokens(), demand.input_tokens, demand.output_tokens]
 }
 
 const fn limits_of(limits: &Limits) -> [Limit; 4] {

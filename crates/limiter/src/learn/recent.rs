@@ -11,6 +11,7 @@ pub(super) struct Recent {
 }
 
 impl Recent {
+    #[inline]
     pub(super) fn add(&mut self, cost: u64, now: Timestamp) {
         let slot = now.as_nanos() / SLOT;
         if slot > self.newest {

@@ -47,6 +47,7 @@ impl<'a> Hold<'a> {
     }
 
     /// Says what became of the call.
+    #[inline]
     pub fn settle(mut self, outcome: Outcome) {
         if let Some(reservation) = self.reservation.take() {
             self.shared.settle(reservation, &outcome);
@@ -63,6 +64,7 @@ impl<'a> Hold<'a> {
 }
 
 impl Drop for Hold<'_> {
+    #[inline]
     fn drop(&mut self) {
         if let Some(reservation) = self.reservation.take() {
             self.shared.settle(reservation, &Outcome::Abandoned);
@@ -90,6 +92,7 @@ impl Settle for Owned {
 // === impl Shared ===
 
 impl Shared {
+    #[inline]
     fn settle(&self, reservation: Reservation, outcome: &Outcome) {
         if Quota::is_quiet(outcome) {
             let mut inner = self.lock();

@@ -23,6 +23,7 @@ pub(super) enum Probe {
 // === impl Probe ===
 
 impl Probe {
+    #[inline]
     pub(super) fn sent(&mut self, number: u64, now: Timestamp) {
         match self {
             Self::None => {}
@@ -32,6 +33,7 @@ impl Probe {
     }
 
     /// It was let in, or nobody will know.
+    #[inline]
     pub(super) fn answered(&mut self, heard: u64) {
         if matches!(self, Self::Out { number, .. } if *number <= heard) {
             *self = Self::None;
@@ -58,6 +60,7 @@ impl Probe {
 
 impl Quota {
     /// The provider let this one in.
+    #[inline]
     pub(super) fn admitted(&mut self, reservation: &Reservation) {
         self.streak = 0;
         self.probe.answered(reservation.number);

@@ -74,7 +74,25 @@ impl Dimension {
     }
 
     /// Goes on to `now`.
+    #[inline]
     pub(super) fn tick(&mut self, now: Timestamp) {
+        if self.is_settled() {
+            self.bucket.fill(now);
+            self.learner.pass(now);
+        } else {
+            self.tick_learning(now);
+        }
+    }
+
+    /// Whether the limit is known, and nothing but the level changes with time.
+    #[inline]
+    fn is_settled(&self) -> bool {
+        self.learner.stage() == Stage::Told
+            && self.named_by_refusal.is_none()
+            && self.exact.is_some_and(|exact| exact == self.bucket.rate())
+    }
+
+    fn tick_learning(&mut self, now: Timestamp) {
         self.doubt(now);
         // While nothing comes in, nobody's wishes say anything.
         let frozen = self.bucket.filled_at().min(now).since(self.learner.ticked());

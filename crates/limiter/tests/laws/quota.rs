@@ -92,13 +92,16 @@ proptest! {
             match step {
                 Step::Try(cost) => {
                     let before = quota.snapshot(now);
+                    let room = quota.outlook(&demand(cost), now).is_none();
                     match quota.reserve(&demand(cost), now) {
                         Ok(reservation) => {
+                            prop_assert!(room, "nothing was said to stand in its way");
                             prop_assert!(now >= paused, "R8");
                             moved.push((now, 1, i64::try_from(cost).unwrap()));
                             out.push((reservation, i64::try_from(cost).unwrap()));
                         }
                         Err(denied) => {
+                            prop_assert!(!room, "what it would wait for was said");
                             prop_assert!(denied.until.is_none_or(|until| until > now), "it says when, and that lies ahead");
                             let after = quota.snapshot(now);
                             prop_assert_eq!(before, after, "R4: nothing was taken");
