@@ -8,7 +8,7 @@
 //! quicker meanwhile does so for both. What is printed is the median of the pairs, between their quartiles.
 //!
 //! `call` goes through fair queue and limiter, over HTTP to a simulator without latency, and to a provider in the
-//! same process that answers at once: without metrics, and with every fact counted and folded. `run` is a journaled run
+//! same process that answers at once: without metrics, and with every fact counted. `run` is a journaled run
 //! whose page nobody reads, and the same with a hundred readers of its event stream: half of them take 64 bytes every
 //! fifth of a second, half take nothing at all.
 
@@ -18,10 +18,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bellwether_core::{Call, Demand, Fact};
 use bellwether_dispatch::Dispatch;
 use bellwether_journal::{Journal, Reader, Settings as Keep, SqliteJournal};
 use bellwether_limiter::{Concurrency, Limit, Limiter, Limits, Rate};
-use bellwether_metrics::{Exporter, Measured, MetricsObserver, Observer, RateLimiter};
+use bellwether_metrics::{Exporter, MetricsObserver, Observer};
 use bellwether_provider::{
     CallContext, ChatProvider, ChatRequest, ChatResponse, ChatStream, Message, OpenAiCompatible, ProviderConfig,
     ProviderError, Usage,
@@ -45,12 +46,13 @@ fn main() {
     let quick = std::env::args().any(|arg| arg == "--test");
     let pairs = |full| if quick { 1 } else { full };
     println!("| what | without | with | more |\n|---|---|---|---|");
-    let exporter = Exporter::install().expect("nobody else counts in this process");
-    calls_over_http(&exporter, pairs(100));
-    calls_in_process(&exporter, pairs(100));
+    let _exporter = Exporter::install().expect("nobody else counts in this process");
+    calls_over_http(pairs(100));
+    calls_in_process(pairs(100));
     // A model that answers in a tenth of a second is a quick one; none answers in a fiftieth.
     readers(pairs(16), Duration::from_millis(100));
     readers(pairs(16), Duration::from_millis(20));
+    facts_alone(pairs(100));
 }
 
 fn runtime() -> Runtime {
@@ -90,21 +92,43 @@ fn print(name: &str, without: f64, with: f64, [low, more, high]: [f64; 3]) {
 }
 
 /// Fair queue, limiter, provider; `observer` hears it all. The limits are never reached, so that nobody waits for them.
-fn dispatch(provider: Arc<dyn ChatProvider>, observer: Arc<dyn Observer>, measured: bool) -> Dispatch {
+fn dispatch(provider: Arc<dyn ChatProvider>, observer: Arc<dyn Observer>) -> Dispatch {
     let plenty = Limit::told(Rate::per_second(1_000_000_000_000));
     let limits =
         Limits { requests: plenty, tokens: plenty, concurrency: Concurrency::Told(NonZeroU32::MAX), ..Limits::NONE };
     let settings = bellwether_limiter::Settings { limits, ..bellwether_limiter::Settings::default() };
     let limiter = Limiter::observed("key", settings, Arc::clone(&observer));
-    let limiter: Arc<dyn RateLimiter> = Arc::new(limiter);
-    let limiter = if measured { Arc::new(Measured::new("key", limiter)) } else { limiter };
     let queue = |observer| {
         Arc::new(TicketQueue::new(&bellwether_queue::Settings::default(), AtTheDoor::Refuse, observer)) as Arc<_>
     };
-    Dispatch::builder(provider).queue_with(queue).limiter(limiter).observer(observer).unary().build()
+    Dispatch::builder(provider).queue_with(queue).limiter(Arc::new(limiter)).observer(observer).unary().build()
 }
 
-fn calls_over_http(exporter: &Exporter, pairs: usize) {
+/// What a call's facts cost whoever counts them, apart from everything else: the shortest of many rounds.
+#[expect(clippy::print_stdout, reason = "a figure is what it is for")]
+fn facts_alone(rounds: usize) {
+    const CALLS: u32 = 1_000;
+    let observer = MetricsObserver::new();
+    let demand = Demand { requests: 1, input_tokens: 200, output_tokens: 50 };
+    let usage = Usage { input_tokens: Some(200), output_tokens: Some(50), ..Usage::default() };
+    let (took, zero) = (Duration::from_millis(1), Duration::ZERO);
+    let call = |_| Call { context: CallContext::default(), model: "m".into(), provider: "p".into(), demand };
+    let calls: Vec<_> = (0..CALLS).map(|n| Arc::new(call(n))).collect();
+    let round = || {
+        let began = Instant::now();
+        for call in &calls {
+            let call = || Arc::clone(call);
+            observer.observe(&Fact::CallQueued { call: call() });
+            observer.observe(&Fact::CallAdmitted { call: call(), waited: zero, overhead: zero });
+            observer.observe(&Fact::CallCompleted { call: call(), usage, took, first_token: None });
+        }
+        began.elapsed() / CALLS
+    };
+    let shortest = (0..rounds * 100).map(|_| round()).min().unwrap_or_default();
+    println!("\nThe facts of a call, counted: {shortest:.2?} at the quickest.");
+}
+
+fn calls_over_http(pairs: usize) {
     let server = runtime();
     let latency = Latency { first_token: Duration::ZERO, jitter: 0.0, per_token: Duration::ZERO };
     let scenario = Scenario { latency, ..Scenario::default() };
@@ -113,20 +137,20 @@ fn calls_over_http(exporter: &Exporter, pairs: usize) {
         .expect("a port on this machine is free");
     let config = ProviderConfig::new("simulator", simulator.base_url());
     let provider = Arc::new(OpenAiCompatible::new(config).expect("the configuration makes sense"));
-    calls("call, over HTTP", exporter, pairs, 200, &(provider as Arc<dyn ChatProvider>));
+    calls("call, over HTTP", pairs, 200, &(provider as Arc<dyn ChatProvider>));
     server.block_on(simulator.shutdown());
 }
 
-fn calls_in_process(exporter: &Exporter, pairs: usize) {
-    calls("call, answered in process", exporter, pairs, 2_000, &(Arc::new(After(Duration::ZERO)) as Arc<_>));
+fn calls_in_process(pairs: usize) {
+    calls("call, answered in process", pairs, 2_000, &(Arc::new(After(Duration::ZERO)) as Arc<_>));
 }
 
 /// Compares `count` calls, one after the other, without and with metrics; what is shown is one call.
-fn calls(name: &str, exporter: &Exporter, pairs: usize, count: u32, provider: &Arc<dyn ChatProvider>) {
+fn calls(name: &str, pairs: usize, count: u32, provider: &Arc<dyn ChatProvider>) {
     let client = runtime();
     let [without, with] = client.block_on(async {
         let observer = Arc::new(MetricsObserver::new());
-        [dispatch(Arc::clone(provider), Arc::new(()), false), dispatch(Arc::clone(provider), observer, true)]
+        [dispatch(Arc::clone(provider), Arc::new(())), dispatch(Arc::clone(provider), observer)]
     });
     let ask = |dispatch: &Dispatch| {
         client.block_on(async {
@@ -149,7 +173,6 @@ fn calls(name: &str, exporter: &Exporter, pairs: usize, count: u32, provider: &A
         || {
             let began = Instant::now();
             ask(&with);
-            exporter.upkeep();
             each(began)
         },
     );
@@ -227,7 +250,7 @@ fn readers(pairs: usize, answers_after: Duration) {
     let notebook = Arc::new(Notebook::default());
     let noting = Arc::new(Noting::new(Arc::new(journal.expect("a journal can be made")), Arc::clone(&notebook)));
     let observer = || Arc::<Notebook>::clone(&notebook) as Arc<dyn Observer>;
-    let dispatch = client.block_on(async { Arc::new(dispatch(Arc::new(After(answers_after)), observer(), false)) });
+    let dispatch = client.block_on(async { Arc::new(dispatch(Arc::new(After(answers_after)), observer())) });
     let provider = Arc::<Dispatch>::clone(&dispatch) as Arc<dyn ChatProvider>;
     let team = team(provider, Arc::<Noting>::clone(&noting) as Arc<dyn Journal>, observer());
     let page = Page::new(Reader::open(folder.path()).expect("the journal is there"));

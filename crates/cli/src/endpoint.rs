@@ -58,7 +58,7 @@ pub(crate) fn connect(endpoint: &Endpoint, way: Way, observer: &Arc<dyn Observer
     let dispatch = dispatch
         .queue_with(|observer| quota::queue(&RawQueue::default(), observer))
         .guard(guard::guard("endpoint"))
-        .limiter(quota::measured(&quota::limiter("endpoint", told, observer)))
+        .limiter(quota::limiter("endpoint", told, observer))
         .observer(Arc::clone(observer))
         .build();
     Ok(Arc::new(dispatch))

@@ -292,7 +292,7 @@ fn dispatch(
     let dispatch = dispatch
         .queue_with(move |observer| quota::queue(&room, observer))
         .guard(guard::guard(name))
-        .limiter(quota::measured(&limiter))
+        .limiter(Arc::<Limiter>::clone(&limiter))
         .retry(policy)
         .observer(Arc::clone(observer))
         .build();

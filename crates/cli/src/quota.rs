@@ -4,9 +4,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 
-use bellwether_core::{Observer, RateLimiter, TaskQueue};
-use bellwether_limiter::{Cached, Charges, Concurrency, Limit, Limiter, Limits, Rate};
-use bellwether_metrics::{Measured, limit_stands};
+use bellwether_core::{Observer, TaskQueue};
+use bellwether_limiter::{Cached, Charges, Concurrency, Limit, Limiter, Limits, Rate, Stage};
+use bellwether_metrics::{LimitStands, limit_stands};
 use bellwether_provider::ChargeRule;
 use bellwether_queue::{AtTheDoor, TicketQueue};
 
@@ -48,11 +48,6 @@ pub(crate) fn limiter(name: &str, told: Told, observer: &Arc<dyn Observer>) -> A
     Arc::new(Limiter::observed(name, settings, Arc::clone(observer)))
 }
 
-/// A limiter whose reservations are compared with what calls took in the end.
-pub(crate) fn measured(limiter: &Arc<Limiter>) -> Arc<dyn RateLimiter> {
-    Arc::new(Measured::new(limiter.key(), Arc::<Limiter>::clone(limiter)))
-}
-
 /// Says how a limiter stands, for metrics.
 pub(crate) fn stands(limiter: &Limiter) {
     let (quota, snapshot) = (Arc::from(limiter.key()), limiter.snapshot());
@@ -63,7 +58,8 @@ pub(crate) fn stands(limiter: &Limiter) {
         ("output_tokens", snapshot.output_tokens),
     ] {
         if let Some(budget) = budget {
-            limit_stands(&quota, dimension, budget.level);
+            let told = budget.stage == Stage::Told;
+            limit_stands(&quota, dimension, LimitStands { level: budget.level, told, drift: budget.drift });
         }
     }
 }

@@ -98,7 +98,7 @@ impl Observer for Tally {
                 add(counts.flows.entry(Arc::clone(&call.context.flow.run)).or_default());
             };
             match fact {
-                Fact::CallAdmitted { call, waited } => {
+                Fact::CallAdmitted { call, waited, .. } => {
                     of(call, &|count| count.waits.add(*waited));
                     if let Some(task) = &call.context.task {
                         *counts.waits.entry(task.as_str().into()).or_default() += *waited;

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::usage::Demand;
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -154,4 +156,6 @@ pub struct Call {
     pub model: Arc<str>,
     /// The provider that is asked, by its configured name.
     pub provider: Arc<str>,
+    /// What is reserved for it.
+    pub demand: Demand,
 }

@@ -30,6 +30,8 @@ pub enum Fact {
         call: Arc<Call>,
         /// How long it waited in queue and limiter.
         waited: Duration,
+        /// How much of that was after its turn had come: what the process took to go on.
+        overhead: Duration,
     },
     /// A call was answered.
     CallCompleted {

@@ -59,9 +59,10 @@ pub(crate) enum Patience {
 impl Course {
     pub(crate) fn new(dispatch: Arc<Desk>, request: ChatRequest, context: CallContext, patience: Patience) -> Self {
         let deadline = context.deadline.map(Instant::from_std);
-        let call = Call { context, model: Arc::clone(&request.model), provider: Arc::clone(&dispatch.name) };
+        let demand = estimate::demand(&request);
+        let call = Call { context, model: Arc::clone(&request.model), provider: Arc::clone(&dispatch.name), demand };
         Self {
-            demand: estimate::demand(&request),
+            demand,
             request,
             story: Story::new(Arc::clone(&dispatch.observer), call),
             patience,
@@ -97,7 +98,7 @@ impl Course {
         }
         self.looked = turn.looks();
         turn.send(self.failures);
-        self.story.admitted();
+        self.story.admitted(turn.since());
         Ok(turn)
     }
 

@@ -105,11 +105,12 @@ impl Line {
         }
     }
 
-    /// The head of the line was given its turn.
-    pub(crate) fn moved(&self) {
+    /// The head of the line was given its turn; when that was.
+    pub(crate) fn moved(&self) -> Instant {
         let now = clock::now();
         let others = self.waiting().as_ref().is_some_and(|waiting| !waiting.is_empty());
         self.pace().moved(now, others);
+        now
     }
 
     /// How long this call would wait for its turn, if that is far more than it can.
@@ -243,7 +244,7 @@ mod tests {
     fn whoever_leaves_is_forgotten_and_a_closed_line_takes_nobody() {
         let (line, queue) = (Arc::new(Line::new()), Arc::new(Fifo::new(1)));
         let demand = Demand { requests: 1, input_tokens: 1, output_tokens: 1 };
-        let call = Call { context: CallContext::default(), model: "m".into(), provider: "p".into() };
+        let call = Call { context: CallContext::default(), model: "m".into(), provider: "p".into(), demand };
         let call = Arc::new(call);
         let wish = || Wish { call: Arc::clone(&call), demand, until: None, brief: false };
         let join = |id| line.join(Arc::<Fifo>::clone(&queue), TicketId(id), wish());

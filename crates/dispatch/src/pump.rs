@@ -38,9 +38,9 @@ async fn admit(line: &Line, key: &Arc<Key>, limiter: &dyn RateLimiter, waiting: 
         () = line.closed() => return,
         answer = gate => answer,
     };
-    line.moved();
+    let now = line.moved();
     // Nobody may be there any more; then the turn comes back and is dropped unused.
-    let _ = door.send(answer);
+    let _ = door.send(answer.map(|turn| turn.came(now)));
 }
 
 struct CloseOnDrop(Arc<Line>);

@@ -10,6 +10,7 @@ use bellwether_core::{
 
 use crate::course::Patience;
 use crate::dispatch::Dispatch;
+use crate::estimate;
 
 /// Several keys as one provider: each model has its keys, in the order in which they are asked.
 ///
@@ -123,9 +124,9 @@ impl Routes {
                 waiting.get_or_insert(stop);
             }
             match (next, waiting) {
-                (Some(next), _) => self.rerouted(stop, next, context, error.kind),
+                (Some(next), _) => self.rerouted(stop, next, request, context, error.kind),
                 (None, Some(back)) => {
-                    self.rerouted(stop, back, context, error.kind);
+                    self.rerouted(stop, back, request, context, error.kind);
                     return ask(step(back, Patience::Full)).await;
                 }
                 (None, None) => return Err(error),
@@ -136,9 +137,10 @@ impl Routes {
         Err(ProviderError::new(ErrorKind::NotFound, what))
     }
 
-    fn rerouted(&self, from: &Stop, to: &Stop, context: &CallContext, kind: ErrorKind) {
+    fn rerouted(&self, from: &Stop, to: &Stop, request: &ChatRequest, context: &CallContext, kind: ErrorKind) {
         let provider = Arc::clone(from.dispatch.key_name());
-        let call = Call { context: context.clone(), model: Arc::clone(&from.model), provider };
+        let (model, demand) = (Arc::clone(&from.model), estimate::demand(request));
+        let call = Call { context: context.clone(), model, provider, demand };
         let to = Arc::clone(to.dispatch.key_name());
         self.observer.observe(&Fact::CallRerouted { call: Arc::new(call), to, kind });
     }

@@ -62,11 +62,13 @@ impl Story {
         self.tell(Fact::CallRefused { call: self.call(), kind });
     }
 
-    pub(crate) fn admitted(&mut self) {
+    /// Its turn came at `turn`.
+    pub(crate) fn admitted(&mut self, turn: Option<Instant>) {
         let now = clock::now();
         let waited = self.since(now);
+        let overhead = turn.map_or(Duration::ZERO, |turn| now.saturating_duration_since(turn));
         self.stage = Stage::Sent(now);
-        self.tell(Fact::CallAdmitted { call: self.call(), waited });
+        self.tell(Fact::CallAdmitted { call: self.call(), waited, overhead });
     }
 
     pub(crate) fn completed(&mut self, usage: Usage, first: Option<Instant>) {

@@ -6,6 +6,8 @@ use bellwether_core::permit::RateLimits;
 use bellwether_core::queue::{Ticket, TicketId};
 use bellwether_core::{Outcome, Permit, ProviderError, TaskQueue};
 
+use tokio::time::Instant;
+
 use crate::key::Passage;
 
 /// A ticket that was taken from the queue, and then the permit that came with it.
@@ -22,12 +24,23 @@ pub(crate) struct Turn {
     sent: bool,
     /// Whether it is the first try of its call, on a key that is well as far as anybody knows.
     fresh: bool,
+    /// When it came.
+    came: Option<Instant>,
 }
 
 impl Turn {
     /// The turn of a ticket that was just taken.
     pub(crate) fn of(ticket: &Ticket, queue: Arc<dyn TaskQueue>) -> Self {
-        Self { queue, id: ticket.id, cost: ticket.cost, permit: None, passage: None, sent: false, fresh: false }
+        Self {
+            queue,
+            id: ticket.id,
+            cost: ticket.cost,
+            permit: None,
+            passage: None,
+            sent: false,
+            fresh: false,
+            came: None,
+        }
     }
 
     /// The same, admitted to the key and its quota.
@@ -35,6 +48,17 @@ impl Turn {
         self.passage = Some(passage);
         self.permit = Some(permit);
         self
+    }
+
+    /// The same, from then on in the hands of its call.
+    pub(crate) const fn came(mut self, now: Instant) -> Self {
+        self.came = Some(now);
+        self
+    }
+
+    /// When it came.
+    pub(crate) const fn since(&self) -> Option<Instant> {
+        self.came
     }
 
     /// Says that the call is being sent after so many failures, so that it can no longer be unused.

@@ -220,6 +220,7 @@ impl Quota {
                 per_minute: dimension.bucket.rate().as_per_second() * 60.0,
                 limit_per_minute: dimension.learner.limit().map(|limit| limit * 60.0),
                 stage: dimension.learner.stage(),
+                drift: dimension.drift,
             })
         };
         Snapshot {

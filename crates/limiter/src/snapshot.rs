@@ -43,6 +43,9 @@ pub struct Budget {
     pub limit_per_minute: Option<f64>,
     /// How the limit is known.
     pub stage: Stage,
+    /// How much more we thought was there than the provider said the last time, all that was sent since taken off;
+    /// `None` if it said nothing yet.
+    pub drift: Option<i64>,
 }
 
 /// How a limit is known.

@@ -1,21 +1,17 @@
 //! Keeps the number of label values bounded, whatever names come along.
 
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 /// The first names it sees, as they are; all further ones become `other`.
 #[derive(Debug, Default)]
-pub(crate) struct Cap(RwLock<HashSet<Arc<str>>>);
+pub(crate) struct Cap(HashSet<Arc<str>>);
 
 impl Cap {
     /// The name to use as a label's value.
-    pub(crate) fn value(&self, name: &Arc<str>) -> Arc<str> {
-        if self.0.read().unwrap_or_else(PoisonError::into_inner).contains(name) {
-            return Arc::clone(name);
-        }
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() < MOST || known.contains(name) {
-            known.insert(Arc::clone(name));
+    pub(crate) fn value(&mut self, name: &Arc<str>) -> Arc<str> {
+        if self.0.len() < MOST || self.0.contains(name) {
+            self.0.insert(Arc::clone(name));
             return Arc::clone(name);
         }
         OTHER.into()
@@ -31,7 +27,7 @@ mod tests {
 
     #[test]
     fn the_first_hundred_names_are_kept_and_the_rest_is_other() {
-        let cap = Cap::default();
+        let mut cap = Cap::default();
         let names: Vec<Arc<str>> = (0..150).map(|n| format!("model-{n}").into()).collect();
         let values: HashSet<_> = names.iter().map(|name| cap.value(name)).collect();
         assert_eq!(values.len(), MOST + 1);

@@ -1,7 +1,7 @@
 //! Turns facts into metrics, and shows them to Prometheus.
 //!
 //! - [`MetricsObserver`] hears facts and counts them through the `metrics` facade; nothing else counts for itself.
-//! - [`Measured`], [`budget_stands`] and [`limit_stands`] say what no fact tells.
+//! - [`budget_stands`] and [`limit_stands`] say what no fact tells.
 //! - [`catalogue`] lists every metric with its kind, labels, unit and meaning.
 //! - `SpanObserver` (feature `spans`) opens and closes `tracing` spans as facts tell.
 //! - [`Exporter`] keeps the figures and renders them in Prometheus' text format; [`MetricsServer`] serves them.
@@ -17,18 +17,23 @@
 //!
 //! Whoever has a recorder already needs only the observer, and [`describe`] for the help texts.
 
+mod calls;
 mod caps;
 mod clock;
 mod exporter;
+mod fairness;
+mod kinds;
+mod mix;
 mod names;
 mod observer;
+mod recorder;
 mod server;
 #[cfg(feature = "spans")]
 mod spans;
 mod standing;
 mod waiting;
 
-pub use bellwether_core::{Fact, Observer, RateLimiter, RunId};
+pub use bellwether_core::{Fact, Observer, RunId};
 pub use exporter::{Exporter, ExporterError};
 pub use metrics::Unit;
 pub use names::{MetricInfo, MetricKind, catalogue, describe};
@@ -36,4 +41,4 @@ pub use observer::MetricsObserver;
 pub use server::MetricsServer;
 #[cfg(feature = "spans")]
 pub use spans::SpanObserver;
-pub use standing::{Measured, budget_stands, limit_stands};
+pub use standing::{LimitStands, budget_stands, limit_stands};

@@ -87,7 +87,7 @@ catalogue! {
         "US dollars per answered call, as far as its price is known; the sum is what was spent.";
     CALL_DURATION: "bellwether_call_duration_seconds", Histogram(CALL_SECONDS), ["model", "provider"],
         Some(Unit::Seconds), "From sending a call to the end of its answer, for answered calls.";
-    ESTIMATE_RATIO: "bellwether_call_estimate_ratio", Histogram(RATIOS), ["quota"], None,
+    ESTIMATE_RATIO: "bellwether_call_estimate_ratio", Histogram(RATIOS), ["provider"], None,
         "Tokens that a call took, for each token that was reserved for it; above 1 the estimate was too low.";
     CALLS_IN_FLIGHT: "bellwether_calls_in_flight", Gauge, ["provider"], None,
         "Calls that were sent and not answered yet.";
@@ -96,12 +96,17 @@ catalogue! {
          failure. A call that is tried again counts each time.";
     COST_UNPRICED: "bellwether_cost_unpriced_calls_total", Counter, ["model"], None,
         "Answered calls that took tokens at an unknown price, so that the dollars do not contain them.";
+    FAIRNESS: "bellwether_fairness_jain", Gauge, ["class"], None,
+        "How evenly runs that had to wait were admitted in the last full minute, by tokens for their weight: 1 if all had \
+         as much, 1/n if one of n had everything.";
     FALLBACKS: "bellwether_fallbacks_total", Counter, ["kind", "model", "provider"], None,
         "Calls that went on to another key, by the key they left and why.";
     FIRST_TOKEN: "bellwether_first_token_seconds", Histogram(FIRST_TOKEN_SECONDS), ["model", "provider"],
         Some(Unit::Seconds), "From sending a call to the first piece of its answer.";
     FLOW_TOKENS: "bellwether_flow_tokens_total", Counter, ["class", "team"], None,
         "Tokens of answered calls by who asked: how the quota was shared.";
+    HEADER_DRIFT: "bellwether_header_drift", Gauge, ["dimension", "quota"], None,
+        "How much more of a limit we thought was left than the provider said in its last answer; below 0 we are too careful.";
     HEDGES: "bellwether_hedges_total", Counter, ["model", "provider", "result"], None,
         "Calls that took unusually long and were sent once more beside themselves, by what came of the second try: won, \
          lost, failed.";
@@ -115,12 +120,16 @@ catalogue! {
         "What could be taken from a limit at once: requests or tokens.";
     LIMIT_DEBT: "bellwether_limit_debt", Gauge, ["dimension", "quota"], None,
         "What was taken beyond a limit and has to be worked off before the next call.";
-    LIMIT_RESERVED: "bellwether_limit_reserved_tokens", Gauge, ["quota"], None,
+    LIMIT_RESERVED: "bellwether_limit_reserved_tokens", Gauge, ["provider"], None,
         "Tokens reserved for the calls under way.";
+    LIMIT_SOURCE: "bellwether_limit_source", Gauge, ["dimension", "quota", "source"], None,
+        "1 for how a limit is known: told, by the configuration or the provider's headers, or found by what was refused.";
     MESSAGES_DIED: "bellwether_messages_died_total", Counter, ["what"], None,
         "Messages that could not be delivered, by what they were.";
     MESSAGES: "bellwether_messages_total", Counter, ["what"], None,
         "Messages that agents sent to each other, by what they were.";
+    OVERHEAD: "bellwether_overhead_seconds", Histogram(OVERHEAD_SECONDS), ["provider"], Some(Unit::Seconds),
+        "From a call's turn to its being sent, when nothing but this process holds it up.";
     PAUSE: "bellwether_pause_seconds", Histogram(WAIT_SECONDS), ["quota"], Some(Unit::Seconds),
         "How long everybody on a quota stayed away because its provider said so.";
     PLAN_REJECTED: "bellwether_plan_rejected_total", Counter, [], None,
@@ -131,6 +140,8 @@ catalogue! {
         "Calls that wait in the queue or at the gate of the quota.";
     QUEUE_OLDEST: "bellwether_queue_oldest_timestamp_seconds", Gauge, ["class"], Some(Unit::Seconds),
         "When the call that has waited longest began to wait, since 1970; 0 if nobody waits.";
+    QUEUE_TOKENS: "bellwether_queue_tokens", Gauge, ["class"], None,
+        "Tokens that the calls which wait will reserve.";
     QUEUE_WAIT: "bellwether_queue_wait_seconds", Histogram(WAIT_SECONDS), ["class"], Some(Unit::Seconds),
         "How long admitted calls waited in the queue and at the gate of the quota.";
     REFUSED: "bellwether_refused_total", Counter, ["kind"], None,
@@ -165,11 +176,15 @@ catalogue! {
         "Tokens of answered calls. Cached tokens are part of the input, reasoning tokens part of the output: do not add.";
     VERDICT_SCORE: "bellwether_verdict_score", Histogram(SCORES), ["accepted"], None,
         "What reviewers thought of the work, from 0 to 1, and whether they accepted it.";
+    WASTED: "bellwether_wasted_tokens_total", Counter, ["model", "reason"], None,
+        "Tokens reserved for calls that were sent and brought no answer, although the model may have worked on them: at \
+         most so many were paid for in vain.";
 }
 
 // A model answers in half a second, or thinks for a quarter of an hour.
 const CALL_SECONDS: &[f64] = &[0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0];
 const FIRST_TOKEN_SECONDS: &[f64] = &[0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0, 12.0, 30.0, 60.0, 120.0, 300.0];
+const OVERHEAD_SECONDS: &[f64] = &[0.000_01, 0.000_03, 0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0];
 const WAIT_SECONDS: &[f64] = &[0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0];
 const RUN_SECONDS: &[f64] = &[5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 7_200.0, 21_600.0];
 const DOLLARS: &[f64] = &[0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];

@@ -200,7 +200,7 @@ impl Observer for SpanObserver {
     fn observe(&self, fact: &Fact) {
         match fact {
             Fact::CallAbandoned { call, .. } => self.over(call, Some("abandoned")),
-            Fact::CallAdmitted { call, waited } => self.sent(call, Some(*waited)),
+            Fact::CallAdmitted { call, waited, .. } => self.sent(call, Some(*waited)),
             Fact::CallCompleted { call, usage, first_token, .. } => self.answered(call, usage, *first_token),
             Fact::CallFailed { call, kind, .. } => self.over(call, Some(kind.as_str())),
             Fact::CallRefused { call, kind } => {

@@ -1,13 +1,9 @@
 //! How things stand that no fact tells: budgets and limits, said by whoever holds them.
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use async_trait::async_trait;
-use bellwether_core::limiter::{Outlook, RateLimiter, Refused};
-use bellwether_core::permit::{Outcome, Permit, RateLimits, Settle};
-use bellwether_core::{Demand, Usd};
-use metrics::{SharedString, gauge, histogram};
+use bellwether_core::Usd;
+use metrics::{SharedString, gauge};
 
 use crate::names;
 
@@ -20,88 +16,35 @@ pub fn budget_stands(spent: Usd, reserved: Usd, cap: Option<Usd>) {
     }
 }
 
-/// Says what could be taken from a quota's limit at once: requests or tokens, as `dimension` says; negative while a debt
-/// is worked off. A quota's name becomes a label: name few.
-pub fn limit_stands(quota: &Arc<str>, dimension: &'static str, level: i64) {
-    // Beyond 2^53 nobody looks closely.
-    #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
-    let level = level as f64;
+/// How one limit of a quota stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LimitStands {
+    /// What could be taken at once: requests or tokens; negative while a debt is worked off.
+    pub level: i64,
+    /// Whether the limit was told, or else found out.
+    pub told: bool,
+    /// How much more we thought was there than the provider said the last time, if it said anything.
+    pub drift: Option<i64>,
+}
+
+/// Says how a limit of a quota stands: one of requests or tokens, as `dimension` says. A quota's name becomes a label:
+/// name few.
+pub fn limit_stands(quota: &Arc<str>, dimension: &'static str, stands: LimitStands) {
+    let LimitStands { level, told, drift } = stands;
     let quota = || SharedString::from(Arc::clone(quota));
-    gauge!(names::LIMIT_AVAILABLE, "dimension" => dimension, "quota" => quota()).set(level.max(0.0));
-    gauge!(names::LIMIT_DEBT, "dimension" => dimension, "quota" => quota()).set((-level).max(0.0));
-}
-
-/// Another limiter, whose reservations are compared with what calls took in the end.
-///
-/// ```
-/// # use std::sync::Arc;
-/// # use bellwether_core::test_util::Unlimited;
-/// use bellwether_metrics::{Measured, RateLimiter};
-///
-/// let limiter: Arc<dyn RateLimiter> = Arc::new(Measured::new("my key", Arc::new(Unlimited)));
-/// ```
-#[derive(Debug)]
-pub struct Measured {
-    quota: Arc<str>,
-    inner: Arc<dyn RateLimiter>,
-}
-
-impl Measured {
-    /// Measures `inner` under the name of its quota.
-    #[must_use]
-    pub fn new(quota: impl Into<Arc<str>>, inner: Arc<dyn RateLimiter>) -> Self {
-        Self { quota: quota.into(), inner }
+    gauge!(names::LIMIT_AVAILABLE, "dimension" => dimension, "quota" => quota()).set(float(level.max(0)));
+    gauge!(names::LIMIT_DEBT, "dimension" => dimension, "quota" => quota()).set(float(level.saturating_neg().max(0)));
+    for (source, is_it) in [("found", !told), ("told", told)] {
+        let now = f64::from(u8::from(is_it));
+        gauge!(names::LIMIT_SOURCE, "dimension" => dimension, "quota" => quota(), "source" => source).set(now);
+    }
+    if let Some(drift) = drift {
+        gauge!(names::HEADER_DRIFT, "dimension" => dimension, "quota" => quota()).set(float(drift));
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
-#[async_trait]
-impl RateLimiter for Measured {
-    async fn acquire(&self, demand: Demand, deadline: Option<Instant>) -> Result<Permit, Refused> {
-        let permit = self.inner.acquire(demand, deadline).await?;
-        reserved(&self.quota, tokens(demand));
-        let held = Held { quota: Arc::clone(&self.quota), demand: permit.demand(), permit };
-        Ok(Permit::new(held.demand, Box::new(held)))
-    }
-
-    fn outlook(&self, demand: Demand) -> Option<Outlook> {
-        self.inner.outlook(demand)
-    }
-}
-
-#[derive(Debug)]
-struct Held {
-    quota: Arc<str>,
-    demand: Demand,
-    permit: Permit,
-}
-
-#[deny(clippy::missing_trait_methods)]
-impl Settle for Held {
-    fn settle(self: Box<Self>, outcome: Outcome) {
-        let Self { quota, demand, permit } = *self;
-        reserved(&quota, -tokens(demand));
-        if let Outcome::Completed { usage, .. } = &outcome
-            && !usage.is_absent()
-            && demand.tokens() > 0
-        {
-            #[expect(clippy::cast_precision_loss, reason = "a ratio")]
-            let ratio = usage.tokens() as f64 / demand.tokens() as f64;
-            histogram!(names::ESTIMATE_RATIO, "quota" => SharedString::from(quota)).record(ratio);
-        }
-        permit.settle(outcome);
-    }
-
-    fn hint(&mut self, limits: &RateLimits) {
-        self.permit.hint(limits);
-    }
-}
-
+/// Beyond 2^53 nobody looks closely.
 #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
-fn tokens(demand: Demand) -> f64 {
-    demand.tokens() as f64
-}
-
-fn reserved(quota: &Arc<str>, change: f64) {
-    gauge!(names::LIMIT_RESERVED, "quota" => SharedString::from(Arc::clone(quota))).increment(change);
+const fn float(level: i64) -> f64 {
+    level as f64
 }

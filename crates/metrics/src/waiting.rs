@@ -1,53 +1,74 @@
-//! Which call has waited longest.
+//! The calls of one class that wait, and which of them has waited longest.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
 
-use bellwether_core::{Call, Class};
-use metrics::gauge;
+use bellwether_core::Class;
+use metrics::{Gauge, gauge};
 
-use crate::{clock, names};
+use crate::kinds::float;
+use crate::names;
 
-/// The calls that wait, by class, in the order in which they came.
-#[derive(Debug, Default)]
-pub(crate) struct Waiting(Mutex<Lines>);
-
-#[derive(Debug, Default)]
-struct Lines {
-    /// Counts arrivals, which orders them.
-    arrivals: u64,
-    waiting: HashMap<usize, (Class, u64)>,
-    lines: HashMap<Class, BTreeMap<u64, f64>>,
+/// The calls of one class that wait.
+#[derive(Debug)]
+pub(crate) struct Line {
+    /// When each came, in that order; a gap for whoever left before others did. Whoever stands first still waits.
+    came: VecDeque<Option<f64>>,
+    /// How many stood before the first one that is still here.
+    gone: u64,
+    waiting: u64,
+    tokens: u64,
+    depth: Gauge,
+    oldest: Gauge,
+    reserved: Gauge,
 }
 
-/// A call keeps its place in memory while it waits.
-fn name(call: &Arc<Call>) -> usize {
-    Arc::as_ptr(call).addr()
-}
-
-impl Waiting {
-    pub(crate) fn came(&self, call: &Arc<Call>) {
-        let (class, now) = (call.context.class, clock::now());
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.arrivals += 1;
-        let arrival = lines.arrivals;
-        lines.waiting.insert(name(call), (class, arrival));
-        let line = lines.lines.entry(class).or_default();
-        line.insert(arrival, now);
-        if line.len() == 1 {
-            gauge!(names::QUEUE_OLDEST, "class" => class.as_str()).set(now);
+impl Line {
+    pub(crate) fn new(class: Class) -> Self {
+        let class = class.as_str();
+        Self {
+            came: VecDeque::new(),
+            gone: 0,
+            waiting: 0,
+            tokens: 0,
+            depth: gauge!(names::QUEUE_DEPTH, "class" => class),
+            oldest: gauge!(names::QUEUE_OLDEST, "class" => class),
+            reserved: gauge!(names::QUEUE_TOKENS, "class" => class),
         }
     }
 
-    pub(crate) fn left(&self, call: &Arc<Call>) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((class, arrival)) = lines.waiting.remove(&name(call)) else { return };
-        let line = lines.lines.entry(class).or_default();
-        let first = line.first_key_value().map(|(arrival, _)| *arrival);
-        line.remove(&arrival);
-        if first == Some(arrival) {
-            let oldest = line.first_key_value().map_or(0.0, |(_, since)| *since);
-            gauge!(names::QUEUE_OLDEST, "class" => class.as_str()).set(oldest);
+    /// Lets a call in that asks for so many tokens; where it stands.
+    pub(crate) fn join(&mut self, now: f64, tokens: u64) -> u64 {
+        if self.came.is_empty() {
+            self.oldest.set(now);
         }
+        self.came.push_back(Some(now));
+        self.waiting += 1;
+        self.tokens = self.tokens.saturating_add(tokens);
+        self.show();
+        self.gone + self.came.len() as u64 - 1
+    }
+
+    /// Lets the call at a place go.
+    pub(crate) fn leave(&mut self, place: u64, tokens: u64) {
+        let Some(came) = place.checked_sub(self.gone).and_then(|ahead| self.came.get_mut(usize::try_from(ahead).ok()?))
+        else {
+            return;
+        };
+        *came = None;
+        self.waiting -= 1;
+        self.tokens = self.tokens.saturating_sub(tokens);
+        self.show();
+        if place > self.gone {
+            return;
+        }
+        while self.came.pop_front_if(|came| came.is_none()).is_some() {
+            self.gone += 1;
+        }
+        self.oldest.set(self.came.front().copied().flatten().unwrap_or(0.0));
+    }
+
+    fn show(&self) {
+        self.depth.set(float(self.waiting));
+        self.reserved.set(float(self.tokens));
     }
 }

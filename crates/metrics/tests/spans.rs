@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bellwether_core::{
-    Call, CallContext, ErrorKind, Fact, Flow, Observer, RunId, RunOutcome, TaskId, TaskState, Usage, Usd,
+    Call, CallContext, Demand, ErrorKind, Fact, Flow, Observer, RunId, RunOutcome, TaskId, TaskState, Usage, Usd,
 };
 use bellwether_metrics::SpanObserver;
 use tracing::field::{Field, Visit};
@@ -82,12 +82,16 @@ fn call(role: &str, task: Option<&str>, phase: &'static str) -> Arc<Call> {
         idempotency_key: Some("key-secret".into()),
         ..CallContext::new(Flow::new("writers", RUN, role))
     };
-    Arc::new(Call { context, model: "gpt-4.1".into(), provider: "holysheep".into() })
+    let demand = Demand { requests: 1, input_tokens: 800, output_tokens: 400 };
+    Arc::new(Call { context, model: "gpt-4.1".into(), provider: "holysheep".into(), demand })
 }
 
 fn sent(call: &Arc<Call>) -> [Fact; 2] {
     let call = || Arc::clone(call);
-    [Fact::CallQueued { call: call() }, Fact::CallAdmitted { call: call(), waited: Duration::from_millis(250) }]
+    [
+        Fact::CallQueued { call: call() },
+        Fact::CallAdmitted { call: call(), waited: Duration::from_millis(250), overhead: Duration::ZERO },
+    ]
 }
 
 fn answered(call: &Arc<Call>) -> Vec<Fact> {

@@ -167,7 +167,7 @@ fn line(fact: &Fact) -> String {
     };
     match fact {
         Fact::CallAbandoned { call, admitted } => format!("abandoned {} {admitted}", of(call)),
-        Fact::CallAdmitted { call, waited } => format!("admitted {} after {waited:?}", of(call)),
+        Fact::CallAdmitted { call, waited, .. } => format!("admitted {} after {waited:?}", of(call)),
         Fact::CallCompleted { call, usage, took, first_token } => {
             format!("completed {} after {took:?}, {first_token:?}, {} tokens", of(call), usage.tokens())
         }

@@ -362,7 +362,7 @@ pub(crate) fn call(fact: &Fact) -> Option<&bellwether_core::Call> {
 fn short(fact: &Fact) -> String {
     match fact {
         Fact::CallAbandoned { admitted, .. } => format!("abandoned admitted={admitted}"),
-        Fact::CallAdmitted { call, waited } => format!("admitted {} after {waited:?}", call.context.attempt),
+        Fact::CallAdmitted { call, waited, .. } => format!("admitted {} after {waited:?}", call.context.attempt),
         Fact::CallCompleted { took, first_token, .. } => format!("completed in {took:?}, first {first_token:?}"),
         Fact::CallFailed { kind, took, .. } => format!("failed {} in {took:?}", kind.as_str()),
         Fact::CallHedged { end, .. } => format!("hedged {}", end.as_str()),

@@ -27,6 +27,8 @@ pub(super) struct Dimension {
     proved: u64,
     squeeze: Duration,
     reports: Reports,
+    /// How much more we thought was there than the last report said.
+    pub(super) drift: Option<i64>,
 }
 
 impl Dimension {
@@ -48,6 +50,7 @@ impl Dimension {
             proved: 0,
             squeeze,
             reports: Reports::default(),
+            drift: None,
         };
         dimension.bucket = Bucket::new(rate, dimension.burst(rate), now);
         Some(dimension)
@@ -148,6 +151,7 @@ impl Dimension {
         let less = |had: u64| i64::try_from(i128::from(had) - i128::from(sent_after)).unwrap_or(i64::MIN);
         let (burst, modelled) = (self.bucket.burst(), self.bucket.level(now));
         let most = less(remaining.saturating_add(came));
+        self.drift = Some(modelled.saturating_sub(most));
         if most <= modelled {
             self.bucket.lower_to(most);
         }

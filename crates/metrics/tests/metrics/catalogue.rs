@@ -69,9 +69,10 @@ fn named(n: usize) -> Fact {
     let plain = call("m", Class::Standard);
     let mut context = plain.context.clone();
     context.flow.role = format!("role-{n}").into();
+    context.flow.team = format!("team-{n}").into();
     let (model, provider) = (format!("model-{n}").into(), format!("provider-{n}").into());
     Fact::CallFailed {
-        call: Arc::new(Call { context, model, provider }),
+        call: Arc::new(Call { context, model, provider, demand: plain.demand }),
         kind: ErrorKind::Upstream,
         took: std::time::Duration::ZERO,
     }

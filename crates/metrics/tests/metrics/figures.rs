@@ -46,6 +46,13 @@ fn a_call_that_is_tried_again_counts_each_time_and_its_answer_once() {
             ("bellwether_tokens_total", &[model, ("type", "output")], 200.0),
             ("bellwether_tokens_total", &[model, ("type", "cached")], 600.0),
             ("bellwether_tokens_total", &[model, ("type", "reasoning")], 50.0),
+            ("bellwether_call_estimate_ratio_sum", &[("provider", "holysheep")], 2.0),
+            ("bellwether_limit_reserved_tokens", &[("provider", "holysheep")], 0.0),
+            ("bellwether_queue_tokens", &standard, 0.0),
+            ("bellwether_overhead_seconds_count", &[("provider", "holysheep")], 3.0),
+            ("bellwether_overhead_seconds_bucket", &[("provider", "holysheep"), ("le", "0.00003")], 0.0),
+            ("bellwether_overhead_seconds_bucket", &[("provider", "holysheep"), ("le", "0.0001")], 3.0),
+            ("bellwether_fairness_jain", &standard, 1.0),
             ("bellwether_call_cost_usd_sum", &[model], 0.0125),
             ("bellwether_call_cost_usd_count", &[model], 1.0),
         ],
@@ -63,7 +70,10 @@ fn calls_that_are_lost_leave_the_line_and_the_flight() {
             ("bellwether_calls_total", &who("refused"), 1.0),
             ("bellwether_calls_total", &who("abandoned"), 2.0),
             ("bellwether_refused_total", &[("kind", "queue_full")], 1.0),
+            ("bellwether_wasted_tokens_total", &[("model", "gpt-4.1"), ("reason", "abandoned")], 600.0),
             ("bellwether_queue_depth", &[("class", "batch")], 1.0),
+            ("bellwether_queue_tokens", &[("class", "batch")], 600.0),
+            ("bellwether_limit_reserved_tokens", &[("provider", "holysheep")], 600.0),
             ("bellwether_calls_in_flight", &[("provider", "holysheep")], 1.0),
         ],
     );
@@ -186,10 +196,12 @@ fn what_no_fact_tells_is_said_by_whoever_holds_it() {
             ("bellwether_budget_spent_usd", &[], 0.5),
             ("bellwether_budget_reserved_usd", &[], 0.25),
             ("bellwether_limit_debt", &[("dimension", "tokens"), quota], 300.0),
+            ("bellwether_header_drift", &[("dimension", "tokens"), quota], -20.0),
+            ("bellwether_limit_source", &[("dimension", "tokens"), quota, ("source", "told")], 1.0),
+            ("bellwether_limit_source", &[("dimension", "requests"), quota, ("source", "told")], 0.0),
+            ("bellwether_limit_source", &[("dimension", "requests"), quota, ("source", "found")], 1.0),
             ("bellwether_limit_available", &[("dimension", "tokens"), quota], 0.0),
             ("bellwether_limit_available", &[("dimension", "requests"), quota], 42.0),
-            ("bellwether_limit_reserved_tokens", &[quota], 0.0),
-            ("bellwether_call_estimate_ratio_sum", &[quota], 2.0),
         ],
     );
 }
@@ -198,7 +210,11 @@ fn what_no_fact_tells_is_said_by_whoever_holds_it() {
 fn the_call_that_waits_longest_is_known_by_when_it_came() {
     let (first, second) = (call("m", Class::Batch), call("m", Class::Batch));
     let queued = |call: &Arc<Call>| Fact::CallQueued { call: Arc::clone(call) };
-    let admitted = |call: &Arc<Call>| Fact::CallAdmitted { call: Arc::clone(call), waited: Duration::ZERO };
+    let admitted = |call: &Arc<Call>| Fact::CallAdmitted {
+        call: Arc::clone(call),
+        waited: Duration::ZERO,
+        overhead: Duration::ZERO,
+    };
     let oldest = |facts: &[Fact]| {
         read(facts).value("bellwether_queue_oldest_timestamp_seconds", &[("class", "batch")]).expect("it was said")
     };

@@ -76,5 +76,4 @@ fn a_process_has_one_recorder() {
     assert!(!heard());
     MetricsObserver::new().observe(&Fact::PlanRejected { run: "r".into(), reason: String::new() });
     assert!(heard());
-    exporter.upkeep();
 }

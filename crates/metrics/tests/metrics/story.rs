@@ -3,19 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_core::Demand;
 use bellwether_core::fact::HedgeEnd;
 use bellwether_core::limiter::WaitReason;
-use bellwether_core::permit::{Outcome, RateLimits};
 use bellwether_core::queue::TicketId;
-use bellwether_core::test_util::Unlimited;
 use bellwether_core::{
-    Call, CallContext, Class, ErrorKind, Fact, Flow, KeyState, RunId, RunOutcome, TaskId, TaskState, Usage, Usd,
+    Call, CallContext, Class, Demand, ErrorKind, Fact, Flow, KeyState, RunId, RunOutcome, TaskId, TaskState, Usage, Usd,
 };
-use bellwether_metrics::{Exporter, Measured, MetricsObserver, Observer, RateLimiter, budget_stands, limit_stands};
+use bellwether_metrics::{Exporter, LimitStands, MetricsObserver, Observer, budget_stands, limit_stands};
 
 pub(crate) const RUN: &str = "run-0192-secret";
 pub(crate) const TASK: &str = "task-7-secret";
+/// Half of what the call takes in the end.
+const DEMAND: Demand = Demand { requests: 1, input_tokens: 400, output_tokens: 200 };
 
 pub(crate) fn call(model: &str, class: Class) -> Arc<Call> {
     let mut context = CallContext::new(Flow::new("writers", RUN, "coder"));
@@ -23,7 +22,7 @@ pub(crate) fn call(model: &str, class: Class) -> Arc<Call> {
     context.run = Some(RunId::from(RUN));
     context.task = Some(TaskId::from(TASK));
     context.idempotency_key = Some("key-secret".into());
-    Arc::new(Call { context, model: model.into(), provider: "holysheep".into() })
+    Arc::new(Call { context, model: model.into(), provider: "holysheep".into(), demand: DEMAND })
 }
 
 pub(crate) fn priced() -> Usage {
@@ -40,7 +39,11 @@ pub(crate) fn priced() -> Usage {
 pub(crate) fn hard_call() -> Vec<Fact> {
     let call = call("gpt-4.1", Class::Standard);
     let queued = || Fact::CallQueued { call: Arc::clone(&call) };
-    let admitted = |millis| Fact::CallAdmitted { call: Arc::clone(&call), waited: Duration::from_millis(millis) };
+    let admitted = |millis| Fact::CallAdmitted {
+        call: Arc::clone(&call),
+        waited: Duration::from_millis(millis),
+        overhead: Duration::from_micros(50),
+    };
     let (kind, took) = (ErrorKind::Overloaded, Duration::from_secs(1));
     vec![
         queued(),
@@ -65,7 +68,7 @@ pub(crate) fn hard_call() -> Vec<Fact> {
 pub(crate) fn lost_calls() -> Vec<Fact> {
     let call = call("gpt-4.1", Class::Batch);
     let queued = || Fact::CallQueued { call: Arc::clone(&call) };
-    let admitted = || Fact::CallAdmitted { call: Arc::clone(&call), waited: Duration::ZERO };
+    let admitted = || Fact::CallAdmitted { call: Arc::clone(&call), waited: Duration::ZERO, overhead: Duration::ZERO };
     let abandoned = |admitted| Fact::CallAbandoned { call: Arc::clone(&call), admitted };
     vec![
         queued(),
@@ -180,17 +183,12 @@ pub(crate) fn text_after(facts: &[Fact]) -> String {
     exporter.render()
 }
 
-/// What is exported beside facts: how a budget and a limit stand, and a call that took twice what was reserved.
+/// What is exported beside facts: how a budget and a limit stand.
 pub(crate) fn standing(exporter: &Exporter) {
-    let measured = Measured::new("holysheep", Arc::new(Unlimited));
-    let demand = Demand { requests: 1, input_tokens: 400, output_tokens: 200 };
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     exporter.record(|| {
         budget_stands(Usd::from_nanos(500_000_000), Usd::from_nanos(250_000_000), Usd::from_dollars(2.0));
-        limit_stands(&"holysheep".into(), "tokens", -300);
-        limit_stands(&"holysheep".into(), "requests", 42);
-        let permit = runtime.block_on(measured.acquire(demand, None)).expect("there is room");
-        permit.settle(Outcome::Completed { usage: priced(), limits: RateLimits::default() });
+        limit_stands(&"holysheep".into(), "tokens", LimitStands { level: -300, told: true, drift: Some(-20) });
+        limit_stands(&"holysheep".into(), "requests", LimitStands { level: 42, told: false, drift: None });
     });
 }
 

@@ -17,7 +17,7 @@ use super::Notebook;
 ///
 /// ```
 /// # use std::sync::Arc;
-/// # use bellwether_core::{Call, CallContext, Fact, Observer, RunId, test_util::MemoryJournal};
+/// # use bellwether_core::{Call, CallContext, Demand, Fact, Observer, RunId, test_util::MemoryJournal};
 /// # use bellwether_core::journal::{Entry, Journal};
 /// # use bellwether_watch::{Notebook, Noting};
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
@@ -26,7 +26,8 @@ use super::Notebook;
 /// let lease = journal.lease(&RunId::from("r1")).await?;
 /// journal.append(&lease, vec![Entry { kind: "run_started".to_owned(), body: "Build it".into() }]).await?;
 /// # let context = CallContext { run: Some("r1".into()), ..CallContext::default() };
-/// # let call = Arc::new(Call { context, model: "m".into(), provider: "p".into() });
+/// # let demand = Demand { requests: 1, input_tokens: 400, output_tokens: 200 };
+/// # let call = Arc::new(Call { context, model: "m".into(), provider: "p".into(), demand });
 /// notebook.observe(&Fact::CallQueued { call });
 /// journal.append(&lease, vec![Entry { kind: "produced".to_owned(), body: "work".into() }]).await?;
 ///

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use bellwether_core::journal::{Entry, Journal, JournalError};
 use bellwether_core::test_util::{MemoryJournal, journal as conforms};
-use bellwether_core::{Call, CallContext, Fact, Flow, Observer, RunId, Usage, Usd};
+use bellwether_core::{Call, CallContext, Demand, Fact, Flow, Observer, RunId, Usage, Usd};
 use bellwether_watch::{Notebook, Noting};
 
 const RUN: &str = "r1";
 
 fn call() -> Arc<Call> {
     let context = CallContext { run: Some(RunId::from(RUN)), ..CallContext::new(Flow::new("pair", RUN, "coder")) };
-    Arc::new(Call { context, model: "small".into(), provider: "main".into() })
+    let demand = Demand { requests: 1, input_tokens: 400, output_tokens: 200 };
+    Arc::new(Call { context, model: "small".into(), provider: "main".into(), demand })
 }
 
 fn entry(kind: &str) -> Entry {

@@ -1,0 +1,193 @@
+//! What facts about calls mean in figures.
+
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_core::error::Phase;
+use bellwether_core::{Call, Class, ErrorKind, Fact, RunId};
+use metrics::counter;
+
+use crate::fairness::Shares;
+use crate::kinds::{Kind, Kinds, float};
+use crate::mix::Mix;
+use crate::waiting::Line;
+use crate::{clock, names};
+
+/// The calls that wait or are under way, and the runs that they belong to.
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    pub(crate) kinds: Kinds,
+    /// By its place in memory, which a call keeps until its end.
+    under_way: HashMap<usize, UnderWay, BuildHasherDefault<Mix>>,
+    rooms: [Option<Room>; Class::ALL.len()],
+    /// How many calls each run that is on has sent.
+    pub(crate) runs: HashMap<RunId, u32>,
+}
+
+/// What is known of all calls of one class.
+#[derive(Debug)]
+struct Room {
+    line: Line,
+    shares: Shares,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct UnderWay {
+    kind: usize,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// Stands here in the line of its class.
+    Queued(u64),
+    Sent,
+}
+
+impl Calls {
+    pub(crate) fn observe(&mut self, fact: &Fact) {
+        match fact {
+            Fact::CallAbandoned { call, admitted } => {
+                let kind = self.over(call, "abandoned");
+                if *admitted {
+                    wasted(kind, call, "abandoned");
+                }
+            }
+            Fact::CallAdmitted { call, waited, overhead } => self.admitted(call, *waited, *overhead),
+            Fact::CallCompleted { call, usage, took, first_token } => {
+                if let Some(kind) = self.left(call) {
+                    kind.answered(call, usage, *took, *first_token);
+                }
+            }
+            Fact::CallFailed { call, kind: why, .. } => {
+                let kind = self.over(call, why.as_str());
+                if may_have_run(*why) {
+                    wasted(kind, call, "failed");
+                }
+            }
+            Fact::CallQueued { call } => self.queued(call),
+            Fact::CallRefused { call, kind } => {
+                self.over(call, "refused");
+                counter!(names::REFUSED, "kind" => kind.as_str()).increment(1);
+            }
+            Fact::CallThrottled { call, .. } => {
+                if let Some(kind) = self.over(call, "throttled") {
+                    counter!(names::THROTTLED, "model" => kind.model(), "provider" => kind.provider()).increment(1);
+                }
+            }
+            fact => self.aside(fact),
+        }
+    }
+
+    /// What happens to a call and leaves it where it is.
+    fn aside(&mut self, fact: &Fact) {
+        let (Fact::CallHedged { call, .. }
+        | Fact::CallRerouted { call, .. }
+        | Fact::CallRetried { call, .. }
+        | Fact::RetryDenied { call }) = fact
+        else {
+            return;
+        };
+        let place = self.kinds.of(call);
+        let Some(kind) = self.kinds.at(place) else { return };
+        let (model, provider) = (kind.model(), kind.provider());
+        match fact {
+            Fact::CallHedged { end, .. } => {
+                counter!(names::HEDGES, "model" => model, "provider" => provider, "result" => end.as_str())
+            }
+            Fact::CallRerouted { kind, .. } => {
+                counter!(names::FALLBACKS, "kind" => kind.as_str(), "model" => model, "provider" => provider)
+            }
+            Fact::CallRetried { kind, .. } => counter!(names::RETRIES, "kind" => kind.as_str(), "model" => model),
+            _ => counter!(names::RETRIES_DENIED, "model" => model, "provider" => provider),
+        }
+        .increment(1);
+    }
+
+    fn queued(&mut self, call: &Arc<Call>) {
+        let kind = self.kinds.of(call);
+        let now = clock::now();
+        let room = self.room(call);
+        room.shares.tick(now);
+        let stage = Stage::Queued(room.line.join(now, call.demand.tokens()));
+        self.under_way.insert(name(call), UnderWay { kind, stage });
+    }
+
+    fn admitted(&mut self, call: &Arc<Call>, waited: Duration, overhead: Duration) {
+        self.leave_line(call);
+        self.room(call).shares.admitted(call, waited);
+        let known = self.under_way.get(&name(call)).map(|under_way| under_way.kind);
+        let kind = known.unwrap_or_else(|| self.kinds.of(call));
+        self.under_way.insert(name(call), UnderWay { kind, stage: Stage::Sent });
+        if let Some(kind) = self.kinds.at(kind) {
+            kind.in_flight.increment(1.0);
+            kind.reserved.increment(float(call.demand.tokens()));
+            kind.wait.record(waited);
+            kind.overhead.record(overhead);
+        }
+        if let Some(run) = &call.context.run
+            && let Some(calls) = self.runs.get_mut(run)
+        {
+            *calls = calls.saturating_add(1);
+        }
+    }
+
+    /// A call is no longer there, however that came.
+    fn left(&mut self, call: &Arc<Call>) -> Option<&mut Kind> {
+        self.leave_line(call);
+        let place = match self.under_way.remove(&name(call)) {
+            Some(UnderWay { kind, stage: Stage::Sent }) => {
+                let kind = self.kinds.at(kind)?;
+                kind.in_flight.decrement(1.0);
+                kind.reserved.decrement(float(call.demand.tokens()));
+                return Some(kind);
+            }
+            Some(UnderWay { kind, .. }) => kind,
+            None => self.kinds.of(call),
+        };
+        self.kinds.at(place)
+    }
+
+    fn over(&mut self, call: &Arc<Call>, outcome: &'static str) -> Option<&Kind> {
+        let kind = self.left(call)?;
+        let (model, provider, role) = (kind.model(), kind.provider(), kind.role());
+        counter!(names::CALLS, "model" => model, "outcome" => outcome, "provider" => provider, "role" => role)
+            .increment(1);
+        Some(kind)
+    }
+
+    fn leave_line(&mut self, call: &Arc<Call>) {
+        if let Some(UnderWay { stage: Stage::Queued(place), .. }) = self.under_way.get(&name(call)).copied() {
+            self.room(call).line.leave(place, call.demand.tokens());
+        }
+    }
+
+    fn room(&mut self, call: &Call) -> &mut Room {
+        let class = call.context.class;
+        let room = || Room { line: Line::new(class), shares: Shares::new(class, clock::now()) };
+        self.rooms[class as usize].get_or_insert_with(room)
+    }
+}
+
+/// A call keeps its place in memory until its end.
+fn name(call: &Arc<Call>) -> usize {
+    Arc::as_ptr(call).addr()
+}
+
+/// Counts what a call that brought no answer may be billed for.
+fn wasted(kind: Option<&Kind>, call: &Call, reason: &'static str) {
+    if let Some(kind) = kind {
+        counter!(names::WASTED, "model" => kind.model(), "reason" => reason).increment(call.demand.tokens());
+    }
+}
+
+/// Whether the model may have worked on a call that failed in this way.
+const fn may_have_run(kind: ErrorKind) -> bool {
+    match kind {
+        ErrorKind::DeadlineExceeded | ErrorKind::Decode | ErrorKind::Truncated => true,
+        ErrorKind::Timeout(phase) => !matches!(phase, Phase::Connect),
+        _ => false,
+    }
+}
