@@ -312,6 +312,7 @@ fn settings(file: &TeamFile, overrides: &Overrides) -> Result<Settings, Failure>
         settings.max_depth = places(count);
     }
     settings.spawn = spawn(&raw.plan);
+    settings.max_questions = raw.workflow.max_questions.unwrap_or(settings.max_questions);
     settings.plan_repairs = raw.plan.repair_attempts.unwrap_or(settings.plan_repairs);
     settings.right_size = raw.plan.right_size.unwrap_or(settings.right_size);
     let Caps { usd, tokens, calls, .. } = purse::caps(file, overrides);
@@ -400,6 +401,7 @@ fn role(
     let mut role = Role::new(kind, name, prompt(file, name, raw)?, tiers);
     role.temperature = raw.temperature;
     role.may_spawn = raw.may_spawn;
+    role.may_ask = raw.may_ask;
     role.max_output_tokens = raw.max_output_tokens.map(|count| count.0);
     set(&mut role.timeout, raw.timeout);
     if let Some(count) = raw.instances.max {

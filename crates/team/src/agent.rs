@@ -1,8 +1,8 @@
 //! One agent: takes an assignment from its role's mailbox, asks its model, makes something of the answer.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bellwether_core::{
     CallContext, ChatRequest, ChatResponse, Class, ErrorKind, Fact, FinishReason, Flow, Observer, ProviderError, RunId,
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::mailbox::Mailbox;
 use crate::message::{Address, Assignment, Body, Envelope, Finished, Job, JobError, Product, Spent};
 use crate::plan::{Plan, PlanRules};
+use crate::question::DeadLetter;
 use crate::role::Role;
 use crate::verdict::Verdict;
 
@@ -30,11 +31,22 @@ pub(crate) struct Shared {
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) runtime: Mailbox,
     pub(crate) sent: AtomicU64,
+    /// How many messages the runtime sent.
+    pub(crate) own: AtomicU64,
+    /// Messages that reached nobody and are not remembered yet.
+    pub(crate) dead: Mutex<Vec<DeadLetter>>,
 }
 
 impl Shared {
-    /// Wraps a message that is about to be sent, and tells everybody who watches.
-    pub(crate) fn envelope(&self, cause: Option<u64>, from: Address, to: Address, body: Body) -> Envelope {
+    /// Wraps a message that is about to be sent, and tells everybody who watches. `sent` counts what its sender sent.
+    pub(crate) fn envelope(
+        &self,
+        cause: Option<u64>,
+        (from, sent): (Address, &AtomicU64),
+        to: Address,
+        body: Body,
+    ) -> Envelope {
+        let seq = sent.fetch_add(1, Ordering::Relaxed) + 1;
         let id = self.sent.fetch_add(1, Ordering::Relaxed) + 1;
         self.observer.observe(&Fact::MessageSent {
             run: self.run.clone(),
@@ -42,13 +54,19 @@ impl Shared {
             to: to.to_string().into(),
             what: body.as_str(),
         });
-        Envelope { id, run: self.run.clone(), cause, from, to, body }
+        Envelope { id, seq, run: self.run.clone(), cause, from, to, body }
     }
 
-    /// Tells everybody who watches of a message that nobody will read.
+    /// Keeps a message that nobody will read, to be remembered as dead.
     pub(crate) fn bury(&self, envelope: &Envelope) {
-        let (to, what) = (envelope.to.to_string().into(), envelope.body.as_str());
-        self.observer.observe(&Fact::MessageDied { run: self.run.clone(), to, what });
+        let letter = DeadLetter {
+            from: envelope.from.to_string(),
+            to: envelope.to.to_string(),
+            what: envelope.body.as_str().to_owned(),
+            task: envelope.task().cloned(),
+            reason: "the run ended before anybody read it".to_owned(),
+        };
+        self.dead.lock().unwrap_or_else(PoisonError::into_inner).push(letter);
     }
 }
 
@@ -58,6 +76,8 @@ pub(crate) struct Agent {
     pub(crate) address: Address,
     pub(crate) role: Arc<Role>,
     pub(crate) inbox: Arc<Mailbox>,
+    /// How many messages it sent.
+    pub(crate) sent: Arc<AtomicU64>,
     pub(crate) shared: Arc<Shared>,
 }
 
@@ -65,7 +85,10 @@ impl Agent {
     /// Works until its mailbox is closed.
     pub(crate) async fn live(self) {
         while let Some(envelope) = self.inbox.receive().await {
-            let (Body::Assign(assignment) | Body::Revise(assignment) | Body::ReviewRequest(assignment)) = envelope.body
+            let (Body::Assign(assignment)
+            | Body::Question(assignment)
+            | Body::Revise(assignment)
+            | Body::ReviewRequest(assignment)) = envelope.body
             else {
                 continue;
             };
@@ -86,7 +109,12 @@ impl Agent {
                     }
                 }
             };
-            let (from, body) = (self.address.clone(), Body::Finished(Box::new(finished)));
+            let finished = Box::new(finished);
+            let body = match finished.job {
+                Job::Answer { .. } => Body::Answer(finished),
+                _ => Body::Finished(finished),
+            };
+            let from = (self.address.clone(), &*self.sent);
             let reply = self.shared.envelope(Some(envelope.id), from, Address::Runtime, body);
             if let Err(reply) = self.shared.runtime.send(reply).await {
                 return self.shared.bury(&reply);
@@ -177,6 +205,7 @@ impl Agent {
             _ => {}
         }
         match assignment.job {
+            Job::Answer { .. } => Ok(Product::Answer(answer.text.clone())),
             Job::Check { .. } => Err(vec!["a check is not for an agent".to_owned()]),
             Job::Plan => Plan::read(&answer.text, &self.shared.request, &self.shared.plan_rules).map(Product::Plan),
             Job::Review { .. } => Verdict::read(&answer.text).map(Product::Verdict).map_err(|problem| vec![problem]),

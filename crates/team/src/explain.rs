@@ -116,12 +116,15 @@ fn about(event: &Event) -> Option<&TaskId> {
         | Event::Dropped { job }
         | Event::Failed { job, .. }
         | Event::Unusable { job, .. } => job.task(),
-        Event::Checked { task, .. }
+        Event::Answered { task, .. }
+        | Event::Asked { task, .. }
+        | Event::Checked { task, .. }
         | Event::Joined { task, .. }
         | Event::Judged { task, .. }
         | Event::Produced { task, .. }
         | Event::Routed { task, .. }
         | Event::Spawned { task, .. } => Some(task),
+        Event::Undelivered { letter } => letter.task.as_ref(),
         _ => None,
     }
 }
@@ -130,6 +133,8 @@ fn about(event: &Event) -> Option<&TaskId> {
 fn what(event: &Event) -> Option<String> {
     let name = |job: &Job| if job.phase() == "work" { "working" } else { job.phase() };
     Some(match event {
+        Event::Answered { text, .. } => format!("the answer: {text}"),
+        Event::Asked { question, .. } => format!("asked {}: {}", question.to, question.text),
         Event::Began { job: job @ Job::Work { round, .. }, tier } if *round > 0 => {
             format!("{} on tier {tier}, round {round}", name(job))
         }
@@ -151,6 +156,9 @@ fn what(event: &Event) -> Option<String> {
                 tasks.len(),
                 list(tasks.iter().map(|task| &task.id))
             )
+        }
+        Event::Undelivered { letter } => {
+            format!("a {} to {} reached nobody: {}", letter.what, letter.to, letter.reason)
         }
         Event::Unusable { job, attempt, .. } => {
             format!("the answer was of no use for {}: {}", job.phase(), attempt.problems.join("; "))

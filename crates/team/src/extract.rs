@@ -26,6 +26,13 @@ pub(crate) fn objects(text: &str) -> Vec<Value> {
     found
 }
 
+/// The object that an answer begins with, bare or in a fence; `None` if anything else comes first.
+pub(crate) fn sole_object(answer: &str) -> Option<Value> {
+    let bare = answer.trim();
+    let bare = bare.strip_prefix("```").map_or(bare, |rest| rest.trim_start_matches(char::is_alphabetic).trim_start());
+    if bare.starts_with('{') { objects(bare).into_iter().next() } else { None }
+}
+
 /// A text field of an object, trimmed; numbers count as text.
 pub(crate) fn text(object: &Value, key: &str) -> Option<String> {
     let text = match object.get(key)? {

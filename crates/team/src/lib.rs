@@ -53,6 +53,7 @@ mod mailbox;
 pub mod message;
 pub mod plan;
 mod prompt;
+mod question;
 pub mod report;
 pub mod review;
 pub mod role;
@@ -66,6 +67,7 @@ pub use bellwether_router::Router;
 pub use economy::Economy;
 pub use estimate::Estimate;
 pub use plan::{Join, Plan, SpawnRules};
+pub use question::DeadLetter;
 pub use report::{RunReport, TaskResult};
 pub use review::{Check, CommandCheck, Finding, OnExhausted, ReviewRules};
 #[cfg(feature = "checks")]

@@ -32,7 +32,7 @@ impl Mailbox {
     pub(crate) async fn send(&self, envelope: Envelope) -> Result<(), Box<Envelope>> {
         let Ok(place) = self.room.acquire().await else { return Err(Box::new(envelope)) };
         place.forget();
-        self.lanes(|lanes| lanes[envelope.body.lane()].push_back(envelope));
+        self.lanes(|lanes| lanes[envelope.body.lane() as usize].push_back(envelope));
         self.waiting.add_permits(1);
         Ok(())
     }
@@ -88,7 +88,7 @@ mod tests {
             called_off: Default::default(),
         };
         let (from, to) = (Address::Runtime, Address::Role("coder".into()));
-        Envelope { id, run: "r".into(), cause: None, from, to, body: body(assignment) }
+        Envelope { id, seq: id, run: "r".into(), cause: None, from, to, body: body(assignment) }
     }
 
     #[tokio::test]

@@ -14,11 +14,13 @@ use crate::plan::Plan;
 use crate::review::Finding;
 use crate::verdict::Verdict;
 
-/// A message with its wrapping.
+/// A message with its wrapping. The run is the correlation id of everything that is said in it.
 #[derive(Clone, Debug)]
 pub struct Envelope {
     /// Its number in the run, counted from 1.
     pub id: u64,
+    /// Its number among the messages of its sender, counted from 1.
+    pub seq: u64,
     /// The run, which is also the correlation id.
     pub run: RunId,
     /// The message that led to this one.
@@ -29,6 +31,31 @@ pub struct Envelope {
     pub to: Address,
     /// What it says.
     pub body: Body,
+}
+
+impl Envelope {
+    /// The task it is about.
+    #[must_use]
+    pub const fn task(&self) -> Option<&TaskId> {
+        match &self.body {
+            Body::Assign(assignment)
+            | Body::Question(assignment)
+            | Body::ReviewRequest(assignment)
+            | Body::Revise(assignment) => assignment.job.task(),
+            Body::Answer(finished) | Body::Finished(finished) => finished.job.task(),
+        }
+    }
+}
+
+/// A lane of a mailbox, the fastest first: what came to an end, what others wait for, what is new.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Lane {
+    /// What became of something.
+    Control,
+    /// What somebody waits for who has begun: a question, a review, a revision.
+    Revise,
+    /// New work.
+    Assign,
 }
 
 /// Somebody who sends and receives.
@@ -55,10 +82,14 @@ impl fmt::Display for Address {
 /// What a message says.
 #[derive(Clone, Debug)]
 pub enum Body {
+    /// This is what became of a question.
+    Answer(Box<Finished>),
     /// Do this.
     Assign(Assignment),
     /// This is what became of it.
     Finished(Box<Finished>),
+    /// Answer this.
+    Question(Assignment),
     /// Do this again, with a reviewer's issues.
     Revise(Assignment),
     /// Judge this.
@@ -70,19 +101,22 @@ impl Body {
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
+            Self::Answer(_) => "answer",
             Self::Assign(_) => "assign",
             Self::Finished(_) => "finished",
+            Self::Question(_) => "question",
             Self::Revise(_) => "revise",
             Self::ReviewRequest(_) => "review_request",
         }
     }
 
-    /// The lane of a mailbox it travels in, the fastest first.
-    pub(crate) const fn lane(&self) -> usize {
+    /// The lane of a mailbox it travels in.
+    #[must_use]
+    pub const fn lane(&self) -> Lane {
         match self {
-            Self::Finished(_) => 0,
-            Self::Revise(_) | Self::ReviewRequest(_) => 1,
-            Self::Assign(_) => 2,
+            Self::Answer(_) | Self::Finished(_) => Lane::Control,
+            Self::Question(_) | Self::Revise(_) | Self::ReviewRequest(_) => Lane::Revise,
+            Self::Assign(_) => Lane::Assign,
         }
     }
 }
@@ -110,6 +144,13 @@ pub struct Assignment {
 #[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Job {
+    /// Answer a question that a task waits with.
+    Answer {
+        /// The task that asks, which also pays for it.
+        task: TaskId,
+        /// Which of its questions, counted from 1.
+        question: u32,
+    },
     /// Let the checks look at a task's work of a round. No model is asked.
     Check {
         /// The task.
@@ -147,6 +188,7 @@ impl Job {
     #[must_use]
     pub const fn phase(&self) -> &'static str {
         match self {
+            Self::Answer { .. } => "answer",
             Self::Check { .. } => "check",
             Self::Combine => "combine",
             Self::Digest { .. } => "digest",
@@ -161,18 +203,23 @@ impl Job {
     pub const fn task(&self) -> Option<&TaskId> {
         match self {
             Self::Combine | Self::Plan => None,
-            Self::Check { task, .. } | Self::Digest { task } | Self::Review { task, .. } | Self::Work { task, .. } => {
-                Some(task)
-            }
+            Self::Answer { task, .. }
+            | Self::Check { task, .. }
+            | Self::Digest { task }
+            | Self::Review { task, .. }
+            | Self::Work { task, .. } => Some(task),
         }
     }
 
-    /// The review round it belongs to, counted from 0.
+    /// The review round it belongs to, counted from 0; for an answer the number of the question.
     #[must_use]
     pub const fn round(&self) -> u32 {
         match self {
             Self::Combine | Self::Digest { .. } | Self::Plan => 0,
-            Self::Check { round, .. } | Self::Review { round, .. } | Self::Work { round, .. } => *round,
+            Self::Answer { question: round, .. }
+            | Self::Check { round, .. }
+            | Self::Review { round, .. }
+            | Self::Work { round, .. } => *round,
         }
     }
 
@@ -197,6 +244,8 @@ pub struct Finished {
 /// Something an agent made.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Product {
+    /// An answer to a question.
+    Answer(String),
     /// A task's work, summed up.
     Digest(String),
     /// What checks found.

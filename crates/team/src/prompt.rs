@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use bellwether_core::{Message, TaskState};
 
 use crate::plan::{Plan, PlannedTask, SpawnRules};
+use crate::question::Asked;
 use crate::review::Finding;
 use crate::role::Role;
 use crate::team::Settings;
@@ -35,7 +36,7 @@ pub(crate) fn plan(planner: &Role, request: &str, workers: &[&Role], settings: &
 }
 
 /// In a plan of more tasks, a worker is told only of those that have to do with its own.
-const MAX_LISTED: usize = 40;
+pub(crate) const MAX_LISTED: usize = 40;
 
 /// What a worker gets.
 pub(crate) fn work(
@@ -44,7 +45,7 @@ pub(crate) fn work(
     plan: &Plan,
     task: &PlannedTask,
     inputs: &[Input<'_>],
-    offer: Option<&str>,
+    (asked, offers): (&str, &str),
 ) -> Vec<Message> {
     let mut ask = format!("{}\n\n", fenced("request", request));
     if plan.tasks.len() > 1 {
@@ -61,9 +62,59 @@ pub(crate) fn work(
     }
     ask.push_str(&format!("Your task {}: {}\n", task.id, contract(task)));
     inputs.iter().for_each(|input| ask.push_str(&input.shown()));
+    ask.push_str(asked);
     ask.push_str("\nAnswer with the finished work only.");
-    ask.push_str(offer.unwrap_or_default());
+    ask.push_str(offers);
     vec![Message::system(&*worker.prompt), Message::user(ask)]
+}
+
+/// What a worker is told who may ask others something; nothing if it has no question left.
+pub(crate) fn ask(left: u32, tasks: &[&str], roles: &[&str]) -> String {
+    if left == 0 {
+        return String::new();
+    }
+    format!(
+        "\n\nOnly if you cannot go on without something that somebody else on the team knows: answer instead with one \
+         JSON object and nothing else,\n{{\"ask\": {{\"to\": one of the tasks {tasks:?} or of the roles {roles:?}, \
+         \"question\": \"...\"}}}}\nYou are asked again with the answer before you. You have {left} of these left."
+    )
+}
+
+/// A question and its answer, as the worker who asked is told.
+pub(crate) fn asked(asked: &Asked) -> String {
+    let Asked { question, answer } = asked;
+    let answer = match answer {
+        Some(Ok(answer)) => fenced("answer", answer),
+        Some(Err(reason)) => format!("It was not answered: {reason}. Go on without."),
+        None => return String::new(),
+    };
+    format!("\nYou asked {}:\n{}\n{answer}\n", question.to, fenced("question", &question.text))
+}
+
+/// What somebody gets who is asked: who asks, and what the one who is asked has done, if it has a task.
+pub(crate) fn answer(
+    role: &Role,
+    request: &str,
+    asker: &PlannedTask,
+    question: &str,
+    own: Option<(&PlannedTask, Option<String>)>,
+) -> Vec<Message> {
+    let mut ask = format!("{}\n\nThe request was broken down.", fenced("request", request));
+    if let Some((task, work)) = own {
+        ask.push_str(&format!(" You are the author of the task {}: {}\n", task.id, contract(task)));
+        match work {
+            Some(work) => ask.push_str(&format!("Your work so far:\n{}\n", fenced("work", &work))),
+            None => ask.push_str("You have not handed in anything yet.\n"),
+        }
+    }
+    ask.push_str(&format!(
+        "\nThe author of the task {} ({}) asks you:\n{}\n\nAnswer the question only, as briefly as it allows. Say so \
+         if you do not know.",
+        asker.id,
+        asker.title,
+        fenced("question", question),
+    ));
+    vec![Message::system(&*role.prompt), Message::user(ask)]
 }
 
 /// What a worker is told who may ask for further tasks.

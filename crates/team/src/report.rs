@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::economy::Economy;
 use crate::message::{JobError, Spent};
 use crate::plan::Plan;
+use crate::question::DeadLetter;
 use crate::state::{Record, State, Stop};
 use crate::verdict::Issue;
 
@@ -62,6 +63,8 @@ pub struct RunReport {
     pub busy: Duration,
     /// What it did without, step by step, because its budget did not cover more.
     pub economies: Vec<Economy>,
+    /// Messages that reached nobody.
+    pub dead_letters: Vec<DeadLetter>,
     /// The failure that ended the run, if one did.
     pub error: Option<Failure>,
 }
@@ -200,6 +203,7 @@ impl RunReport {
             wall: frame.wall,
             busy,
             economies: state.economies().to_vec(),
+            dead_letters: state.dead_letters().to_vec(),
             error: match state.stop() {
                 Some(Stop::Hopeless(failure)) => Some(failure.clone()),
                 _ => None,

@@ -29,6 +29,9 @@ pub struct Role {
     pub history_tokens: usize,
     /// Whether a worker may ask for further tasks instead of handing in work; see [`SpawnRules`](crate::SpawnRules).
     pub may_spawn: bool,
+    /// Whether a worker may ask others something instead of handing in work, at most
+    /// [`max_questions`](crate::Settings::max_questions) times a task.
+    pub may_ask: bool,
 }
 
 impl Role {
@@ -46,6 +49,7 @@ impl Role {
             timeout: Duration::from_secs(180),
             history_tokens: 24_000,
             may_spawn: false,
+            may_ask: false,
         }
     }
 

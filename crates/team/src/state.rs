@@ -6,6 +6,7 @@
 //! 2. Begin each job it names and say so with [`Event::Began`]; then tell what became of it.
 //! 3. Ask again, until [`State::is_over`].
 
+mod ask;
 mod ending;
 pub(crate) mod event;
 pub(crate) mod order;
@@ -25,6 +26,7 @@ use crate::context;
 use crate::economy::Economy;
 use crate::message::{Job, Spent};
 use crate::plan::Plan;
+use crate::question::DeadLetter;
 use crate::report::Failure;
 use crate::review::convergence::{self, Next};
 use crate::review::{Finding, OnExhausted};
@@ -61,6 +63,8 @@ pub(crate) struct State {
     /// What the run does without because of its budget.
     economy: Option<Economy>,
     economies: Vec<Economy>,
+    /// Messages that reached nobody.
+    dead_letters: Vec<DeadLetter>,
 }
 
 /// A task went from one state to another.
@@ -94,6 +98,7 @@ impl State {
             stalls: 0,
             economy: None,
             economies: Vec::new(),
+            dead_letters: Vec::new(),
         }
     }
 
@@ -102,6 +107,8 @@ impl State {
         let mut moves = Moves { at, made: Vec::new() };
         match event {
             Event::Adopted { rules } => self.rules = *rules,
+            Event::Answered { task, text, spent } => self.answer(&task, Ok(text), spent, &mut moves),
+            Event::Asked { task, question, spent } => self.ask(&task, question, spent, &mut moves),
             Event::Began { job, tier } => self.begin(job, tier, &mut moves),
             Event::CalledOff { job, spent } => {
                 self.land(&job);
@@ -147,6 +154,7 @@ impl State {
             Event::Spawned { task, tasks, join, spent, .. } => self.spawn(&task, tasks, join, spent, &mut moves),
             Event::Stalled => self.stalls += 1,
             Event::Stopped { stop } => self.halt(stop, &mut moves),
+            Event::Undelivered { letter } => self.bury(letter, &mut moves),
             Event::Unusable { job, attempt, spent } => self.ask_again(&job, attempt, spent),
         }
         self.call_off(&mut moves);
@@ -183,11 +191,11 @@ impl State {
         match record.state {
             TaskState::Produced if self.rules.checked && !record.is_checked() => Some(Job::Check { task, round }),
             TaskState::Produced | TaskState::InReview => Some(Job::Review { task, round }),
-            TaskState::Running | TaskState::Revising => Some(Job::Work { task, round }),
+            TaskState::Running | TaskState::Revising => Some(record.to_answer().unwrap_or(Job::Work { task, round })),
             TaskState::Pending if self.is_ready(record) => {
                 let due = self.digests(record.waits_for(), self.window(record));
                 match due.into_iter().next() {
-                    None => Some(Job::Work { task, round }),
+                    None => Some(record.to_answer().unwrap_or(Job::Work { task, round })),
                     Some(digest) => (!self.in_flight.contains(&digest)).then_some(digest),
                 }
             }
@@ -367,7 +375,7 @@ impl State {
             let record = &mut self.tasks[n];
             record.held = true;
             match job {
-                Job::Check { .. } | Job::Combine | Job::Digest { .. } | Job::Plan => {}
+                Job::Answer { .. } | Job::Check { .. } | Job::Combine | Job::Digest { .. } | Job::Plan => {}
                 Job::Review { .. } => {
                     record.judge = tier;
                     moves.make(n, record, TaskState::InReview);
@@ -486,6 +494,11 @@ impl State {
         match job.task().and_then(|task| self.find(task)) {
             // Those who need it get an excerpt.
             Some(_) if matches!(job, Job::Digest { .. }) => self.take_digest(job, None, spent),
+            // Who asked is told that nobody answers.
+            Some(n) if matches!(job, Job::Answer { .. }) => {
+                let task = self.tasks[n].planned.id.clone();
+                self.answer(&task, Err(failure.message.clone()), spent, moves);
+            }
             Some(n) => {
                 let record = &mut self.tasks[n];
                 record.spent += spent;

@@ -42,6 +42,8 @@ pub struct Settings {
     pub right_size: bool,
     /// How far tasks may ask for further ones, if their role may.
     pub spawn: SpawnRules,
+    /// How many questions a task may ask others, if its role may.
+    pub max_questions: u32,
     /// What the run may take: a plan that would take more is not begun.
     pub means: Means,
     /// How often a model is asked again in all if its answer cannot be used: at least once.
@@ -84,6 +86,7 @@ impl Default for Settings {
             plan_repairs: 2,
             right_size: true,
             spawn: SpawnRules::default(),
+            max_questions: 2,
             means: Means::default(),
             max_attempts: 3,
             review: ReviewRules::default(),

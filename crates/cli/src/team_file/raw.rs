@@ -168,6 +168,8 @@ pub(crate) struct RawRole {
     #[serde(default)]
     pub(crate) may_spawn: bool,
     #[serde(default)]
+    pub(crate) may_ask: bool,
+    #[serde(default)]
     pub(crate) budget: RawCaps,
 }
 
@@ -240,6 +242,7 @@ pub(crate) enum RawOnTaskFailure {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RawWorkflow {
     pub(crate) max_parallel: Option<Count>,
+    pub(crate) max_questions: Option<u32>,
     pub(crate) max_attempts: Option<Count>,
     pub(crate) pipelined: Option<bool>,
     pub(crate) on_task_failure: RawOnTaskFailure,

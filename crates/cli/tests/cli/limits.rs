@@ -476,7 +476,9 @@ const LIMITS: &[Row] = &[
 ];
 
 /// Limits with a test of their own below, or in the room that keeps them.
-const ELSEWHERE: [&str; 11] = [
+const ELSEWHERE: [&str; 12] = [
+    // `team/tests/questions.rs` tries it.
+    "workflow.max_questions",
     // Needs twenty answers before it does anything; `batches.rs` and `dispatch/tests/dispatch/hedges.rs` try it.
     "provider.main.hedge_percent",
     // `team/tests/spawning.rs` tries these: the simulator's workers ask for nothing.
@@ -495,7 +497,7 @@ const ELSEWHERE: [&str; 11] = [
 ];
 
 /// What says what to do and not how much.
-const NO_LIMITS: [&str; 50] = [
+const NO_LIMITS: [&str; 51] = [
     "approval.plan",
     "journal.dir",
     "models.m.charge",
@@ -528,6 +530,7 @@ const NO_LIMITS: [&str; 50] = [
     "review.freeze_scope",
     "review.on_exhausted",
     "roles.coder.kind",
+    "roles.coder.may_ask",
     "roles.coder.may_spawn",
     "roles.coder.prompt.file",
     "roles.coder.temperature",

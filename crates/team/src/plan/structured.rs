@@ -61,12 +61,7 @@ fn plan(object: &Value) -> Option<Draft> {
 /// The tasks that a worker asks for, and how to join them; `None` if its answer is work. Only an answer that is such an
 /// object and nothing else asks for something: work may have anything in it.
 pub(super) fn spawn(answer: &str) -> Option<(Draft, Option<String>)> {
-    let bare = answer.trim();
-    let bare = bare.strip_prefix("```").map_or(bare, |rest| rest.trim_start_matches(char::is_alphabetic).trim_start());
-    if !bare.starts_with('{') {
-        return None;
-    }
-    let object = extract::objects(bare).into_iter().next()?;
+    let object = extract::sole_object(answer)?;
     let spawn = object.get("spawn")?;
     let tasks = spawn.as_array().or_else(|| spawn.get("tasks")?.as_array())?;
     let join = object.get("join").or_else(|| spawn.get("join")).map(|join| match join.get("quorum") {

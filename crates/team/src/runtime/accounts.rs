@@ -116,9 +116,13 @@ fn took(state: &State, event: &Event) -> Option<(Job, Spent)> {
         Event::Economised { job, spent, .. }
         | Event::Failed { job, spent, .. }
         | Event::Unusable { job, spent, .. } => (job.clone(), *spent),
+        Event::Answered { task, spent, .. } => {
+            let question = state.task(task).map_or(0, |record| record.asked.len());
+            (Job::Answer { task: task.clone(), question: u32::try_from(question).unwrap_or(u32::MAX) }, *spent)
+        }
         Event::Judged { task, spent, .. } => (Job::Review { task: task.clone(), round: round(task) }, *spent),
         Event::Planned { spent, .. } => (Job::Plan, *spent),
-        Event::Produced { task, spent, .. } | Event::Spawned { task, spent, .. } => {
+        Event::Asked { task, spent, .. } | Event::Produced { task, spent, .. } | Event::Spawned { task, spent, .. } => {
             (Job::Work { task: task.clone(), round: round(task) }, *spent)
         }
         _ => return None,

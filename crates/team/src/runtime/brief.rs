@@ -31,6 +31,7 @@ pub(super) fn of<'a>(team: &'a Team, request: &str, state: &State, job: &Job) ->
 
 fn first<'a>(team: &'a Team, request: &str, state: &State, job: &Job) -> Option<Brief<'a>> {
     match job {
+        Job::Answer { task, .. } => answer(team, request, state, state.task(task)?),
         Job::Check { .. } => None,
         Job::Combine => {
             let role = team.role(RoleKind::Synthesizer)?;
@@ -76,6 +77,20 @@ fn first<'a>(team: &'a Team, request: &str, state: &State, job: &Job) -> Option<
     }
 }
 
+/// Who answers a task's open question, and what it is told: a task is answered for by its role, with its work in view.
+fn answer<'a>(team: &'a Team, request: &str, state: &State, asker: &Record) -> Option<Brief<'a>> {
+    let question = &asker.asked.last()?.question;
+    let asked = state.task(&question.to.as_str().into());
+    let role = team.named(asked.map_or(question.to.as_str(), |record| &record.planned.role))?;
+    let tier = asked.map_or(0, |record| record.tier).min(role.tiers.len() - 1);
+    let room = context::room(role.window(tier));
+    let own = asked.map(|record| {
+        let work = record.best().map(|draft| context::excerpt(&draft.text, room));
+        (&record.planned, work)
+    });
+    Some((role, tier, prompt::answer(role, request, &asker.planned, &question.text, own)))
+}
+
 /// The conversation of a task: its brief, then each draft with what the reviewer said of it.
 fn work_so_far(
     team: &Team,
@@ -90,8 +105,16 @@ fn work_so_far(
     let window = record.squeezed(role.window(tier));
     let inputs = inputs(state, needed.chain(spawned), window);
     let room = if role.may_spawn { state.room_to_spawn(&record.planned.id).ok() } else { None };
-    let offer = room.map(|room| prompt::spawn(room, &team.workers(), &team.settings.spawn));
-    let brief = prompt::work(role, request, plan, &record.planned, &inputs, offer.as_deref());
+    let mut offers = room.map_or_else(String::new, |room| prompt::spawn(room, &team.workers(), &team.settings.spawn));
+    if role.may_ask {
+        let left = state.questions_left(record);
+        let others = state.tasks().iter().filter(|other| state.may_be_asked(record, other).is_ok());
+        let others: Vec<&str> = others.map(|other| other.planned.id.as_str()).take(prompt::MAX_LISTED).collect();
+        let roles: Vec<&str> = team.roles().map(|role| &*role.name).collect();
+        offers.push_str(&prompt::ask(left, &others, &roles));
+    }
+    let asked: String = record.asked.iter().map(prompt::asked).collect();
+    let brief = prompt::work(role, request, plan, &record.planned, &inputs, (&asked, &offers));
     let mut history = History::new(brief, window);
     let (below, here) = record.drafts.split_at(record.below.min(record.drafts.len()));
     // Who takes over from a lower tier sees the best of what was done there, and none of the way to it.

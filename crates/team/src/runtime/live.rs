@@ -1,6 +1,7 @@
 //! Living through a run: hands jobs to agents, hears what became of them, and tells everybody who watches.
 
 mod joins;
+mod letters;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -66,6 +67,8 @@ impl<'a> Runtime<'a> {
             // No more jobs than this are ever under way, so no sender ever waits.
             runtime: Mailbox::new(parallel),
             sent: AtomicU64::new(0),
+            own: AtomicU64::new(0),
+            dead: Default::default(),
         });
         let mut agents = JoinSet::new();
         let mut inboxes = HashMap::new();
@@ -76,6 +79,7 @@ impl<'a> Runtime<'a> {
                     address: Address::Agent(Arc::clone(&role.name), n),
                     role: Arc::clone(role),
                     inbox: Arc::clone(&inbox),
+                    sent: Arc::default(),
                     shared: Arc::clone(&shared),
                 };
                 agents.spawn(agent.live());
@@ -174,7 +178,7 @@ impl<'a> Runtime<'a> {
                     continue;
                 }
                 envelope = shared.runtime.receive() => {
-                    if let Some(Envelope { body: Body::Finished(finished), .. }) = envelope {
+                    if let Some(Envelope { body: Body::Answer(finished) | Body::Finished(finished), .. }) = envelope {
                         self.hear(*finished).await;
                     }
                 }
@@ -215,6 +219,7 @@ impl<'a> Runtime<'a> {
             let assignment =
                 Assignment { job: job.clone(), tier, output_cap, attempt, deadline, conversation, called_off };
             let body = match &job {
+                Job::Answer { .. } => Body::Question(assignment),
                 Job::Review { .. } => Body::ReviewRequest(assignment),
                 Job::Work { round, .. } if *round > 0 => Body::Revise(assignment),
                 Job::Check { .. } | Job::Combine | Job::Digest { .. } | Job::Plan | Job::Work { .. } => {
@@ -247,7 +252,7 @@ impl<'a> Runtime<'a> {
             let findings = review::check::all(checks, work).await;
             let finished = Finished { job, result: Ok(Product::Findings(findings)), spent: Spent::ZERO };
             let body = Body::Finished(Box::new(finished));
-            let envelope = shared.envelope(None, Address::Runtime, Address::Runtime, body);
+            let envelope = shared.envelope(None, (Address::Runtime, &shared.own), Address::Runtime, body);
             if let Err(envelope) = shared.runtime.send(envelope).await {
                 shared.bury(&envelope);
             }
@@ -267,7 +272,7 @@ impl<'a> Runtime<'a> {
 
     async fn send(&self, role: &Arc<str>, body: Body) {
         let to = Address::Role(Arc::clone(role));
-        let envelope = self.shared.envelope(None, Address::Runtime, to, body);
+        let envelope = self.shared.envelope(None, (Address::Runtime, &self.shared.own), to, body);
         if let Some(inbox) = self.inboxes.get(role)
             && let Err(envelope) = inbox.send(envelope).await
         {
@@ -281,13 +286,17 @@ impl<'a> Runtime<'a> {
         let Finished { job, result, spent } = finished;
         self.called_off.remove(&job);
         let event = match (job, result) {
+            (Job::Answer { task, .. }, Ok(Product::Answer(text))) => Event::Answered { task, text, spent },
             (Job::Digest { task }, Ok(Product::Digest(text))) => Event::Digested { task, text, spent },
             (Job::Check { task, .. }, Ok(Product::Findings(findings))) => Event::Checked { task, findings },
             (Job::Plan, Ok(Product::Plan(plan))) => return self.accept_plan(plan, spent).await,
             (Job::Combine, Ok(Product::Whole(text))) => Event::Combined { text, spent },
             (Job::Review { task, .. }, Ok(Product::Verdict(verdict))) => Event::Judged { task, verdict, spent },
-            (Job::Work { task, round }, Ok(Product::Work(text))) => match self.answered(&task, text, spent) {
-                Ok(event) => event,
+            (Job::Work { task, round }, Ok(Product::Work(text))) => match self.understand(&task, text, spent) {
+                Ok(events) => {
+                    self.record(events).await;
+                    return;
+                }
                 Err(error) => return self.unusable(Job::Work { task, round }, error, spent).await,
             },
             (job, Err(JobError::CalledOff)) => Event::CalledOff { job, spent },
@@ -382,6 +391,7 @@ impl<'a> Runtime<'a> {
         match &event {
             Event::Planned { plan, .. } => self.tell_plan(plan),
             Event::Spawned { task, tasks, .. } => self.tell_spawned(task, tasks),
+            Event::Undelivered { letter } => self.tell_dead(letter),
             Event::Routed { task, route } => {
                 let (tier, why) = (Arc::clone(&route.name), route.why.clone());
                 let (run, task, explored) = (self.shared.run.clone(), task.clone(), route.explored);
@@ -436,6 +446,7 @@ impl<'a> Runtime<'a> {
                 self.shared.bury(&envelope);
             }
         }
+        self.bury_all().await;
         let now = self.now();
         let report = self.report(now);
         if let Some(log) = self.log.take() {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::economy::Economy;
 use crate::message::{Job, Spent};
 use crate::plan::{Join, Plan, PlannedTask};
+use crate::question::{DeadLetter, Question};
 use crate::report::Failure;
 use crate::review::Finding;
 use crate::runtime::Ruling;
@@ -22,6 +23,24 @@ pub(crate) enum Event {
     Adopted {
         /// The rules.
         rules: Box<Rules>,
+    },
+    /// A question was answered.
+    Answered {
+        /// The task that asked.
+        task: TaskId,
+        /// The answer.
+        text: String,
+        /// What its last call took.
+        spent: Spent,
+    },
+    /// A worker asked somebody else instead of handing in work.
+    Asked {
+        /// The task it works on, which waits for the answer.
+        task: TaskId,
+        /// The question.
+        question: Question,
+        /// What its last call took.
+        spent: Spent,
     },
     /// An agent is about to ask for a job, on this tier of its role's ladder.
     Began {
@@ -154,6 +173,11 @@ pub(crate) enum Event {
     Stopped {
         /// Why.
         stop: Stop,
+    },
+    /// A message reached nobody; who asked a question in it goes on without an answer.
+    Undelivered {
+        /// The message.
+        letter: DeadLetter,
     },
     /// An answer could not be used; the job is asked for again, with what is wrong with it.
     Unusable {

@@ -10,6 +10,7 @@ use super::stint::Stint;
 use super::{Next, OnExhausted, Rules, convergence};
 use crate::message::{Job, Spent};
 use crate::plan::PlannedTask;
+use crate::question::Asked;
 use crate::report::Failure;
 use crate::review::{Finding, scope};
 use crate::verdict::{Issue, Verdict};
@@ -29,6 +30,8 @@ pub(crate) struct Record {
     pub(crate) parent: Option<usize>,
     /// What it asked for.
     pub(crate) offspring: Option<Offspring>,
+    /// What it asked others, and what they answered.
+    pub(crate) asked: Vec<Asked>,
     /// Whether nobody needs its work any more.
     pub(crate) dismissed: bool,
     /// How long the way from it to the end of the plan is, itself included.
@@ -104,6 +107,7 @@ impl Record {
             wants: Vec::new(),
             parent: None,
             offspring: None,
+            asked: Vec::new(),
             dismissed: false,
             rank: 0,
             level: 0,
@@ -141,7 +145,7 @@ impl Record {
 
     /// How often work on a round was begun anew because its answer was no work and yet of use.
     pub(super) fn interludes(&self) -> u32 {
-        u32::from(self.offspring.is_some())
+        u32::from(self.offspring.is_some()) + u32::try_from(self.asked.len()).unwrap_or(u32::MAX / 2)
     }
 
     /// Whether there is work that somebody can build on.

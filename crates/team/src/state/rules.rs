@@ -32,6 +32,9 @@ pub(crate) struct Rules {
     /// How far tasks may ask for further ones.
     #[serde(default)]
     pub(crate) spawn: SpawnRules,
+    /// How many questions a task may ask.
+    #[serde(default)]
+    pub(crate) max_questions: u32,
     /// Whether there is a planner.
     pub(crate) planned: bool,
     /// Whether there are checks.
@@ -56,6 +59,7 @@ impl Rules {
             on_failure: settings.on_task_failure,
             combined: team.role(RoleKind::Synthesizer).map(|role| role.window(0)),
             spawn: settings.spawn,
+            max_questions: settings.max_questions,
             planned: team.role(RoleKind::Planner).is_some(),
             checked: !team.checks.is_empty(),
             judges: team.role(RoleKind::Reviewer).map_or(0, |role| u32::try_from(role.tiers.len()).unwrap_or(u32::MAX)),

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::message::JobError;
 use crate::plan::{Join, PlannedTask, SpawnRules};
+use crate::question::Question;
 use crate::review::ReviewRules;
 use crate::team::{OnTaskFailure, Share};
 use crate::verdict::Decision;
@@ -24,6 +25,7 @@ fn rules(max_parallel: usize) -> Rules {
         pipelined: true,
         on_failure: OnTaskFailure::ContinueIndependent,
         combined: None,
+        max_questions: 2,
         planned: true,
         spawn: SpawnRules { max_tasks: 6, max_depth: 2, join: Join::All },
         checked: false,
@@ -99,12 +101,14 @@ enum Fate {
     Hopeless,
     Overflown,
     Spawning(Join),
+    Asking,
 }
 
 fn fate() -> impl Strategy<Value = Fate> {
     prop_oneof![
         6 => Just(Fate::Good), 3 => Just(Fate::Poor), 1 => Just(Fate::Unusable), 1 => Just(Fate::Broken),
         1 => Just(Fate::Hopeless), 1 => Just(Fate::Overflown),
+        2 => Just(Fate::Asking),
         2 => prop_oneof![Just(Join::All), Just(Join::Any), Just(Join::Quorum(2))].prop_map(Fate::Spawning),
     ]
 }
@@ -127,7 +131,11 @@ fn landed(state: &State, job: &Job, fate: Fate) -> Event {
             let tasks = vec![child(1, vec![]), child(2, vec![]), child(3, vec![format!("{task}.1").into()])];
             Event::Spawned { task: task.clone(), tasks, join, mended: Vec::new(), spent }
         }
-        (_, Fate::Spawning(_)) => landed(state, job, Fate::Good),
+        (Job::Work { task, .. }, Fate::Asking) if state.questions_left(state.task(task).unwrap()) > 0 => {
+            let question = Question { to: "coder".to_owned(), text: "why?".to_owned() };
+            Event::Asked { task: task.clone(), question, spent }
+        }
+        (_, Fate::Asking | Fate::Spawning(_)) => landed(state, job, Fate::Good),
         (Job::Check { .. }, Fate::Broken | Fate::Hopeless | Fate::Overflown | Fate::Unusable) => {
             landed(state, job, Fate::Poor)
         }
@@ -139,6 +147,7 @@ fn landed(state: &State, job: &Job, fate: Fate) -> Event {
             Event::Unusable { job: job.clone(), attempt, spent }
         }
         (_, Fate::Unusable) => failed(ErrorKind::Decode),
+        (Job::Answer { task, .. }, _) => Event::Answered { task: task.clone(), text: "so".to_owned(), spent },
         (Job::Digest { task }, _) => Event::Digested { task: task.clone(), text: "w".to_owned(), spent },
         (Job::Check { task, .. }, Fate::Good) => Event::Checked { task: task.clone(), findings: vec![finding(true)] },
         (Job::Check { task, .. }, _) => Event::Checked { task: task.clone(), findings: vec![finding(false)] },
@@ -407,8 +416,8 @@ fn a_snapshot_of_another_version_or_with_damage_is_not_understood() {
     assert_eq!(State::thaw(&frozen), Some((state, at)));
     let text = String::from_utf8(frozen).expect("it is text");
     let thaw = |text: String| State::thaw(text.as_bytes());
-    assert_eq!(thaw(text.replacen("state 2", "state 0", 1)), None, "an older form");
-    assert_eq!(thaw(text.replacen("state 2", "state 21", 1)), None, "a later form");
+    assert_eq!(thaw(text.replacen("state 3", "state 0", 1)), None, "an older form");
+    assert_eq!(thaw(text.replacen("state 3", "state 31", 1)), None, "a later form");
     assert_eq!(thaw(text.replacen("\"stalls\":0,", "", 1)), None, "something that later versions know is missing");
     assert_eq!(thaw(text[..text.len() - 1].to_owned()), None, "cut off");
 }

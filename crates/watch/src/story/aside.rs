@@ -11,6 +11,7 @@ impl Story {
     pub(super) fn aside(&mut self, seq: u64, t: u64, kind: &str, event: &Value) {
         let id = line(text(event, "task"), 60);
         let said = match kind {
+            "answered" | "asked" | "undelivered" => self.letter(&id, t, kind, event),
             "called_off" => {
                 let job = job(&event["job"]);
                 self.settle(&job, t, &event["spent"]);
@@ -76,6 +77,36 @@ impl Story {
             "spawned",
             format!("{id} asks for {} further tasks and needs {join}", self.tasks.len() - before),
         );
+    }
+
+    /// What agents say to each other, and what reaches nobody.
+    fn letter(&mut self, id: &str, t: u64, kind: &str, event: &Value) -> String {
+        match kind {
+            "answered" => {
+                if let Some(job) = self.under_way("answer", id) {
+                    self.settle(&job, t, &event["spent"]);
+                }
+                format!("{id}: the answer: {}", line(&self.keep(text(event, "text")), 400))
+            }
+            "asked" => {
+                if let Some(job) = self.under_way("work", id) {
+                    self.settle(&job, t, &event["spent"]);
+                }
+                let (to, asked) = (text(&event["question"], "to"), text(&event["question"], "text"));
+                format!("{id} asks {}: {}", line(&self.keep(to), 60), line(&self.keep(asked), 400))
+            }
+            _ => {
+                let letter = &event["letter"];
+                let field = |name: &str| line(&self.keep(text(letter, name)), 200);
+                format!(
+                    "a {} from {} to {} reached nobody: {}",
+                    field("what"),
+                    field("from"),
+                    field("to"),
+                    field("reason")
+                )
+            }
+        }
     }
 
     /// What a task asked for is there, or will never be.

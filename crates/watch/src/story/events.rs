@@ -65,7 +65,8 @@ impl Story {
         let event = &body["event"];
         match kind {
             "began" => self.began(seq, t, event),
-            "called_off" | "checked" | "combined" | "digested" | "economised" | "joined" | "routed" | "stalled" => {
+            "answered" | "asked" | "called_off" | "checked" | "combined" | "digested" | "economised" | "joined"
+            | "routed" | "stalled" | "undelivered" => {
                 self.aside(seq, t, kind, event);
             }
             "dropped" => {

@@ -12,8 +12,8 @@ use crate::plan::{Means, PlanRules, PlannedTask};
 use crate::state::Event;
 
 impl Runtime<'_> {
-    /// What a worker's answer is: work, or a request for further tasks if its role may make one.
-    pub(super) fn answered(&self, task: &TaskId, text: String, spent: Spent) -> Result<Event, JobError> {
+    /// A request for further tasks, if a worker's answer is one and its role may make it; else work.
+    pub(super) fn work_or_tasks(&self, task: &TaskId, text: String, spent: Spent) -> Result<Event, JobError> {
         let record = self.state.task(task);
         let role = record.and_then(|record| self.team.named(&record.planned.role));
         let asks = role.is_some_and(|role| role.may_spawn) && Spawn::is_asked_for(&text);
