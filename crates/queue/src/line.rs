@@ -6,7 +6,7 @@ mod ring;
 use crate::scheduler::{Key, TaskId};
 use crate::slab::{NONE, Slab, Taken};
 
-use heap::Heap;
+use heap::{Heap, Next};
 use ring::Ring;
 
 /// The tasks of one flow, in the order of their keys; equal keys in the order of arrival.
@@ -20,8 +20,12 @@ use ring::Ring;
 #[derive(Debug)]
 pub(crate) struct Line<T> {
     order: Order<T>,
-    /// How many entries are of cancelled tasks.
-    dead: u32,
+    /// A task whose key is not below this goes behind all others.
+    last: Key,
+    /// How many tasks wait; all other entries are of cancelled ones.
+    waiting: u32,
+    /// What the first task costs, so that its flow can be charged before the task itself has been fetched.
+    first_cost: u32,
     /// The number of the first task that came to a heap; those before it came from a ring.
     since: u32,
 }
@@ -40,8 +44,7 @@ enum Order<T> {
     Keys(Heap),
 }
 
-const _: () =
-    assert!(size_of::<Line<u64>>() == 40, "a flow has room for this in one cache line with what a push needs");
+const _: () = assert!(size_of::<Line<u64>>() == 64, "a cache line");
 
 // === impl Names ===
 
@@ -63,28 +66,27 @@ impl Names {
 
 impl<T> Line<T> {
     pub(crate) const fn new() -> Self {
-        Self { order: Order::Arrival(Ring::new()), dead: 0, since: 0 }
+        Self { order: Order::Arrival(Ring::new()), last: Key(0), waiting: 0, first_cost: 0, since: 0 }
     }
 
     /// How many tasks wait.
-    pub(crate) fn len(&self) -> u32 {
-        let entries = match &self.order {
-            Order::Arrival(ring) => ring.len(),
-            Order::Keys(heap) => heap.len(),
-        };
-        entries as u32 - self.dead
+    pub(crate) const fn len(&self) -> u32 {
+        self.waiting
     }
 
     /// Takes in the next task.
     pub(crate) fn push(&mut self, names: Names, key: Key, cost: u32, task: T, slab: &mut Slab<T>) -> TaskId {
-        if let Order::Arrival(ring) = &self.order
-            && !ring.takes(key)
-        {
+        if matches!(self.order, Order::Arrival(_)) && key < self.last {
             self.leave_ring(names, slab);
         }
         let Names { flow, next: number } = names;
+        self.waiting += 1;
         match &mut self.order {
             Order::Arrival(ring) => {
+                if ring.is_empty() {
+                    self.first_cost = cost;
+                }
+                self.last = key;
                 ring.push(key, cost, task);
                 names.id(number)
             }
@@ -94,7 +96,12 @@ impl<T> Line<T> {
                     self.since = self.since.wrapping_add(1);
                 }
                 let slot = slab.insert(flow, number, cost, task);
-                heap.push(key, slot, slab);
+                if key >= self.last {
+                    heap.push_behind(key, slot);
+                } else {
+                    self.last = heap.push_in_front(Next { key, slot, cost }).unwrap_or(self.last);
+                    self.first_cost = heap.first().map_or(0, |first| first.cost);
+                }
                 TaskId { flow, number, slot }
             }
         }
@@ -104,36 +111,35 @@ impl<T> Line<T> {
     pub(crate) fn first_key(&self) -> Option<Key> {
         match &self.order {
             Order::Arrival(ring) => ring.first().map(|(key, _)| key),
-            Order::Keys(heap) => heap.first().map(|(key, _)| key),
+            Order::Keys(heap) => heap.first().map(|first| first.key),
         }
     }
 
-    /// What the first task costs.
-    pub(crate) fn first_cost(&self, slab: &Slab<T>) -> Option<u32> {
-        match &self.order {
-            Order::Arrival(ring) => ring.first().map(|(_, cost)| cost),
-            Order::Keys(heap) => heap.first().map(|(_, slot)| slab.cost(slot)),
-        }
+    /// What the first task costs; 0 if there is none.
+    pub(crate) const fn first_cost(&self) -> u32 {
+        self.first_cost
     }
 
     /// Takes the first task out of the line, to be settled later if it `holds`.
     pub(crate) fn pop(&mut self, names: Names, slab: &mut Slab<T>, holds: bool) -> Option<Taken<T>> {
+        let cost = self.first_cost;
         let taken = match &mut self.order {
             Order::Arrival(ring) => {
                 let id = names.id(ring.first_number(names.next));
-                let (cost, task) = ring.pop()?;
+                let task = ring.pop()?;
                 if holds {
                     slab.fly(id, cost);
                 }
                 Taken { id, cost, task }
             }
             Order::Keys(heap) => {
-                let (_, slot) = heap.first()?;
-                // The other way round takes a tenth longer.
-                heap.pop(slab);
-                slab.take(slot, names.in_heap(slot, self.since, slab), holds)?
+                let Next { slot, .. } = heap.first()?;
+                let id = names.in_heap(slot, self.since, slab);
+                heap.pop();
+                Taken { id, cost, task: slab.take(slot, id, cost, holds)? }
             }
         };
+        self.waiting -= 1;
         self.settle_front(slab);
         Some(taken)
     }
@@ -156,9 +162,9 @@ impl<T> Line<T> {
             }
             Order::Keys(_) => slab.kill(slab.waiting(id)?, id)?,
         };
-        self.dead += 1;
+        self.waiting -= 1;
         self.settle_front(slab);
-        if self.dead > self.len().max(MIN_SWEEP) {
+        if self.entries() - self.waiting > self.waiting.max(MIN_SWEEP) {
             self.sweep(names, slab);
         }
         Some(taken)
@@ -184,8 +190,9 @@ impl<T> Line<T> {
     fn leave_ring(&mut self, names: Names, slab: &mut Slab<T>) {
         if let Order::Arrival(ring) = &mut self.order {
             let ring = std::mem::replace(ring, Ring::new());
-            self.order = Order::Keys(ring.into_heap(names, slab));
-            (self.dead, self.since) = (0, names.next);
+            let mut heap = ring.into_heap(names, slab);
+            (self.since, self.last) = (names.next, heap.advance(slab));
+            self.order = Order::Keys(heap);
         }
     }
 
@@ -195,22 +202,46 @@ impl<T> Line<T> {
             Order::Arrival(_) => self.leave_ring(names, slab),
             Order::Keys(heap) => heap.sweep(slab),
         }
-        self.dead = 0;
     }
 
     /// Lets no cancelled task stand in front, and an empty line begin again in order of arrival.
     fn settle_front(&mut self, slab: &mut Slab<T>) {
-        if self.dead > 0 {
-            self.dead -= match &mut self.order {
-                Order::Arrival(ring) => ring.settle_front(),
-                Order::Keys(heap) => heap.settle_front(slab),
-            };
-        }
-        if self.len() == 0 {
-            match &mut self.order {
-                Order::Arrival(ring) => ring.rest(),
-                Order::Keys(_) => self.order = Order::Arrival(Ring::new()),
+        let some_are_gone = self.entries() > self.waiting;
+        match &mut self.order {
+            Order::Arrival(ring) => {
+                if some_are_gone {
+                    ring.settle_front();
+                }
+                match ring.first() {
+                    Some((_, cost)) => self.first_cost = cost,
+                    None => {
+                        ring.rest();
+                        (self.first_cost, self.last) = (0, Key(0));
+                    }
+                }
             }
+            Order::Keys(heap) => loop {
+                if heap.is_empty() {
+                    self.last = heap.advance(slab);
+                }
+                let Some(Next { slot, cost, .. }) = heap.first() else {
+                    *self = Self::new();
+                    break;
+                };
+                if !(some_are_gone && slab.is_dead(slot)) {
+                    self.first_cost = cost;
+                    break;
+                }
+                heap.pop();
+                slab.release(slot);
+            },
+        }
+    }
+
+    fn entries(&self) -> u32 {
+        match &self.order {
+            Order::Arrival(ring) => ring.len() as u32,
+            Order::Keys(heap) => heap.len() as u32,
         }
     }
 }

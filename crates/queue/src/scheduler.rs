@@ -56,6 +56,8 @@ pub struct Scheduler<T, R = IndexedHeap> {
     backlogs: Option<Backlogs>,
     /// How many tasks wait in each band.
     waiting: Vec<usize>,
+    /// And in all of them.
+    len: usize,
     in_flight: usize,
     capacity: usize,
     flow_capacity: usize,
@@ -80,6 +82,7 @@ impl<T, R: Ranking> Scheduler<T, R> {
             deadlines: PriorityQueue::new(),
             backlogs: (settings.overflow == Overflow::Shed).then(|| Backlogs::new(settings.floors.len())),
             waiting: vec![0; settings.floors.len()],
+            len: 0,
             in_flight: 0,
             capacity: settings.capacity,
             flow_capacity: settings.flow_capacity,
@@ -265,10 +268,12 @@ impl<T, R: Ranking> Scheduler<T, R> {
         for band in 0..self.bands.len() {
             let Some(at) = self.tree.find(band, path) else { continue };
             let node = self.tree.node(at);
-            let mut share = Share { weight: node.weight, cap: node.cap, promised: node.promised };
+            let mut share = Share { weight: node.weight, cap: node.cap, promised: self.tree.account(at).promised };
             change(&mut share);
             self.tree.reweigh(at, share.weight);
-            self.tree.node_mut(at).promised = share.promised;
+            if share.promised != self.tree.account(at).promised {
+                self.tree.account_mut(at).promised = share.promised;
+            }
             self.tree.recap(at, share.cap);
         }
     }
@@ -294,6 +299,7 @@ impl<T, R: Ranking> Scheduler<T, R> {
             self.deadlines.push(id, Reverse(deadline));
         }
         self.waiting[usize::from(band)] += 1;
+        self.len += 1;
         self.backlog_changed(flow);
         self.follow_first(flow);
         self.tree.wake(flow);
@@ -304,7 +310,7 @@ impl<T, R: Ranking> Scheduler<T, R> {
     fn next(&mut self, holds: bool) -> Option<Granted<T>> {
         let Self { tree, bands, slab, .. } = self;
         let ready = |band: usize| tree.is_ready(band);
-        let band = bands.pick(ready, |band| next_cost(tree, slab, band))?;
+        let band = bands.pick(ready, |band| next_cost(tree, band))?;
         let flow = tree.next(band)?;
         let (names, line) = tree.line_mut(flow).expect("the last node of a path is a flow");
         let taken = line.pop(names, slab, holds)?;
@@ -322,6 +328,7 @@ impl<T, R: Ranking> Scheduler<T, R> {
         let node = self.tree.node_mut(taken.id.flow);
         node.backlog -= u64::from(taken.cost);
         self.waiting[usize::from(node.band)] -= 1;
+        self.len -= 1;
         if !self.deadlines.is_empty() {
             self.deadlines.remove(&taken.id);
         }
@@ -349,9 +356,8 @@ impl<T, R: Ranking> Scheduler<T, R> {
 }
 
 /// What the next task of a band costs.
-fn next_cost<T, R: Ranking>(tree: &Tree<T, R>, slab: &Slab<T>, band: usize) -> u32 {
-    let line = tree.next(band).and_then(|flow| tree.node(flow).line());
-    line.and_then(|line| line.first_cost(slab)).unwrap_or(0)
+fn next_cost<T, R: Ranking>(tree: &Tree<T, R>, band: usize) -> u32 {
+    tree.next(band).and_then(|flow| tree.node(flow).line()).map_or(0, Line::first_cost)
 }
 
 fn clamp(cost: u64) -> u32 {

@@ -92,16 +92,17 @@ impl<T> Slab<T> {
         self.replace(slot, id, Slot::Dead { number: id.number })
     }
 
-    /// Takes a waiting task out, to be settled later if it `holds`.
-    pub(crate) fn take(&mut self, slot: u32, id: TaskId, holds: bool) -> Option<Taken<T>> {
+    /// Takes a waiting task out, to be settled later if it `holds`. What it costs is known to the caller, who need not
+    /// wait for the slot.
+    pub(crate) fn take(&mut self, slot: u32, id: TaskId, cost: u32, holds: bool) -> Option<T> {
         if holds {
-            let cost = self.cost(slot);
-            return self.replace(slot, id, Slot::Granted { number: id.number, flow: id.flow, cost });
+            let granted = Slot::Granted { number: id.number, flow: id.flow, cost };
+            return self.replace(slot, id, granted).map(|taken| taken.task);
         }
         self.forget_stray(id);
         let taken = self.replace(slot, id, Slot::Free { next: self.free })?;
         self.free = slot;
-        Some(taken)
+        Some(taken.task)
     }
 
     /// Ends a granted task: what it was charged.
@@ -132,9 +133,9 @@ impl<T> Slab<T> {
     fn occupy(&mut self, slot: Slot<T>) -> u32 {
         let at = self.free;
         if at == NONE {
-            // Grows by a sixteenth: doubling would leave up to half of a large slab empty.
+            // Grows by little: doubling would leave up to half of a large slab empty.
             if self.slots.len() == self.slots.capacity() {
-                self.slots.reserve_exact(self.slots.len() / 16 + 16);
+                self.slots.reserve_exact(self.slots.len() / 128 + 16);
             }
             self.slots.push(slot);
             return self.slots.len() as u32 - 1;

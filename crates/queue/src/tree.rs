@@ -15,17 +15,19 @@ use std::sync::Arc;
 use crate::line::{Line, Names};
 use crate::ranking::{Places, Ranking};
 use crate::settings::{Policy, Settings};
-use crate::shares::Shares;
+use crate::shares::{Share, Shares};
 use crate::slab::NONE;
 use crate::tag::Unit;
 
-pub(crate) use node::{Body, Inner, Node};
+pub(crate) use node::{Account, Body, Inner, Node};
 
 /// The flows and the groups they form, one root for each band.
 #[derive(Debug)]
 pub(crate) struct Tree<T, R> {
     nodes: Vec<Node<T, R>>,
     names: Vec<Arc<str>>,
+    /// As long as they have to be: empty where nobody goes by them.
+    accounts: Vec<Account>,
     free: Vec<u32>,
     places: Places,
     arrivals: u32,
@@ -50,6 +52,7 @@ impl<T, R: Ranking> Tree<T, R> {
         let mut tree = Self {
             nodes: Vec::new(),
             names: Vec::new(),
+            accounts: Vec::new(),
             free: Vec::new(),
             places: Places::default(),
             arrivals: 0,
@@ -76,6 +79,17 @@ impl<T, R: Ranking> Tree<T, R> {
 
     pub(crate) fn node_mut(&mut self, at: u32) -> &mut Node<T, R> {
         &mut self.nodes[at as usize]
+    }
+
+    pub(crate) fn account(&self, at: u32) -> Account {
+        self.accounts.get(at as usize).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn account_mut(&mut self, at: u32) -> &mut Account {
+        if self.accounts.len() <= at as usize {
+            self.accounts.resize_with(self.nodes.len(), Account::default);
+        }
+        &mut self.accounts[at as usize]
     }
 
     /// The line of a flow, and what the tasks in it are called; `None` if there is no such flow.
@@ -167,14 +181,17 @@ impl<T, R: Ranking> Tree<T, R> {
             let body = if level + 1 == path.len() { Body::leaf() } else { Body::inner(self.policy_below(level)) };
             let mut node = Node::new(at, band, body);
             node.keyed = self.inner(at).is_some_and(|inner| inner.policy == Policy::Keyed);
-            if let Some(share) = shares.of(&path[..=level]) {
+            let share = shares.of(&path[..=level]);
+            if let Some(share) = share {
                 node.unit = Unit::of(share.weight);
                 node.weight = share.weight;
                 node.cap = share.cap;
-                node.promised = share.promised;
             }
             let name = Arc::<str>::from(path[level]);
             let child = self.add(node, Arc::clone(&name));
+            if let Some(Share { promised: promised @ 1.., .. }) = share {
+                self.account_mut(child).promised = promised;
+            }
             self.inner_mut(at).names.insert(name, child);
             at = child;
         }
@@ -200,7 +217,9 @@ impl<T, R: Ranking> Tree<T, R> {
         }
         // Grows by an eighth: doubling would leave up to half of many nodes' memory empty.
         if self.nodes.len() == self.nodes.capacity() {
-            self.nodes.reserve_exact(self.nodes.len() / 8 + 8);
+            let more = self.nodes.len() / 8 + 8;
+            self.nodes.reserve_exact(more);
+            self.names.reserve_exact(more);
         }
         self.nodes.push(node);
         self.names.push(name);

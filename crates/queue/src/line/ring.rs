@@ -35,14 +35,13 @@ impl<T> Ring<T> {
         Self(VecDeque::new())
     }
 
-    /// Whether a task with this key stands behind all others.
-    pub(super) fn takes(&self, key: Key) -> bool {
-        self.0.back().is_none_or(|last| last.key() <= key)
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     pub(super) fn push(&mut self, key: Key, cost: u32, task: T) {
         if self.0.len() == self.0.capacity() {
-            self.0.reserve_exact(self.0.len() / 16 + 4);
+            self.0.reserve_exact(self.0.len() / 8 + 4);
         }
         self.0.push_back(Entry::Waiting { high: (key.0 >> 32) as u32, low: key.0 as u32, cost, task });
     }
@@ -64,10 +63,10 @@ impl<T> Ring<T> {
         next.wrapping_sub(self.0.len() as u32)
     }
 
-    /// Takes the first task out: its cost and itself.
-    pub(super) fn pop(&mut self) -> Option<(u32, T)> {
+    /// Takes the first task out.
+    pub(super) fn pop(&mut self) -> Option<T> {
         match self.0.pop_front()? {
-            Entry::Waiting { cost, task, .. } => Some((cost, task)),
+            Entry::Waiting { task, .. } => Some(task),
             Entry::Gone { .. } => None,
         }
     }
@@ -94,13 +93,11 @@ impl<T> Ring<T> {
         Some(self.first_number(next).wrapping_add(at as u32))
     }
 
-    /// Drops the entries of cancelled tasks in front: how many.
-    pub(super) fn settle_front(&mut self) -> u32 {
-        let before = self.0.len();
+    /// Drops the entries of cancelled tasks in front.
+    pub(super) fn settle_front(&mut self) {
         while self.0.front().is_some_and(|entry| !entry.waits()) {
             self.0.pop_front();
         }
-        (before - self.0.len()) as u32
     }
 
     /// Gives the memory of a long line back once it is empty.
@@ -122,7 +119,7 @@ impl<T> Ring<T> {
             let key = entry.key();
             if let Entry::Waiting { cost, task, .. } = entry {
                 let slot = slab.insert_stray(names.flow, first.wrapping_add(at), cost, task);
-                heap.push(key, slot, slab);
+                heap.push_behind(key, slot);
             }
         }
         heap

@@ -33,14 +33,14 @@ pub struct FlowStatus {
 impl<T, R: Ranking> Scheduler<T, R> {
     /// How many tasks wait.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.waiting.iter().sum()
+    pub const fn len(&self) -> usize {
+        self.len
     }
 
     /// Whether no task waits.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// How many tasks of a band wait.

@@ -52,6 +52,9 @@ impl<T, R: Ranking> Tree<T, R> {
     /// or there are too many of them: then virtual time is moved on to the one nearest to even, which costs only
     /// newcomers, and them no more than the spread bound allows anyway.
     pub(crate) fn rest(&mut self, from: u32) {
+        if self.has_tasks(from) {
+            return;
+        }
         self.sleep(from);
         let mut at = from;
         while self.forgetful && self.node(at).parent != NONE && self.is_idle(at) {
@@ -80,7 +83,7 @@ impl<T, R: Ranking> Tree<T, R> {
 
     /// Forgets the idle children of a group that virtual time has come to.
     pub(super) fn forget_even(&mut self, parent: u32) {
-        loop {
+        while self.inner_mut(parent).debtors.is_some() {
             let inner = self.inner_mut(parent);
             let (now, fair, over) = (inner.now, inner.policy == Policy::Fair, inner.awake == 0);
             let Some(debtors) = &mut inner.debtors else { return };
@@ -131,7 +134,7 @@ impl<T, R: Ranking> Tree<T, R> {
         match inner.policy {
             _ if inner.awake == 0 => true,
             Policy::Fair => !self.node(at).start.is_after(inner.now),
-            Policy::FinishFirst | Policy::LeastAttained { .. } => self.node(at).attained == 0,
+            Policy::FinishFirst | Policy::LeastAttained { .. } => self.account(at).attained == 0,
             Policy::Keyed => true,
         }
     }
@@ -147,6 +150,9 @@ impl<T, R: Ranking> Tree<T, R> {
         let (generation, next) = (node.generation, node.next_task);
         *node = super::Node::new(NONE, u8::MAX, Body::leaf());
         (node.generation, node.next_task) = (generation, next);
+        if let Some(account) = self.accounts.get_mut(at as usize) {
+            *account = super::Account::default();
+        }
         self.free.push(at);
     }
 }

@@ -19,35 +19,38 @@ use crate::tag::{Tag, Unit};
 #[repr(C, align(64))]
 pub(crate) struct Node<T, R> {
     pub(crate) body: Body<T, R>,
+    /// The start tag: where it stands among its siblings.
+    pub(crate) start: Tag,
     /// The work that waits in its line.
     pub(crate) backlog: u64,
     pub(crate) parent: u32,
+    pub(crate) unit: Unit,
     /// The number of the next task of the flow that has this place; goes on when the place is another flow's.
     pub(crate) next_task: u32,
     pub(crate) in_flight: u32,
+    pub(crate) cap: u32,
+    /// When it began to wait, for ties.
+    pub(crate) arrival: u32,
+    /// How many hold on to it, so that it must not be forgotten.
+    pub(crate) pins: u32,
+    pub(crate) generation: u32,
+    pub(crate) weight: NonZeroU32,
     pub(crate) band: u8,
     /// Whether its siblings are ordered by their first tasks' keys.
     pub(crate) keyed: bool,
     /// Whether it has tasks, waiting or in flight.
     pub(crate) awake: bool,
-    /// Whether it was given a finish tag.
-    pub(crate) issued: bool,
-    /// The start tag: where it stands among its siblings.
-    pub(crate) start: Tag,
+}
+
+/// What the policies that go by a node's work in all know of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Account {
     /// The work it was charged.
     pub(crate) attained: u64,
     /// The work it said it will take in all; 0 if it said nothing.
     pub(crate) promised: u64,
-    /// The work after which it is given another finish tag.
+    /// The work after which it is given another finish tag; 0 before it was given one.
     pub(crate) due: u64,
-    pub(crate) unit: Unit,
-    /// When it began to wait, for ties.
-    pub(crate) arrival: u32,
-    pub(crate) cap: u32,
-    pub(crate) weight: NonZeroU32,
-    /// How many hold on to it, so that it must not be forgotten.
-    pub(crate) pins: u32,
-    pub(crate) generation: u32,
 }
 
 const _: () = assert!(size_of::<Node<u64, IndexedHeap>>() == 128, "two cache lines");
@@ -100,10 +103,6 @@ impl<T, R> Node<T, R> {
             band,
             keyed: false,
             awake: false,
-            issued: false,
-            attained: 0,
-            promised: 0,
-            due: 0,
             backlog: 0,
             body,
         }

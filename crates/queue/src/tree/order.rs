@@ -21,12 +21,12 @@ impl<T, R: Ranking> Tree<T, R> {
                 node.start = node.start.max(now);
             }
             Policy::FinishFirst => {
-                let node = self.node(at);
-                if !node.issued || node.attained >= node.due {
+                let account = self.account(at);
+                if account.attained >= account.due {
                     self.issue_finish(parent, at);
                 }
             }
-            Policy::LeastAttained { patience } => self.node_mut(at).wait_from(now, patience.get()),
+            Policy::LeastAttained { patience } => self.wait_from(at, now, patience.get()),
             Policy::Keyed => {}
         }
     }
@@ -44,19 +44,17 @@ impl<T, R: Ranking> Tree<T, R> {
             }
             Policy::FinishFirst => {
                 inner.share_ideally(cost);
-                if self.node(at).attained + u64::from(cost) >= self.node(at).due {
-                    self.node_mut(at).attained += u64::from(cost);
+                let account = self.account_mut(at);
+                account.attained += u64::from(cost);
+                if account.attained >= account.due {
                     self.issue_finish(parent, at);
-                    self.node_mut(at).attained -= u64::from(cost);
                 }
             }
             Policy::LeastAttained { patience } => {
                 inner.now = inner.now.plus(u64::from(cost), Unit::of(std::num::NonZeroU32::MIN));
                 let now = inner.now;
-                let node = self.node_mut(at);
-                node.attained += u64::from(cost);
-                node.wait_from(now, patience.get());
-                node.attained -= u64::from(cost);
+                self.account_mut(at).attained += u64::from(cost);
+                self.wait_from(at, now, patience.get());
             }
             Policy::Keyed => {}
         }
@@ -64,38 +62,44 @@ impl<T, R: Ranking> Tree<T, R> {
 
     /// A child's charge turns out to have been wrong by so much.
     pub(super) fn correct(&mut self, parent: u32, at: u32, more: i64) {
-        let policy = self.inner(parent).map(|inner| inner.policy);
-        if policy == Some(Policy::Fair) {
-            let node = self.node_mut(at);
-            node.start = node.start.corrected(more, node.unit);
-            let start = node.start;
-            let inner = self.inner_mut(parent);
-            inner.furthest = inner.furthest.max(start);
+        let node = self.node_mut(at);
+        let start = node.start.corrected(more, node.unit);
+        let inner = self.inner_mut(parent);
+        match inner.policy {
+            Policy::Fair => {
+                inner.furthest = inner.furthest.max(start);
+                self.node_mut(at).start = start;
+            }
+            Policy::FinishFirst | Policy::LeastAttained { .. } => {
+                let account = self.account_mut(at);
+                account.attained = account.attained.saturating_add_signed(more);
+            }
+            Policy::Keyed => {}
         }
     }
 
     /// Says when a child will be done if all share fairly from now on.
     fn issue_finish(&mut self, parent: u32, at: u32) {
-        let node = self.node_mut(at);
-        let left = if node.promised > node.attained { node.promised - node.attained } else { assumed(node.attained) };
-        node.due = node.attained + left;
+        let account = self.account_mut(at);
+        let known = account.promised.saturating_sub(account.attained);
+        let left = if known > 0 { known } else { assumed(account.attained) };
+        account.due = account.attained + left;
+        let node = self.node(at);
         let (old, unit, weight) = (node.start, node.unit, node.weight.get());
         let inner = self.inner_mut(parent);
         inner.leave_ideal(old, at);
         let finish = inner.now.plus(left, unit);
         inner.ideal.insert((finish.0, at), weight);
         inner.ideal_weight += u64::from(weight);
-        let node = self.node_mut(at);
-        node.start = finish;
-        node.issued = true;
+        self.node_mut(at).start = finish;
     }
-}
 
-impl<T, R> super::Node<T, R> {
-    /// The more it has taken, the longer it waits; who waits grows older as others are served.
-    fn wait_from(&mut self, now: Tag, patience: u32) {
-        let attained = if self.attained == 0 { 0 } else { self.attained.next_power_of_two() };
-        self.start = now.plus(attained.saturating_mul(u64::from(patience)), self.unit);
+    /// The more a child has taken, the longer it waits; who waits grows older as others are served.
+    fn wait_from(&mut self, at: u32, now: Tag, patience: u32) {
+        let attained = self.account(at).attained;
+        let attained = if attained == 0 { 0 } else { attained.next_power_of_two() };
+        let node = self.node_mut(at);
+        node.start = now.plus(attained.saturating_mul(u64::from(patience)), node.unit);
     }
 }
 

@@ -30,9 +30,7 @@ impl<T, R: Ranking> Tree<T, R> {
         while self.node(at).parent != NONE {
             let parent = self.node(at).parent;
             self.bill(parent, at, cost);
-            let node = self.node_mut(at);
-            node.attained += u64::from(cost);
-            node.in_flight += u32::from(holds);
+            self.node_mut(at).in_flight += u32::from(holds);
             self.refresh(at);
             self.forget_even(parent);
             at = parent;
@@ -42,30 +40,37 @@ impl<T, R: Ranking> Tree<T, R> {
 
     /// Corrects a charge.
     pub(crate) fn correct_charge(&mut self, flow: u32, charged: u32, actual: u32) {
-        let more = i64::from(actual) - i64::from(charged);
-        let mut at = flow;
-        while self.node(at).parent != NONE {
-            let parent = self.node(at).parent;
-            let node = self.node_mut(at);
-            node.attained = node.attained.saturating_add_signed(more);
-            self.correct(parent, at, more);
-            if self.is_placed(at) {
-                self.place(parent, at);
-            }
-            at = parent;
-        }
+        self.correct_all(flow, charged, actual, false);
     }
 
     /// Corrects a charge, and gives the place in flight back.
     pub(crate) fn settle(&mut self, flow: u32, charged: u32, actual: u32) {
-        let mut at = flow;
-        while self.node(at).parent != NONE {
-            self.node_mut(at).in_flight -= 1;
-            at = self.node(at).parent;
+        if !self.correct_all(flow, charged, actual, true) {
+            self.reopen(flow);
         }
-        self.correct_charge(flow, charged, actual);
-        self.reopen(flow);
         self.rest(flow);
+    }
+
+    /// Corrects the charges of a flow and of all groups above it, and gives their places in flight back if the task has
+    /// `landed`; whether all of them take part.
+    fn correct_all(&mut self, flow: u32, charged: u32, actual: u32, landed: bool) -> bool {
+        let more = i64::from(actual) - i64::from(charged);
+        let (mut at, mut all_placed) = (flow, true);
+        loop {
+            let node = self.node_mut(at);
+            let parent = node.parent;
+            if parent == NONE {
+                return all_placed;
+            }
+            node.in_flight -= u32::from(landed);
+            self.correct(parent, at, more);
+            if self.is_placed(at) {
+                self.place(parent, at);
+            } else {
+                all_placed = false;
+            }
+            at = parent;
+        }
     }
 
     /// Lets every node on the way up from a flow in again that has work and may take it.
