@@ -1,6 +1,6 @@
 //! The journal as the commands use it: where it is, and which run is meant.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bellwether_core::{Journal, RunId};
@@ -57,6 +57,19 @@ pub(crate) async fn find(reader: &Reader, meant: &str) -> Result<RunInfo, Failur
         1 => Ok(runs.swap_remove(0)),
         n => Err(Failure::usage(format!("{n} runs begin or end with {meant}")).remedy("more of the id")),
     }
+}
+
+/// The team file of a run: the one that is given, or else the one it began with.
+pub(crate) async fn team_of(reader: &Reader, run: &RunId, given: Option<PathBuf>) -> Result<TeamFile, Failure> {
+    const GIVE: &str = "--team with the team file";
+    let path = match given {
+        Some(path) => path,
+        None => opening(reader, run, "origin")
+            .await?
+            .map(PathBuf::from)
+            .ok_or_else(|| Failure::usage("the journal does not say where the team file is").remedy(GIVE))?,
+    };
+    TeamFile::read(&path).map_err(|mistake| Failure::usage(mistake).remedy(GIVE))
 }
 
 /// What the first entry of a run says under a name.

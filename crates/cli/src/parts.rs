@@ -1,7 +1,7 @@
 //! From a team file to a team that can run: the one place that names concrete parts.
 
 use std::collections::{BTreeMap, HashMap};
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -337,6 +337,9 @@ fn settings(file: &TeamFile, overrides: &Overrides) -> Result<Settings, Failure>
         RawClass::Standard => Class::Standard,
     };
     settings.approve_plan = overrides.approve_plan || raw.approval.plan;
+    if let Some(Count(entries)) = raw.journal.snapshot_every {
+        settings.snapshot_every = NonZeroU64::MIN.saturating_add(u64::from(entries) - 1);
+    }
     settings.pipelined = raw.workflow.pipelined.unwrap_or(settings.pipelined);
     settings.on_task_failure = on_task_failure(file)?;
     settings.task_deadline = raw.workflow.task_deadline.map(|span| span.0);

@@ -63,12 +63,8 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
 pub(crate) async fn approve(args: Approve) -> Result<Exit, Failure> {
     let reader = memory::read(&args.which.journal)?;
     let info = memory::find(&reader, &args.which.run).await?;
-    let origin = memory::opening(&reader, &info.run, "origin").await?.map(PathBuf::from);
-    let path = args.team.or(origin).ok_or_else(|| {
-        Failure::usage("the journal does not say where the team file is").remedy("--team with the team file")
-    })?;
+    let file = memory::team_of(&reader, &info.run, args.team).await?;
     drop(reader);
-    let file = TeamFile::read(&path).map_err(|mistake| Failure::usage(mistake).remedy("--team with the team file"))?;
     let store = memory::open(&args.which.journal, Some(&file))?;
     let denied = args.deny.is_some();
     let ruling = args.deny.map_or(Ruling::Approve, Ruling::Deny);

@@ -1,6 +1,6 @@
 //! `bellwether runs`, `tail`, `replay` and `cancel`: what the journal knows.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use bellwether_core::Timestamp;
@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use crate::args::{Cancel, Replay, Runs, RunsCommand, Tail};
 use crate::exit::{Exit, Failure};
-use crate::team_file::TeamFile;
 use crate::terminal::{cut, note, out, plain};
 use crate::{memory, session, summary, terminal};
 
@@ -128,9 +127,7 @@ pub(crate) async fn tail(args: Tail) -> Result<Exit, Failure> {
 pub(crate) async fn replay(args: Replay) -> Result<Exit, Failure> {
     let reader = memory::read(&args.which.journal)?;
     let info = memory::find(&reader, &args.which.run).await?;
-    let origin = memory::opening(&reader, &info.run, "origin").await?.map(PathBuf::from);
-    let path = args.team.or(origin).ok_or_else(|| Failure::usage("--team with the team file is needed"))?;
-    let file = TeamFile::read(&path).map_err(Failure::usage)?;
+    let file = memory::team_of(&reader, &info.run, args.team).await?;
     drop(reader);
     let journal = memory::open(&args.which.journal, Some(&file))?;
     let report = session::recall(&file, &info.run, Some(journal.into())).await?;

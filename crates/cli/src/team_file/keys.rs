@@ -27,7 +27,7 @@ use Keys::{Chosen, These};
 pub(super) const FILE: Keys = These(&[
     ("approval", Table(These(&[("plan", Value)]))),
     ("budget", Table(BUDGET)),
-    ("journal", Table(These(&[("dir", Value)]))),
+    ("journal", Table(These(&[("dir", Value), ("snapshot_every", Value)]))),
     ("models", Table(Chosen(&MODEL))),
     ("plan", Table(PLAN)),
     ("provider", Table(Chosen(&PROVIDER))),

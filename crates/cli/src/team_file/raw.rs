@@ -353,6 +353,8 @@ pub(crate) struct RawFloors {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RawJournal {
     pub(crate) dir: Option<String>,
+    /// After how many entries of a run a snapshot of it is left.
+    pub(crate) snapshot_every: Option<Count>,
 }
 
 // === values that cannot be wrong ===

@@ -111,6 +111,7 @@ quality_floor = 0.55
 stats = "state/router.log"
 [journal]
 dir = "runs"
+snapshot_every = 256
 "#;
 
 fn parse(text: &str) -> Result<TeamFile, Mistake> {

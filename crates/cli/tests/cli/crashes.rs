@@ -36,6 +36,13 @@ fn entries(runtime: &tokio::runtime::Runtime, journal: &Path) -> usize {
     entries.iter().filter(|recorded| recorded.entry.kind != "heard").count()
 }
 
+/// Whether the one run of a journal has a snapshot.
+fn has_snapshot(runtime: &tokio::runtime::Runtime, journal: &Path) -> bool {
+    let reader = Reader::open(journal).unwrap();
+    let run = runtime.block_on(reader.runs()).unwrap().remove(0).run;
+    runtime.block_on(reader.snapshot(&run)).unwrap().is_some()
+}
+
 /// The process is killed after each entry of its journal in turn, and then from the beginning again, at as many points
 /// as `BELLWETHER_CRASHES` says: 60 unless it says otherwise. The resumed run comes to the end of the one that was not killed, nothing that was finished is asked again,
 /// and what is asked again was under way.
@@ -52,15 +59,24 @@ fn killed_after_any_entry_a_run_is_resumed_to_the_same_end() {
 
     let points: usize = std::env::var("BELLWETHER_CRASHES").ok().and_then(|points| points.parse().ok()).unwrap_or(60);
     assert!(points >= all - 1, "{points} points do not reach every one of {all} entries");
+    // Snapshots are left all the time, so that most runs are resumed from one.
+    let team = std::fs::read_to_string(feature_team()).unwrap() + "\n[journal]\nsnapshot_every = 4\n";
+    let mut snapshots = 0;
     for point in (1..all).cycle().take(points) {
-        let folder = Folder::new(&format!("crash-{point}"));
+        let folder = Folder::new(&format!("crash-{point}")).with("team.toml", &team);
         let simulator = Simulator::start(&folder, &[]);
-        let mut child = run(&folder, &simulator).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = bellwether(&folder)
+            .args(["run", "team.toml", "Build it", "--base-url", &simulator.base_url])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         while entries(&runtime, &folder.join("runs")) < point && child.try_wait().unwrap().is_none() {
             std::thread::yield_now();
         }
         child.kill().unwrap();
         child.wait().unwrap();
+        snapshots += usize::from(has_snapshot(&runtime, &folder.join("runs")));
         let resumed = resume(&folder, &simulator, &[]);
         assert_eq!(resumed.code, Some(0), "killed at {point}: {}", resumed.stderr);
         let report = resumed.json();
@@ -70,6 +86,7 @@ fn killed_after_any_entry_a_run_is_resumed_to_the_same_end() {
         let repeated = simulator.stats()["requests"].as_u64().unwrap().saturating_sub(asked);
         assert!(repeated <= doubtful, "killed at {point}: {repeated} calls again, {doubtful} in doubt");
     }
+    assert!(snapshots > points / 2, "{snapshots} of {points} resumes began with a snapshot");
 }
 
 #[test]

@@ -497,9 +497,10 @@ const ELSEWHERE: [&str; 12] = [
 ];
 
 /// What says what to do and not how much.
-const NO_LIMITS: [&str; 51] = [
+const NO_LIMITS: [&str; 52] = [
     "approval.plan",
     "journal.dir",
+    "journal.snapshot_every",
     "models.m.charge",
     "models.m.fallback",
     "models.m.family",
