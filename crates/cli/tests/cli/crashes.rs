@@ -38,9 +38,9 @@ fn entries(runtime: &tokio::runtime::Runtime, journal: &Path) -> usize {
 
 /// Whether the one run of a journal has a snapshot.
 fn has_snapshot(runtime: &tokio::runtime::Runtime, journal: &Path) -> bool {
-    let reader = Reader::open(journal).unwrap();
-    let run = runtime.block_on(reader.runs()).unwrap().remove(0).run;
-    runtime.block_on(reader.snapshot(&run)).unwrap().is_some()
+    let reader = Reader::open(journal).expect("the run was begun");
+    let run = runtime.block_on(reader.runs()).expect("nothing is damaged").remove(0).run;
+    runtime.block_on(reader.snapshot(&run)).expect("nothing is damaged").is_some()
 }
 
 /// The process is killed after each entry of its journal in turn, and then from the beginning again, at as many points
