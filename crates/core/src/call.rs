@@ -110,6 +110,8 @@ pub struct CallContext {
     pub run: Option<RunId>,
     /// The task the call works on.
     pub task: Option<TaskId>,
+    /// Which agent of the role asks, counted from 1; 0 if nobody in particular does.
+    pub agent: usize,
     /// What the call is for within its task, such as `plan`, `work` or `review`.
     pub phase: &'static str,
     /// The review round the call belongs to, counted from 0.
@@ -133,6 +135,7 @@ impl CallContext {
             may_restart: false,
             run: None,
             task: None,
+            agent: 0,
             phase: "call",
             round: 0,
             attempt: 0,

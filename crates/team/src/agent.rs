@@ -176,6 +176,7 @@ impl Agent {
             timeout: Some(self.role.timeout),
             run: Some(run.clone()),
             task: job.task().cloned(),
+            agent: self.address.number(),
             phase: job.phase(),
             round: job.round(),
             attempt: 0,

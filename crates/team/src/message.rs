@@ -69,6 +69,16 @@ pub enum Address {
     Runtime,
 }
 
+impl Address {
+    /// Which agent of its role it is; 0 for everybody else.
+    pub(crate) const fn number(&self) -> usize {
+        match self {
+            Self::Agent(_, n) => *n,
+            Self::Role(_) | Self::Runtime => 0,
+        }
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -94,6 +94,22 @@ async fn twelve_subtasks_all_run_and_never_more_than_three_at_once() {
     assert_eq!(began.elapsed(), Duration::from_secs(1 + 24 / 3), "and three at once all the time");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_call_says_which_agent_of_its_role_asks() {
+    let stage = stage(parallel(3), |_, context| by_phase(context, 3));
+    stage.team.run("build it").await;
+    let calls = stage.provider.calls();
+    let agents = |phase: &str| {
+        let mut agents: Vec<usize> =
+            calls.iter().filter(|call| call.context.phase == phase).map(|call| call.context.agent).collect();
+        agents.sort_unstable();
+        agents
+    };
+    assert_eq!(agents("work"), [1, 2, 3], "three at once are three agents");
+    assert_eq!(agents("plan").len(), 1);
+    assert!(agents("plan").iter().chain(&agents("review")).all(|agent| (1..=3).contains(agent)));
+}
+
 /// The seed's reviews were reviewed in turn, without end.
 #[tokio::test(start_paused = true)]
 async fn each_round_is_reviewed_once_and_the_plan_never() {

@@ -65,6 +65,8 @@ struct Fold {
     busy: HashMap<usize, Job>,
     /// When each lane fell idle.
     idle: HashMap<usize, u64>,
+    /// The tasks whose state is only what a verdict was taken to mean.
+    presumed: BTreeSet<usize>,
     /// When each provider last admitted a call.
     admitted: HashMap<String, u64>,
     /// Until when each quota pauses.
@@ -225,6 +227,7 @@ impl Story {
 
     fn move_to(&mut self, n: usize, t: u64, state: &str) {
         self.touch(Part::Tasks, n);
+        self.fold.presumed.remove(&n);
         let states = &mut self.tasks[n].states;
         if states.last().is_none_or(|(_, last)| last != state) {
             states.push((t, state.to_owned()));
@@ -246,14 +249,22 @@ impl Story {
     }
 
     /// The first lane of a role that nobody works in; a new one if there is none. Agents of a role are alike, and which
-    /// one takes a job is not remembered.
+    /// one takes a job is known once it asks a model.
     fn lane(&mut self, role: &str) -> usize {
         let of_role = |lane: &str| lane.rsplit_once('#').is_some_and(|(name, _)| name == role);
         let free =
             (0..self.head.lanes.len()).find(|n| of_role(&self.head.lanes[*n]) && !self.fold.busy.contains_key(n));
         free.unwrap_or_else(|| {
-            let n = self.head.lanes.iter().filter(|lane| of_role(lane)).count() + 1;
-            self.head.lanes.push(format!("{role}#{n}"));
+            let taken = |name: &String| self.head.lanes.contains(name);
+            let name = (1..=self.head.lanes.len() + 1).map(|n| format!("{role}#{n}")).find(|name| !taken(name));
+            self.lane_named(&name.unwrap_or_default())
+        })
+    }
+
+    /// The lane of an agent, which is made if it is new.
+    fn lane_named(&mut self, agent: &str) -> usize {
+        self.head.lanes.iter().position(|lane| lane == agent).unwrap_or_else(|| {
+            self.head.lanes.push(agent.to_owned());
             self.head.lanes.len() - 1
         })
     }

@@ -21,6 +21,9 @@ pub struct Note {
 pub struct Whose {
     /// The role that asks.
     pub role: Arc<str>,
+    /// Which agent of the role it is, counted from 1; 0 if nobody said it.
+    #[serde(default)]
+    pub agent: usize,
     /// The task, unless it is for planning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
@@ -168,6 +171,7 @@ impl Whose {
         let context = &call.context;
         Self {
             role: Arc::clone(&context.flow.role),
+            agent: context.agent,
             task: context.task.as_ref().map(|task| task.as_str().to_owned()),
             phase: context.phase.to_owned(),
             round: context.round,

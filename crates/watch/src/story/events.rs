@@ -238,6 +238,7 @@ impl Story {
             "rejected"
         };
         self.move_to(n, t, to);
+        self.fold.presumed.insert(n);
         self.say(seq, t, "judged", format!("{id}: score {score:.2}, {decision}"));
     }
 

@@ -3,6 +3,7 @@
 //! One call at a time stands at the gate of a quota; the others wait behind it in the queue. So of the time a call
 //! waited, what lies after the admission before it was spent at the gate, and the rest in the queue.
 
+use bellwether_core::TaskState;
 use serde_json::Value;
 
 use super::events::dollars;
@@ -50,9 +51,9 @@ impl Story {
                 self.limits.push(Limit { t, quota, dimension, limit });
                 self.touch(Part::Limits, self.limits.len() - 1);
             }
-            Heard::Moved { task, to } if to.is_final() => {
+            Heard::Moved { task, to } => {
                 if let Some(n) = self.task(&task) {
-                    self.move_to(n, t, to.as_str());
+                    self.moved(n, t, to);
                 }
             }
             Heard::Paused { quota, wait } => {
@@ -63,7 +64,10 @@ impl Story {
                 self.say(seq, t, "paused", text);
                 self.gate(&quota, t);
             }
-            Heard::Queued { call } => self.queued(t, &call),
+            Heard::Queued { call } => {
+                self.seat(&call);
+                self.queued(t, &call);
+            }
             Heard::Refused { call, kind } => {
                 self.stop_waiting(&call, t);
                 self.remark(seq, t, "refused", &call, &line(&kind, 60));
@@ -77,7 +81,55 @@ impl Story {
                 let pause = wait.map_or_else(|| "a while".to_owned(), seconds);
                 self.remark(seq, t, "429", &call, &format!("asked to stay away for {pause}"));
             }
-            _ => {}
+        }
+    }
+
+    /// Where a task is. What a verdict was taken to mean gives way to it; else only the end is news, for the rest is
+    /// what events say.
+    fn moved(&mut self, n: usize, t: u64, to: TaskState) {
+        let presumed =
+            self.tasks[n].states.last().is_some_and(|(since, _)| *since <= t) && self.fold.presumed.remove(&n);
+        if presumed && self.tasks[n].state() != to.as_str() {
+            self.tasks[n].states.pop();
+            self.move_to(n, t, to.as_str());
+        } else if to.is_final() {
+            self.move_to(n, t, to.as_str());
+        }
+    }
+
+    /// Puts a job into the lane of the agent that has it, now that this is known. Whoever was taken to be there gets
+    /// the other lane until as much is known of it.
+    fn seat(&mut self, call: &Whose) {
+        let job = Job::of(call);
+        let Some(taken) = self.fold.jobs.get(&job).map(|doing| doing.lane).filter(|_| call.agent > 0) else { return };
+        let lane = self.lane_named(&format!("{}#{}", line(&call.role, 60), call.agent));
+        if lane == taken {
+            return;
+        }
+        if let Some(other) = self.fold.busy.remove(&lane) {
+            self.change_lane(&other, lane, taken);
+        } else {
+            self.fold.busy.remove(&taken);
+        }
+        self.change_lane(&job, taken, lane);
+    }
+
+    fn change_lane(&mut self, job: &Job, from: usize, to: usize) {
+        let idle = self.fold.idle.get(&to).copied().unwrap_or_default();
+        for n in 0..self.spans.len() {
+            let span = &mut self.spans[n];
+            if span.lane != from || span.what != job.phase || span.task != job.task || span.round != job.round {
+                continue;
+            }
+            span.lane = to;
+            if span.why.as_deref() == Some("dependency") {
+                span.from = span.to.map_or(span.from, |to| span.from.max(idle).min(to));
+            }
+            self.touch(Part::Spans, n);
+        }
+        self.fold.busy.insert(to, job.clone());
+        if let Some(doing) = self.fold.jobs.get_mut(job) {
+            doing.lane = to;
         }
     }
 

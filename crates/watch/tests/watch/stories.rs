@@ -2,7 +2,7 @@
 
 use bellwether_watch::{Story, report};
 
-use crate::entries::{Entries, hostile, ordinary};
+use crate::entries::{BEGAN, Entries, hostile, ordinary};
 
 #[test]
 fn a_story_says_who_worked_when_and_what_came_of_each_task() {
@@ -18,6 +18,57 @@ fn a_story_says_who_worked_when_and_what_came_of_each_task() {
     assert_eq!(story.tasks[0].best().and_then(|round| round.score), Some(0.9));
     assert!(story.spans.iter().all(|span| span.to.is_some_and(|to| to >= span.from)), "everything ended");
     assert_eq!(story.head.critical, ["t1", "t3"], "t3 needs t1, and t2 stands alone");
+}
+
+/// The journal says which agent asks; that it was the first free one is only what is taken for granted until then.
+#[test]
+fn a_job_is_in_the_lane_of_the_agent_that_asked_for_it() {
+    let mut run = Entries::begin();
+    let tasks = r#"{"id":"t1","title":"A","role":"coder"},{"id":"t2","title":"B","role":"coder"}"#;
+    run.event(1_000, "planned", &format!(r#"{{"plan":{{"tasks":[{tasks}]}},"spent":{{}}}}"#));
+    for task in ["t1", "t2"] {
+        run.event(1_100, "began", &format!(r#"{{"job":{{"work":{{"task":"{task}","round":0}}}},"tier":0}}"#));
+    }
+    let queued = |run: &mut Entries, task, agent: usize| {
+        run.at(
+            1_200,
+            "heard",
+            &format!(
+                r#"{{"lost":0,"notes":[{{"at":{},"what":"queued","call":{{"role":"coder","agent":{agent},"task":"{task}","phase":"work","round":0,"model":"m","provider":"p"}}}}]}}"#,
+                BEGAN + 1_200
+            ),
+        );
+    };
+    queued(&mut run, "t1", 2);
+    queued(&mut run, "t2", 3);
+    let story = Story::of(&run.entries);
+    let lane = |task: &str| {
+        let spans = story.spans.iter().filter(|span| span.task.as_deref() == Some(task));
+        spans.map(|span| story.head.lanes[span.lane].as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!(lane("t1"), ["coder#2", "coder#2"], "the work, and the wait in it");
+    assert_eq!(lane("t2"), ["coder#3", "coder#3"]);
+}
+
+#[test]
+fn what_became_of_a_verdict_is_what_the_journal_says() {
+    let judged = |said: Option<&str>| {
+        let mut run = Entries::begin();
+        run.event(1_000, "planned", r#"{"plan":{"tasks":[{"id":"t1","title":"A","role":"coder"}]},"spent":{}}"#);
+        run.event(1_100, "began", r#"{"job":{"work":{"task":"t1","round":0}},"tier":0}"#);
+        run.event(1_200, "produced", r#"{"task":"t1","text":"work","spent":{}}"#);
+        run.event(1_300, "judged", r#"{"task":"t1","verdict":{"decision":"accept","score":0.9},"spent":{}}"#);
+        if let Some(to) = said {
+            let note =
+                format!(r#"{{"lost":0,"notes":[{{"at":{},"what":"moved","task":"t1","to":"{to}"}}]}}"#, BEGAN + 1_300);
+            run.at(1_310, "heard", &note);
+        }
+        let story = Story::of(&run.entries);
+        story.tasks[0].states.iter().map(|(_, state)| state.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(judged(None), ["pending", "running", "produced", "accepted"], "what the score seems to mean");
+    assert_eq!(judged(Some("accepted")), ["pending", "running", "produced", "accepted"]);
+    assert_eq!(judged(Some("in_review")), ["pending", "running", "produced", "in_review"], "another has to look at it");
 }
 
 #[test]
