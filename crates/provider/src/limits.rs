@@ -101,7 +101,7 @@ impl Sent<'_> {
             .into_iter()
             .find(Level::says_something)
             .or_else(|| Some(self.descriptors(unit)).filter(Level::says_something))
-            .or_else(|| Some(self.without_unit()).filter(|_| unit == "requests"))
+            .or_else(|| (unit == "requests").then(|| self.without_unit()))
             .unwrap_or_default()
     }
 
