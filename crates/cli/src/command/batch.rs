@@ -173,7 +173,8 @@ impl Sending {
         tally.finished(flow, if result.is_ok() { Ok(took) } else { Err(()) });
         let waited = tally.take_wait(id);
         let line = Outcome { id, flow, model, result: &result, took, waited }.line();
-        output.write(&line).map_err(|error| Failure::io("the result cannot be written", &error))
+        let written = line.map_err(io::Error::from).and_then(|line| output.write(&line));
+        written.map_err(|error| Failure::io("the result cannot be written", &error))
     }
 
     /// Reads on until enough of each flow is under way, one line of each in turn.

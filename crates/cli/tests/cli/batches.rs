@@ -115,7 +115,8 @@ fn an_ailing_provider_costs_tries_but_no_lines() {
     let typed = ["overloaded", "timeout_total", "truncated", "connect"];
     for result in results.values().filter(|result| !result["error"].is_null()) {
         let code = result["error"]["code"].as_str().expect("an error has a code");
-        assert!(typed.contains(&code) && result["bellwether"]["attempts"] == 4, "{result}");
+        // A look at a key that keeps failing is sent, but is no attempt of the line that looks.
+        assert!(typed.contains(&code) && result["bellwether"]["attempts"].as_u64() >= Some(4), "{result}");
     }
     let stats = simulator.stats();
     for fault in ["error_503", "stall", "reset"] {
