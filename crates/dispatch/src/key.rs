@@ -27,6 +27,8 @@ pub(crate) struct Key {
     /// Whether the key is parked, to be read without the lock.
     parked: AtomicBool,
     told: Mutex<KeyState>,
+    /// Whether the key was told to be closed, to be read without the lock.
+    quiet: AtomicBool,
     /// Woken at every change.
     changed: Notify,
     line: Arc<Line>,
@@ -66,6 +68,7 @@ impl Key {
             parking: Mutex::default(),
             parked: AtomicBool::new(false),
             told: Mutex::new(KeyState::Closed),
+            quiet: AtomicBool::new(true),
             changed: Notify::new(),
             line,
             observer,
@@ -106,8 +109,11 @@ impl Key {
             }
             select! {
                 biased;
+                answer = &mut future => {
+                    // What changed at the same moment is looked at all the same.
+                    return self.look().map_or(Ok(answer), |parked| Err(NoTurn::Parked(parked)));
+                }
                 () = changed => {}
-                answer = &mut future => return Ok(answer),
             }
         }
     }
@@ -174,7 +180,7 @@ impl Key {
     /// A trial or a probe has ended: there may be room for another.
     fn ended(&self) {
         self.note();
-        if *self.told() != KeyState::Closed {
+        if !self.quiet.load(Ordering::Acquire) {
             self.changed.notify_waiters();
         }
     }
@@ -182,6 +188,9 @@ impl Key {
     /// Tells everybody if the key stands otherwise than before.
     fn note(&self) {
         let standing = self.guard.as_ref().map_or(Standing::Closed, |guard| guard.standing());
+        if standing == Standing::Closed && self.quiet.load(Ordering::Acquire) && !self.parking().is_parked() {
+            return;
+        }
         let now = self.stamp(clock::now());
         let parking = self.parking();
         self.parked.store(parking.is_parked(), Ordering::Release);
@@ -193,6 +202,7 @@ impl Key {
         };
         drop(parking);
         let before = std::mem::replace(&mut *self.told(), state);
+        self.quiet.store(state == KeyState::Closed, Ordering::Release);
         if before == state {
             return;
         }

@@ -32,11 +32,15 @@ async fn admit(line: &Line, key: &Arc<Key>, limiter: &dyn RateLimiter, waiting: 
         let permit = key.unless_parked(admitted).await?.map_err(NoTurn::Late)?;
         Ok(turn.admitted(passage, permit))
     };
+    if door.is_closed() || line.is_closed() {
+        return;
+    }
+    // The gate is asked first: mostly there is room, and then nobody need be listened for.
     let answer = select! {
         biased;
+        answer = gate => answer,
         () = door.closed() => return,
         () = line.closed() => return,
-        answer = gate => answer,
     };
     let now = line.moved();
     // Nobody may be there any more; then the turn comes back and is dropped unused.
