@@ -149,9 +149,21 @@ pub(crate) struct Plan {
 pub(crate) struct Approve {
     #[command(flatten)]
     pub(crate) which: Which,
-    /// Does not agree, for this reason: nothing further is done.
-    #[arg(long, value_name = "REASON")]
+    /// Does not agree to the plan, for this reason: nothing further is done.
+    #[arg(long, value_name = "REASON", conflicts_with_all = ["accept", "again", "fail", "task"])]
     pub(crate) deny: Option<String>,
+    /// The task that is decided on; the only one that waits if not given.
+    #[arg(long, value_name = "TASK")]
+    pub(crate) task: Option<String>,
+    /// The best of the task's work is good enough.
+    #[arg(long, group = "decision")]
+    pub(crate) accept: bool,
+    /// The task's work goes back once more, with this note.
+    #[arg(long, value_name = "NOTE", group = "decision")]
+    pub(crate) again: Option<String>,
+    /// The task failed, for this reason.
+    #[arg(long, value_name = "REASON", group = "decision")]
+    pub(crate) fail: Option<String>,
     /// The team file, if it is not where it was.
     #[arg(long, value_name = "FILE")]
     pub(crate) team: Option<PathBuf>,

@@ -9,6 +9,7 @@ pub(crate) mod explain;
 pub(crate) mod fork;
 pub(crate) mod init;
 pub(crate) mod load;
+pub(crate) mod person;
 pub(crate) mod plan;
 pub(crate) mod report;
 pub(crate) mod resume;

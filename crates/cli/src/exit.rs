@@ -26,7 +26,8 @@ pub(crate) enum Exit {
     Unreachable = 69,
     /// A file or a socket failed.
     Io = 74,
-    /// It waits for somebody: for approval, or for an account that has nothing left. What was done is kept.
+    /// It waits for somebody: for approval of its plan or of a task's work, or for an account that has nothing left. What was
+    /// done is kept.
     Parked = 75,
     /// The provider refused the key.
     Auth = 77,
@@ -45,7 +46,7 @@ Exit codes:
     6  the deadline came
    69  the provider cannot be reached
    74  a file or a socket failed
-   75  parked: the plan waits for approval, or the account has nothing left; approve it or pay, then resume
+   75  parked: the plan or a task waits for approval, or the account has nothing left; approve it or pay, then resume
    77  the provider refused the key
   130  stopped by Ctrl-C or SIGTERM";
 

@@ -101,7 +101,7 @@ async fn obey(command: Command) -> Result<Exit, Failure> {
         Command::Demo(args) => command::demo::run(&args).await,
         Command::Run(args) => command::run::run(args).await,
         Command::Plan(args) => command::plan::run(args).await,
-        Command::Approve(args) => command::plan::approve(args).await,
+        Command::Approve(args) => command::person::approve(args).await,
         Command::Batch(args) => command::batch::run(args).await,
         Command::Bench(args) => command::bench::run(args).await,
         Command::Load(args) => command::load::run(args).await,

@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bellwether_budget::Amount;
-use bellwether_core::{Journal, Observer, RunId};
+use bellwether_core::{Journal, Observer, RunId, TaskId, TaskState};
 use bellwether_journal::SqliteJournal;
-use bellwether_team::{ChangedTerms, Control, ResumeError, Ruling, RunOutcome, RunReport, Team, new_run_id};
+use bellwether_team::{
+    ChangedTerms, Control, ResumeError, Ruling, RunOutcome, RunReport, TaskRuling, Team, new_run_id,
+};
 use bellwether_watch::Page;
 
 use crate::args::View;
 use crate::budget::Budget;
-use crate::command::plan;
+use crate::command::{person, plan};
 use crate::exit::{Exit, Failure};
 use crate::live::Live;
 use crate::memory::Memory;
@@ -45,7 +47,8 @@ pub(crate) async fn run(
     if let Some(directory) = journal.filter(|_| is_resumable(report.outcome)) {
         let at = beside(&directory);
         if report.outcome == RunOutcome::Parked && report.error.is_none() {
-            plan::waits(&report, &at);
+            let blocked = report.count(TaskState::Blocked) > 0;
+            if blocked { person::waits(&report, &at) } else { plan::waits(&report, &at) }
         }
         terminal::note(&format!("go on with: bellwether resume {}{at}", report.run_id));
     }
@@ -140,6 +143,21 @@ pub(crate) async fn approve(
     decided.map_err(not_resumed)
 }
 
+/// Decides on a task whose work waits for a person.
+pub(crate) async fn rule(
+    file: &TeamFile,
+    run: &RunId,
+    task: TaskId,
+    ruling: TaskRuling,
+    store: Arc<SqliteJournal>,
+) -> Result<(), Failure> {
+    let nobody: Arc<dyn Observer> = Arc::new(());
+    let parts = parts::build(file, &Overrides::default(), Keys::Optional, &nobody, Some(store.into()))?;
+    let decided = parts.team.rule(run.clone(), task, ruling).await;
+    parts.shutdown().await;
+    decided.map_err(not_resumed)
+}
+
 /// What is remembered of a run, without asking any model.
 pub(crate) async fn recall(file: &TeamFile, run: &RunId, memory: Option<Memory>) -> Result<RunReport, Failure> {
     let nobody: Arc<dyn Observer> = Arc::new(());
@@ -164,7 +182,9 @@ pub(crate) fn not_resumed(error: ResumeError) -> Failure {
         ResumeError::Changed { .. } => Failure::usage(&error)
             .remedy("--adopt-config, to go on under the new terms; what was accepted under the old ones stays"),
         ResumeError::Held { .. } => Failure::usage(&error).remedy("wait for it, or bellwether cancel"),
-        ResumeError::NotParked => Failure::usage(&error).remedy("bellwether runs list"),
+        ResumeError::NotBlocked { .. } | ResumeError::NotParked => {
+            Failure::usage(&error).remedy("bellwether runs list")
+        }
         ResumeError::NoEntry { .. } => Failure::usage(&error).remedy("bellwether runs show"),
         ResumeError::Unknown => Failure::usage(&error).remedy("bellwether runs list"),
         _ => memory::failed(&error),

@@ -128,7 +128,7 @@ const fn outcome_colour(outcome: RunOutcome) -> AnsiColor {
 const fn state_colour(state: TaskState) -> AnsiColor {
     match state {
         TaskState::Accepted => AnsiColor::Green,
-        TaskState::Unreviewed | TaskState::Rejected => AnsiColor::Yellow,
+        TaskState::Blocked | TaskState::Unreviewed | TaskState::Rejected => AnsiColor::Yellow,
         _ => AnsiColor::Red,
     }
 }

@@ -259,6 +259,8 @@ words! {
         InReview = "in_review",
         /// It goes back to work with the reviewer's issues.
         Revising = "revising",
+        /// It waits for a person, who says what becomes of it.
+        Blocked = "blocked",
         /// Done, and good enough.
         Accepted = "accepted",
         /// Done, but no reviewer could look at it.
@@ -278,7 +280,10 @@ impl TaskState {
     /// Whether a task stays here for good.
     #[must_use]
     pub const fn is_final(self) -> bool {
-        !matches!(self, Self::Pending | Self::Running | Self::Produced | Self::InReview | Self::Revising)
+        !matches!(
+            self,
+            Self::Pending | Self::Running | Self::Produced | Self::InReview | Self::Revising | Self::Blocked
+        )
     }
 }
 

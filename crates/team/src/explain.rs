@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::log;
 use crate::message::Job;
 use crate::plan::PlannedTask;
-use crate::runtime::ResumeError;
+use crate::runtime::{ResumeError, TaskRuling};
 use crate::state::Event;
 use crate::verdict::Verdict;
 
@@ -123,6 +123,7 @@ fn about(event: &Event) -> Option<&TaskId> {
         | Event::Judged { task, .. }
         | Event::Produced { task, .. }
         | Event::Routed { task, .. }
+        | Event::Ruled { task, .. }
         | Event::Spawned { task, .. } => Some(task),
         Event::Undelivered { letter } => letter.task.as_ref(),
         _ => None,
@@ -150,6 +151,11 @@ fn what(event: &Event) -> Option<String> {
         Event::Joined { met, dismissed, .. } => joined(*met, dismissed),
         Event::Judged { verdict, .. } => judged(verdict),
         Event::Produced { text, .. } => format!("handed in {} characters", text.chars().count()),
+        Event::Ruled { ruling, .. } => match ruling {
+            TaskRuling::Accept => "a person accepts the best of it".to_owned(),
+            TaskRuling::Again { note } => format!("a person asks for another round: {note}"),
+            TaskRuling::Fail { reason } => format!("a person turns it down: {reason}"),
+        },
         Event::Spawned { tasks, join, .. } => {
             format!(
                 "asked for {} further tasks and needs {join}: {}",

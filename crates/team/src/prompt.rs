@@ -247,11 +247,14 @@ pub(crate) fn review(
 }
 
 /// What a worker gets when the work goes back.
-pub(crate) fn revise(issues: &[Issue], summary: &str) -> Message {
+pub(crate) fn revise(issues: &[Issue], summary: &str, note: Option<&str>) -> Message {
     let reasons = if issues.is_empty() { format!("- {summary}\n") } else { list(issues) };
+    // Unlike what a model says, what a person says is an instruction.
+    let note =
+        note.map_or_else(String::new, |note| format!("\nThe person in charge adds, and that counts first:\n{note}\n"));
     Message::user(format!(
-        "A reviewer asks for a revision. Address these issues and change nothing else:\n{reasons}\nAnswer with the \
-         whole revised work."
+        "A reviewer asks for a revision. Address these issues and change nothing else:\n{reasons}{note}\nAnswer with \
+         the whole revised work."
     ))
 }
 

@@ -250,7 +250,11 @@ fn reason(state: &State) -> String {
     let count = |wanted: TaskState| state.tasks().iter().filter(|task| task.state == wanted).count();
     match (state.outcome(), state.stop()) {
         (RunOutcome::Succeeded, _) => "every task was accepted".to_owned(),
-        (RunOutcome::Parked, None) => "its plan waits for somebody's approval".to_owned(),
+        (RunOutcome::Parked, None) if state.is_parked() => "its plan waits for somebody's approval".to_owned(),
+        (RunOutcome::Parked, None) => {
+            let tasks: Vec<&str> = state.blocked().map(TaskId::as_str).collect();
+            format!("never good enough, a person has to say what becomes of it: {}", tasks.join(", "))
+        }
         (_, Some(Stop::Denied(reason))) => format!("its plan was not approved: {reason}"),
         (_, Some(Stop::TooManyFailed { failed, allowed })) => {
             format!("{failed} tasks came to nothing, and {allowed} may; what was done until then is kept")

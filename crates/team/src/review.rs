@@ -53,4 +53,7 @@ pub enum OnExhausted {
     AcceptBest,
     /// The task failed; what needs it is skipped.
     Fail,
+    /// A person decides, for as long as it takes; see [`Team::rule`](crate::Team::rule). Without a journal nobody could, and
+    /// the best is kept.
+    Human,
 }

@@ -11,14 +11,14 @@ mod snapshots;
 use std::sync::Arc;
 
 use bellwether_core::journal::{Holder, JournalError};
-use bellwether_core::{Journal, RunId};
+use bellwether_core::{Journal, RunId, TaskId};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::log::{Log, LogError, Opening};
 use crate::report::RunReport;
-use crate::state::Event;
+use crate::state::{Event, State};
 use crate::team::Team;
 pub use accounts::Booked;
 pub use fork::fork;
@@ -64,6 +64,24 @@ pub enum Ruling {
     Deny(String),
 }
 
+/// What a person says to work that was never good enough in a reviewer's eyes.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskRuling {
+    /// The best of it is good enough.
+    Accept,
+    /// It goes back once more.
+    Again {
+        /// What is to be done about it.
+        note: String,
+    },
+    /// It is of no use, and the task failed.
+    Fail {
+        /// Why.
+        reason: String,
+    },
+}
+
 /// Why a run was not taken up again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -99,6 +117,12 @@ pub enum ResumeError {
     Unreadable {
         /// What is wrong with it.
         why: String,
+    },
+    /// No person has to say what becomes of the task.
+    #[error("its task {task} waits for nobody's decision")]
+    NotBlocked {
+        /// The task.
+        task: TaskId,
     },
     /// Nobody has to agree to its plan, or somebody has decided already.
     #[error("its plan waits for nobody's approval")]
@@ -173,12 +197,39 @@ impl Team {
     ///
     /// The decision may have been remembered all the same; a second one is turned away.
     pub async fn approve(&self, run: RunId, ruling: Ruling) -> Result<(), ResumeError> {
+        let parked = |state: &State| if state.is_parked() { Ok(()) } else { Err(ResumeError::NotParked) };
+        self.decide(&run, Event::Decided { ruling }, parked).await
+    }
+
+    /// Says what becomes of a task whose work was never good enough, in a run of a team that asks a person then
+    /// ([`OnExhausted::Human`](crate::OnExhausted::Human)). [`Team::resume`] then goes on with it.
+    ///
+    /// # Errors
+    ///
+    /// [`ResumeError::NotBlocked`] if the task waits for nobody; otherwise as for [`Team::resume`].
+    ///
+    /// # Cancel safety
+    ///
+    /// The decision may have been remembered all the same; a second one is turned away.
+    pub async fn rule(&self, run: RunId, task: TaskId, ruling: TaskRuling) -> Result<(), ResumeError> {
+        let event = Event::Ruled { task: task.clone(), ruling };
+        let blocked =
+            |state: &State| if state.is_blocked(&task) { Ok(()) } else { Err(ResumeError::NotBlocked { task }) };
+        self.decide(&run, event, blocked).await
+    }
+
+    /// Remembers somebody's decision, if the run waits for it.
+    async fn decide(
+        &self,
+        run: &RunId,
+        event: Event,
+        waits: impl FnOnce(&State) -> Result<(), ResumeError>,
+    ) -> Result<(), ResumeError> {
         let journal = self.journal.as_ref().ok_or(ResumeError::NoJournal)?;
-        let (log, past) = self.take_up(journal, &run).await?;
-        let decided = past.state.is_parked().then_some((past.at, Event::Decided { ruling }));
-        let written = match decided {
-            Some((at, event)) => log.write(at, &[event]).await.map(drop).map_err(ResumeError::Journal),
-            None => Err(ResumeError::NotParked),
+        let (log, past) = self.take_up(journal, run).await?;
+        let written = match waits(&past.state) {
+            Ok(()) => log.write(past.at, &[event]).await.map(drop).map_err(ResumeError::Journal),
+            refused => refused,
         };
         log.let_go().await.map_err(ResumeError::Journal)?;
         written

@@ -10,6 +10,7 @@ mod ask;
 mod ending;
 pub(crate) mod event;
 pub(crate) mod order;
+mod person;
 mod record;
 mod rules;
 pub(crate) mod snapshot;
@@ -151,6 +152,7 @@ impl State {
                     self.tasks[n].route = Some(*route);
                 }
             }
+            Event::Ruled { task, ruling } => self.rule(&task, ruling, &mut moves),
             Event::Spawned { task, tasks, join, spent, .. } => self.spawn(&task, tasks, join, spent, &mut moves),
             Event::Stalled => self.stalls += 1,
             Event::Stopped { stop } => self.halt(stop, &mut moves),
@@ -432,7 +434,7 @@ impl State {
         record.overflows = 0;
         // Who hands in the same work again gets the same answer, and nobody is paid for it.
         let known = record.drafts.iter().find(|draft| draft.text == text).and_then(|draft| draft.verdict.clone());
-        record.drafts.push(Draft { text, checks: None, verdict: None });
+        record.drafts.push(Draft { text, checks: None, verdict: None, note: None });
         moves.make(n, record, TaskState::Produced);
         if let Some(verdict) = known {
             self.weigh(n, verdict, moves);

@@ -59,6 +59,8 @@ struct Fold {
     roles: BTreeMap<String, (String, Vec<String>)>,
     threshold: f64,
     max_rounds: u64,
+    /// Whether a person decides on work that was never good enough.
+    person: bool,
     stopped: bool,
     jobs: HashMap<Job, Doing>,
     /// The job in each lane, by the lane's index in the head.

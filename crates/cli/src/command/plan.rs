@@ -1,4 +1,4 @@
-//! `bellwether plan` and `approve`: what a team would do and take, before it does it.
+//! `bellwether plan`: what a team would do and take, before it does it.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use bellwether_team::plan::{Plan, PlannedTask};
 use bellwether_team::{ChangedTerms, Estimate, Ruling, RunOutcome, RunReport, Team};
 use serde_json::{Value, json};
 
-use crate::args::{Approve, Plan as Args, Progress, View};
+use crate::args::{Plan as Args, Progress, View};
 use crate::exit::{Exit, Failure};
 use crate::memory;
 use crate::parts::Overrides;
@@ -57,25 +57,6 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
     session::approve(&file, &report.run_id, Ruling::Approve, store).await?;
     let work = Work::Resume(report.run_id, ChangedTerms::Refuse);
     session::run(&file, overrides(), &args.budget, work, Some(journal), &view).await
-}
-
-/// Agrees to the plan of a run that waits for it, or does not.
-pub(crate) async fn approve(args: Approve) -> Result<Exit, Failure> {
-    let reader = memory::read(&args.which.journal)?;
-    let info = memory::find(&reader, &args.which.run).await?;
-    let file = memory::team_of(&reader, &info.run, args.team).await?;
-    drop(reader);
-    let store = memory::open(&args.which.journal, Some(&file))?;
-    let denied = args.deny.is_some();
-    let ruling = args.deny.map_or(Ruling::Approve, Ruling::Deny);
-    session::approve(&file, &info.run, ruling, store).await?;
-    if denied {
-        out(&format!("the plan of run {} is not approved; nothing further is done\n", info.run));
-    } else {
-        let at = session::beside(&args.which.journal);
-        out(&format!("the plan of run {} is approved; go on with: bellwether resume {}{at}\n", info.run, info.run));
-    }
-    Ok(Exit::Done)
 }
 
 /// The models that a task may be worked on with, the cheapest first.

@@ -9,6 +9,7 @@ mod documented;
 mod files;
 mod limits;
 mod mistakes;
+mod persons;
 mod plans;
 mod process;
 mod reports;

@@ -20,7 +20,7 @@ impl State {
             return RunOutcome::Succeeded;
         }
         match &self.stop {
-            None if self.parked => RunOutcome::Parked,
+            None if self.parked || self.blocked().next().is_some() => RunOutcome::Parked,
             Some(Stop::Denied(_)) => RunOutcome::Cancelled,
             Some(Stop::Asked) => RunOutcome::Cancelled,
             Some(Stop::Deadline) => RunOutcome::DeadlineExceeded,

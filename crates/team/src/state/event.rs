@@ -10,7 +10,7 @@ use crate::plan::{Join, Plan, PlannedTask};
 use crate::question::{DeadLetter, Question};
 use crate::report::Failure;
 use crate::review::Finding;
-use crate::runtime::Ruling;
+use crate::runtime::{Ruling, TaskRuling};
 use crate::verdict::Verdict;
 
 use super::Rules;
@@ -152,6 +152,13 @@ pub(crate) enum Event {
         task: TaskId,
         /// The decision, with everything it was made of.
         route: Box<Route>,
+    },
+    /// A person said what becomes of a task's work.
+    Ruled {
+        /// The task.
+        task: TaskId,
+        /// What was said.
+        ruling: TaskRuling,
     },
     /// A worker asked for further tasks instead of handing in work.
     Spawned {

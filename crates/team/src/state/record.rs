@@ -32,6 +32,8 @@ pub(crate) struct Record {
     pub(crate) offspring: Option<Offspring>,
     /// What it asked others, and what they answered.
     pub(crate) asked: Vec<Asked>,
+    /// Whether a person said what becomes of it.
+    pub(crate) ruled: bool,
     /// Whether nobody needs its work any more.
     pub(crate) dismissed: bool,
     /// How long the way from it to the end of the plan is, itself included.
@@ -87,6 +89,8 @@ pub(crate) struct Draft {
     pub(crate) checks: Option<Vec<Finding>>,
     /// What the reviewer, or a check, said of it.
     pub(crate) verdict: Option<Verdict>,
+    /// What a person said of it who sent it back.
+    pub(crate) note: Option<String>,
 }
 
 /// What came of asking for a task's work to be summed up.
@@ -108,6 +112,7 @@ impl Record {
             parent: None,
             offspring: None,
             asked: Vec::new(),
+            ruled: false,
             dismissed: false,
             rank: 0,
             level: 0,
@@ -198,6 +203,7 @@ impl Record {
             Next::Exhausted => match rules.review.on_exhausted {
                 OnExhausted::AcceptBest => TaskState::Rejected,
                 OnExhausted::Fail => TaskState::Failed,
+                OnExhausted::Human => TaskState::Blocked,
             },
         }
     }

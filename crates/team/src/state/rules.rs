@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::SpawnRules;
-use crate::review::ReviewRules;
+use crate::review::{OnExhausted, ReviewRules};
 use crate::role::RoleKind;
 use crate::team::{OnTaskFailure, Team};
 
@@ -48,7 +48,10 @@ pub(crate) struct Rules {
 impl Rules {
     /// What a team's runs keep to from now on.
     pub(crate) fn of(team: &Team) -> Self {
-        let settings = team.settings;
+        let mut settings = team.settings;
+        if team.journal.is_none() && settings.review.on_exhausted == OnExhausted::Human {
+            settings.review.on_exhausted = OnExhausted::AcceptBest;
+        }
         Self {
             max_parallel: settings.max_parallel.get(),
             max_attempts: settings.max_attempts,

@@ -77,6 +77,10 @@ impl Record {
 
     fn ending(&self, last: &Stint) -> Option<Ending> {
         let judged = self.drafts.last().is_some_and(|draft| draft.verdict.is_some());
+        // What a person decides says nothing of how good a model is in a judge's eyes.
+        if self.ruled {
+            return None;
+        }
         match (self.state, &self.failure) {
             (TaskState::Accepted, _) if judged && self.drafts.len() > last.drafts + 1 => Some(Ending::Revised),
             (TaskState::Accepted, _) if judged => Some(Ending::Accepted),

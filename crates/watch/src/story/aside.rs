@@ -21,6 +21,7 @@ impl Story {
                 format!("{}: stopped, because nobody needs it any more", job.name())
             }
             "joined" => self.joined(&id, t, event),
+            "ruled" => self.ruled(&id, t, &event["ruling"]),
             "checked" => {
                 if let Some(job) = self.under_way("check", &id) {
                     self.rest(&job, t);
@@ -107,6 +108,20 @@ impl Story {
                 )
             }
         }
+    }
+
+    /// A person said what becomes of a task.
+    fn ruled(&mut self, id: &str, t: u64, ruling: &Value) -> String {
+        let (to, said) = match (ruling["again"]["note"].as_str(), ruling["fail"]["reason"].as_str()) {
+            (Some(note), _) => ("revising", format!("asks for another round: {}", line(&self.keep(note), 400))),
+            (_, Some(reason)) => ("failed", format!("turns it down: {}", line(&self.keep(reason), 400))),
+            _ => ("accepted", "accepts the best of it".to_owned()),
+        };
+        if let Some(n) = self.task(id) {
+            self.move_to(n, t, to);
+            self.skip_dependents(t);
+        }
+        format!("{id}: a person {said}")
     }
 
     /// What a task asked for is there, or will never be.

@@ -12,6 +12,7 @@ impl Story {
         self.head.team = self.keep(text(body, "team"));
         self.head.request = self.keep(text(body, "request"));
         self.fold.threshold = 1.0;
+        self.fold.person = body["rules"]["review"]["on_exhausted"] == "human";
         for (name, value) in body["terms"].as_object().into_iter().flatten() {
             let value = value.as_str().unwrap_or_default();
             if let Some((role, what)) = name.strip_prefix("role ").and_then(|name| name.rsplit_once(": ")) {
@@ -51,7 +52,7 @@ impl Story {
         let t = self.time(wall);
         self.rest_all(t);
         for n in 0..self.tasks.len() {
-            if !self.tasks[n].is_over() {
+            if !self.tasks[n].is_over() && self.tasks[n].state() != "blocked" {
                 self.move_to(n, t, "cancelled");
             }
         }
@@ -66,7 +67,7 @@ impl Story {
         match kind {
             "began" => self.began(seq, t, event),
             "answered" | "asked" | "called_off" | "checked" | "combined" | "digested" | "economised" | "joined"
-            | "routed" | "stalled" | "undelivered" => {
+            | "routed" | "ruled" | "stalled" | "undelivered" => {
                 self.aside(seq, t, kind, event);
             }
             "dropped" => {
@@ -234,6 +235,8 @@ impl Story {
             "accepted"
         } else if round <= self.fold.max_rounds && !self.fold.stopped {
             "revising"
+        } else if self.fold.person && !self.fold.stopped {
+            "blocked"
         } else {
             "rejected"
         };
