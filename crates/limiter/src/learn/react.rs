@@ -37,7 +37,10 @@ impl Learner {
         // A provider that counts refusals without saying so explains a part of it.
         let charged = (self.pause_costs - PAUSE_COSTS).clamp(0.0, 1.0);
         let explained = interval.cost + interval.last * (1.0 + charged * interval.refused);
-        if self.phase != Phase::Told && self.base * interval.seconds > explained {
+        // A guess yields to the first doubt. Where a limit was counted, one request more may have been somebody else's on
+        // the same key, and is no sign of a fall.
+        let explainable = explained + self.counted.map_or(0.0, |_| interval.last);
+        if self.phase != Phase::Told && self.base * interval.seconds > explainable {
             // The refused bucket held something between nothing and what was wanted.
             let counted = (explained - 0.5 * interval.last) / interval.seconds.max(1e-3);
             let largest = if self.counted.is_none() { WILD_GUESS } else { LARGEST_DECREASE };
