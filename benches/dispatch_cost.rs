@@ -9,7 +9,7 @@
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bellwether_dispatch::{Dispatch, DispatchBuilder, PermitPool};
@@ -25,6 +25,7 @@ use nix::sys::time::TimeValLike;
 use peak_alloc::PeakAlloc;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 #[global_allocator]
 static ALLOCATED: PeakAlloc = PeakAlloc;
