@@ -24,6 +24,8 @@ pub(crate) const FILE: &str = "runs/router.log";
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RawRouting {
+    audit_limit: Option<Part>,
+    audit_share: Option<Part>,
     cost_weight: Option<Weight>,
     explore_share: Option<Part>,
     forgetting: Option<Forgetting>,
@@ -76,6 +78,8 @@ pub(crate) fn build(file: &TeamFile, overrides: &Overrides, keys: Keys) -> Resul
     let weight = |weight: Option<Weight>, preset: f64| weight.map_or(preset, |Weight(weight)| weight);
     let settings = Settings {
         mode,
+        audit_share: part(raw.audit_share, preset.audit_share),
+        audit_limit: part(raw.audit_limit, preset.audit_limit),
         quality_weight: weight(raw.quality_weight, preset.quality_weight),
         cost_weight: weight(raw.cost_weight, preset.cost_weight),
         latency_weight: weight(raw.latency_weight, preset.latency_weight),

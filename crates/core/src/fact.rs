@@ -194,6 +194,15 @@ pub enum Fact {
         /// The team.
         team: Arc<str>,
     },
+    /// A second judge looked at work that was accepted.
+    TaskAudited {
+        /// The run.
+        run: RunId,
+        /// The task.
+        task: TaskId,
+        /// Whether it would have accepted it, too.
+        agreed: bool,
+    },
     /// A task went from one state to another.
     TaskMoved {
         /// The run.

@@ -75,6 +75,8 @@ macro_rules! catalogue {
 }
 
 catalogue! {
+    AUDITS: "bellwether_audits_total", Counter, ["agreed"], None,
+        "Accepted works that a second judge looked at, and whether it agreed.";
     BUDGET_LIMIT: "bellwether_budget_limit_usd", Gauge, [], None,
         "The most that may be spent, in US dollars; absent without such a budget.";
     BUDGET_RESERVED: "bellwether_budget_reserved_usd", Gauge, [], None,

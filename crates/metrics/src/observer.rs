@@ -89,6 +89,7 @@ impl Observer for MetricsObserver {
                 counter!(names::ROUTE_CHOICE, "explored" => truth(*explored), "tier" => tier).increment(1);
             }
             Fact::RunFinished { .. } | Fact::RunStarted { .. } => self.heard().run(fact),
+            Fact::TaskAudited { agreed, .. } => counter!(names::AUDITS, "agreed" => truth(*agreed)).increment(1),
             Fact::TaskMoved { from, to, round, .. } => moved(*from, *to, *round),
             Fact::TasksSpawned { tasks, .. } => counter!(names::TASKS_SPAWNED).increment(tasks.len() as u64),
             Fact::TaskReviewed { score, accepted, .. } => {

@@ -209,7 +209,9 @@ impl Agent {
             Job::Answer { .. } => Ok(Product::Answer(answer.text.clone())),
             Job::Check { .. } => Err(vec!["a check is not for an agent".to_owned()]),
             Job::Plan => Plan::read(&answer.text, &self.shared.request, &self.shared.plan_rules).map(Product::Plan),
-            Job::Review { .. } => Verdict::read(&answer.text).map(Product::Verdict).map_err(|problem| vec![problem]),
+            Job::Audit { .. } | Job::Review { .. } => {
+                Verdict::read(&answer.text).map(Product::Verdict).map_err(|problem| vec![problem])
+            }
             Job::Combine => Ok(Product::Whole(answer.text.clone())),
             Job::Digest { .. } => Ok(Product::Digest(answer.text.clone())),
             Job::Work { .. } => Ok(Product::Work(answer.text.clone())),

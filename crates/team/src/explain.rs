@@ -118,6 +118,7 @@ fn about(event: &Event) -> Option<&TaskId> {
         | Event::Unusable { job, .. } => job.task(),
         Event::Answered { task, .. }
         | Event::Asked { task, .. }
+        | Event::Audited { task, .. }
         | Event::Checked { task, .. }
         | Event::Joined { task, .. }
         | Event::Judged { task, .. }
@@ -136,6 +137,10 @@ fn what(event: &Event) -> Option<String> {
     Some(match event {
         Event::Answered { text, .. } => format!("the answer: {text}"),
         Event::Asked { question, .. } => format!("asked {}: {}", question.to, question.text),
+        Event::Audited { verdict, .. } => {
+            let decision = format!("{:?}", verdict.decision).to_lowercase();
+            format!("audited: a second judge says {decision}, score {:.2}", verdict.score)
+        }
         Event::Began { job: job @ Job::Work { round, .. }, tier } if *round > 0 => {
             format!("{} on tier {tier}, round {round}", name(job))
         }

@@ -161,6 +161,11 @@ pub enum Job {
         /// Which of its questions, counted from 1.
         question: u32,
     },
+    /// Judge accepted work once more.
+    Audit {
+        /// The task.
+        task: TaskId,
+    },
     /// Let the checks look at a task's work of a round. No model is asked.
     Check {
         /// The task.
@@ -199,6 +204,7 @@ impl Job {
     pub const fn phase(&self) -> &'static str {
         match self {
             Self::Answer { .. } => "answer",
+            Self::Audit { .. } => "audit",
             Self::Check { .. } => "check",
             Self::Combine => "combine",
             Self::Digest { .. } => "digest",
@@ -214,6 +220,7 @@ impl Job {
         match self {
             Self::Combine | Self::Plan => None,
             Self::Answer { task, .. }
+            | Self::Audit { task }
             | Self::Check { task, .. }
             | Self::Digest { task }
             | Self::Review { task, .. }
@@ -225,7 +232,7 @@ impl Job {
     #[must_use]
     pub const fn round(&self) -> u32 {
         match self {
-            Self::Combine | Self::Digest { .. } | Self::Plan => 0,
+            Self::Audit { .. } | Self::Combine | Self::Digest { .. } | Self::Plan => 0,
             Self::Answer { question: round, .. }
             | Self::Check { round, .. }
             | Self::Review { round, .. }

@@ -7,6 +7,7 @@
 //! 3. Ask again, until [`State::is_over`].
 
 mod ask;
+pub(crate) mod audit;
 mod ending;
 pub(crate) mod event;
 pub(crate) mod order;
@@ -110,6 +111,7 @@ impl State {
             Event::Adopted { rules } => self.rules = *rules,
             Event::Answered { task, text, spent } => self.answer(&task, Ok(text), spent, &mut moves),
             Event::Asked { task, question, spent } => self.ask(&task, question, spent, &mut moves),
+            Event::Audited { task, verdict, spent } => self.take_audit(&task, Some(&verdict), spent),
             Event::Began { job, tier } => self.begin(job, tier, &mut moves),
             Event::CalledOff { job, spent } => {
                 self.land(&job);
@@ -130,7 +132,7 @@ impl State {
             Event::Dropped { job } => {
                 self.land(&job);
                 self.charge_doubtful(&job);
-                let moved = !matches!(job, Job::Digest { .. });
+                let moved = !matches!(job, Job::Audit { .. } | Job::Digest { .. });
                 if let Some(n) = job.task().filter(|_| moved).and_then(|task| self.find(task)) {
                     self.give_up(n, &mut moves);
                 }
@@ -177,7 +179,11 @@ impl State {
             return if wanted { vec![Job::Plan] } else { Vec::new() };
         }
         match self.rules.combined.filter(|_| self.wants_whole()) {
-            None => self.in_order(room),
+            None => {
+                let mut due = self.in_order(room);
+                due.extend(self.audits(room - due.len()));
+                due
+            }
             Some(window) => {
                 let planned = (0..self.tasks.len()).filter(|n| self.tasks[*n].parent.is_none());
                 let mut due = self.digests(planned, window);
@@ -209,7 +215,7 @@ impl State {
     fn wants_whole(&self) -> bool {
         self.rules.combined.is_some()
             && self.whole.is_none()
-            && self.in_flight.is_empty()
+            && self.only_audits()
             && self.planned().count() > 1
             && self.tasks.iter().all(|task| task.state.is_final())
             && self.tasks.iter().any(|task| task.best().is_some())
@@ -377,7 +383,12 @@ impl State {
             let record = &mut self.tasks[n];
             record.held = true;
             match job {
-                Job::Answer { .. } | Job::Check { .. } | Job::Combine | Job::Digest { .. } | Job::Plan => {}
+                Job::Answer { .. }
+                | Job::Audit { .. }
+                | Job::Check { .. }
+                | Job::Combine
+                | Job::Digest { .. }
+                | Job::Plan => {}
                 Job::Review { .. } => {
                     record.judge = tier;
                     moves.make(n, record, TaskState::InReview);
@@ -496,6 +507,11 @@ impl State {
         match job.task().and_then(|task| self.find(task)) {
             // Those who need it get an excerpt.
             Some(_) if matches!(job, Job::Digest { .. }) => self.take_digest(job, None, spent),
+            // An audit that fails, be it for want of money, is no reason to stop.
+            Some(n) if matches!(job, Job::Audit { .. }) => {
+                let task = self.tasks[n].planned.id.clone();
+                return self.take_audit(&task, None, spent);
+            }
             // Who asked is told that nobody answers.
             Some(n) if matches!(job, Job::Answer { .. }) => {
                 let task = self.tasks[n].planned.id.clone();

@@ -116,6 +116,8 @@ const REVIEW: Keys = These(&[
 ]);
 
 const ROUTING: Keys = These(&[
+    ("audit_limit", Value),
+    ("audit_share", Value),
     ("cost_weight", Value),
     ("explore_share", Value),
     ("forgetting", Value),

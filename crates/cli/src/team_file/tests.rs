@@ -102,6 +102,8 @@ capacity = 100
 floors = { standard = 0.1, batch = 0.05 }
 [routing]
 mode = "thompson"
+audit_share = 0.1
+audit_limit = 0.2
 quality_weight = 1.0
 cost_weight = 0.5
 latency_weight = 0.05
@@ -158,7 +160,7 @@ fn every_misspelt_key_is_found_on_its_line() {
         assert!(mistake.contains(&format!("did you mean `{key}`?")), "{mistake}");
         tried += 1;
     }
-    assert_eq!(tried, 92);
+    assert_eq!(tried, 94);
 }
 
 #[test]

@@ -497,7 +497,7 @@ const ELSEWHERE: [&str; 12] = [
 ];
 
 /// What says what to do and not how much.
-const NO_LIMITS: [&str; 52] = [
+const NO_LIMITS: [&str; 54] = [
     "approval.plan",
     "journal.dir",
     "journal.snapshot_every",
@@ -536,6 +536,8 @@ const NO_LIMITS: [&str; 52] = [
     "roles.coder.prompt.file",
     "roles.coder.temperature",
     "roles.coder.tiers",
+    "routing.audit_limit",
+    "routing.audit_share",
     "routing.cost_weight",
     "routing.explore_share",
     "routing.forgetting",

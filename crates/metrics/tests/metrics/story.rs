@@ -114,6 +114,7 @@ pub(crate) fn run() -> Vec<Fact> {
         reviewed(0.9, true),
         moved(TASK, Some(InReview), Accepted, 1),
         moved("t2", Some(Pending), Skipped, 0),
+        Fact::TaskAudited { run: run(), task: TaskId::from(TASK), agreed: false },
         Fact::TasksSpawned {
             run: run(),
             parent: TaskId::from(TASK),

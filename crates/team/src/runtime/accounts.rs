@@ -120,6 +120,7 @@ fn took(state: &State, event: &Event) -> Option<(Job, Spent)> {
             let question = state.task(task).map_or(0, |record| record.asked.len());
             (Job::Answer { task: task.clone(), question: u32::try_from(question).unwrap_or(u32::MAX) }, *spent)
         }
+        Event::Audited { task, spent, .. } => (Job::Audit { task: task.clone() }, *spent),
         Event::Judged { task, spent, .. } => (Job::Review { task: task.clone(), round: round(task) }, *spent),
         Event::Planned { spent, .. } => (Job::Plan, *spent),
         Event::Asked { task, spent, .. } | Event::Produced { task, spent, .. } | Event::Spawned { task, spent, .. } => {

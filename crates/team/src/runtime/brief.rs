@@ -32,6 +32,13 @@ pub(super) fn of<'a>(team: &'a Team, request: &str, state: &State, job: &Job) ->
 fn first<'a>(team: &'a Team, request: &str, state: &State, job: &Job) -> Option<Brief<'a>> {
     match job {
         Job::Answer { task, .. } => answer(team, request, state, state.task(task)?),
+        Job::Audit { task } => {
+            let role = team.role(RoleKind::Reviewer)?;
+            let (record, judge) = (state.task(task)?, role.tiers.len() - 1);
+            let room = context::room(record.squeezed(role.window(judge)));
+            let work = context::excerpt(&record.drafts.last()?.text, room);
+            Some((role, judge, prompt::review(role, request, &record.planned, &work, &[], &[])))
+        }
         Job::Check { .. } => None,
         Job::Combine => {
             let role = team.role(RoleKind::Synthesizer)?;

@@ -143,6 +143,7 @@ impl<'a> Runtime<'a> {
             self.tell_move(&Move { task, from: None, to });
             // What the process before this one may not have come to say.
             routing::teach(self.team, &self.shared.run, &self.state, task);
+            routing::audited(self.team, &self.shared.run, &self.state, &self.state.tasks()[task].planned.id);
         }
         self.live(control).await
     }
@@ -222,9 +223,12 @@ impl<'a> Runtime<'a> {
                 Job::Answer { .. } => Body::Question(assignment),
                 Job::Review { .. } => Body::ReviewRequest(assignment),
                 Job::Work { round, .. } if *round > 0 => Body::Revise(assignment),
-                Job::Check { .. } | Job::Combine | Job::Digest { .. } | Job::Plan | Job::Work { .. } => {
-                    Body::Assign(assignment)
-                }
+                Job::Audit { .. }
+                | Job::Check { .. }
+                | Job::Combine
+                | Job::Digest { .. }
+                | Job::Plan
+                | Job::Work { .. } => Body::Assign(assignment),
             };
             begun.push(Event::Began { job, tier });
             sent.push((Arc::clone(&role.name), body));
@@ -286,6 +290,7 @@ impl<'a> Runtime<'a> {
         let Finished { job, result, spent } = finished;
         self.called_off.remove(&job);
         let event = match (job, result) {
+            (Job::Audit { task }, Ok(Product::Verdict(verdict))) => Event::Audited { task, verdict, spent },
             (Job::Answer { task, .. }, Ok(Product::Answer(text))) => Event::Answered { task, text, spent },
             (Job::Digest { task }, Ok(Product::Digest(text))) => Event::Digested { task, text, spent },
             (Job::Check { task, .. }, Ok(Product::Findings(findings))) => Event::Checked { task, findings },
@@ -318,7 +323,8 @@ impl<'a> Runtime<'a> {
 
     /// The step down under which a job that the budget did not cover may still fit.
     fn economy(&self, job: &Job, failure: &Failure) -> Option<Economy> {
-        if self.state.stop().is_some() || !failure.is_near_the_cap() {
+        let dispensable = matches!(job, Job::Audit { .. });
+        if self.state.stop().is_some() || dispensable || !failure.is_near_the_cap() {
             return None;
         }
         let now = self.state.economy();
@@ -405,7 +411,14 @@ impl<'a> Runtime<'a> {
             }
             _ => None,
         };
+        let audited = if let Event::Audited { task, .. } = &event { Some(task.clone()) } else { None };
         let moves = self.state.apply(event, now);
+        if let Some(agreed) =
+            audited.as_ref().and_then(|task| routing::audited(self.team, &self.shared.run, &self.state, task))
+        {
+            let (run, task) = (self.shared.run.clone(), audited.unwrap_or_else(|| "".into()));
+            self.tell(&Fact::TaskAudited { run, task, agreed });
+        }
         if let Some((task, round, score)) = reviewed {
             self.tell_review(&task, round, score);
         }

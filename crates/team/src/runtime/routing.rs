@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_core::RunId;
-use bellwether_router::{Brief, Features, Lesson, Means, Offer, TaskProfile};
+use bellwether_core::{RunId, TaskId};
+use bellwether_router::{Audit, Brief, Features, Lesson, Means, Offer, TaskProfile};
 
 use crate::message::Job;
 use crate::role::{Role, RoleKind};
+use crate::state::audit::Audited;
 use crate::state::{Event, Record, State};
 use crate::team::Team;
 
@@ -65,6 +66,20 @@ fn profile(team: &Team, run: &RunId, role: &Role, record: &Record, means: Means)
         escalations: team.settings.review.max_escalations,
         means,
     }
+}
+
+/// Tells the router what an audit of a task's judge came to, if there was one; it knows what it heard before. Whether the
+/// second judge agreed.
+pub(super) fn audited(team: &Team, run: &RunId, state: &State, task: &TaskId) -> Option<bool> {
+    let record = state.task(task)?;
+    let agreed = match record.audited? {
+        Audited::Agreed => true,
+        Audited::Disagreed => false,
+        Audited::Nobody => return None,
+    };
+    let judge = team.role(RoleKind::Reviewer)?.tiers.get(record.judge)?;
+    team.router.audited(&Audit { run: run.clone(), task: task.clone(), judge: Arc::clone(&judge.model), agreed });
+    Some(agreed)
 }
 
 /// Tells the router what became of a task on each tier it was on. It knows what it heard before.

@@ -42,6 +42,15 @@ pub(crate) enum Event {
         /// What its last call took.
         spent: Spent,
     },
+    /// A second judge looked at work that was accepted.
+    Audited {
+        /// The task.
+        task: TaskId,
+        /// What it said.
+        verdict: Verdict,
+        /// What its last call took.
+        spent: Spent,
+    },
     /// An agent is about to ask for a job, on this tier of its role's ladder.
     Began {
         /// The job.

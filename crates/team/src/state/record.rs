@@ -4,6 +4,7 @@ use bellwether_core::{TaskState, Timestamp};
 use bellwether_router::Route;
 use serde::{Deserialize, Serialize};
 
+use super::audit::Audited;
 use super::event::Attempt;
 use super::spawn::Offspring;
 use super::stint::Stint;
@@ -32,6 +33,8 @@ pub(crate) struct Record {
     pub(crate) offspring: Option<Offspring>,
     /// What it asked others, and what they answered.
     pub(crate) asked: Vec<Asked>,
+    /// What a second judge said of its acceptance, if one was asked.
+    pub(crate) audited: Option<Audited>,
     /// Whether a person said what becomes of it.
     pub(crate) ruled: bool,
     /// Whether nobody needs its work any more.
@@ -112,6 +115,7 @@ impl Record {
             parent: None,
             offspring: None,
             asked: Vec::new(),
+            audited: None,
             ruled: false,
             dismissed: false,
             rank: 0,

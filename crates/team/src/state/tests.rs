@@ -148,6 +148,9 @@ fn landed(state: &State, job: &Job, fate: Fate) -> Event {
         }
         (_, Fate::Unusable) => failed(ErrorKind::Decode),
         (Job::Answer { task, .. }, _) => Event::Answered { task: task.clone(), text: "so".to_owned(), spent },
+        (Job::Audit { task }, _) => {
+            Event::Audited { task: task.clone(), verdict: verdict(Decision::Accept, 0.9), spent }
+        }
         (Job::Digest { task }, _) => Event::Digested { task: task.clone(), text: "w".to_owned(), spent },
         (Job::Check { task, .. }, Fate::Good) => Event::Checked { task: task.clone(), findings: vec![finding(true)] },
         (Job::Check { task, .. }, _) => Event::Checked { task: task.clone(), findings: vec![finding(false)] },
@@ -416,8 +419,8 @@ fn a_snapshot_of_another_version_or_with_damage_is_not_understood() {
     assert_eq!(State::thaw(&frozen), Some((state, at)));
     let text = String::from_utf8(frozen).expect("it is text");
     let thaw = |text: String| State::thaw(text.as_bytes());
-    assert_eq!(thaw(text.replacen("state 4", "state 0", 1)), None, "an older form");
-    assert_eq!(thaw(text.replacen("state 4", "state 41", 1)), None, "a later form");
+    assert_eq!(thaw(text.replacen("state 5", "state 0", 1)), None, "an older form");
+    assert_eq!(thaw(text.replacen("state 5", "state 51", 1)), None, "a later form");
     assert_eq!(thaw(text.replacen("\"stalls\":0,", "", 1)), None, "something that later versions know is missing");
     assert_eq!(thaw(text[..text.len() - 1].to_owned()), None, "cut off");
 }

@@ -12,6 +12,14 @@ impl Story {
         let id = line(text(event, "task"), 60);
         let said = match kind {
             "answered" | "asked" | "undelivered" => self.letter(&id, t, kind, event),
+            "audited" => {
+                if let Some(job) = self.under_way("audit", &id) {
+                    self.settle(&job, t, &event["spent"]);
+                }
+                let (decision, score) = (text(&event["verdict"], "decision"), event["verdict"]["score"].as_f64());
+                let (decision, score) = (line(decision, 20), score.unwrap_or_default());
+                format!("{id}: audited: a second judge says {decision}, score {score:.2}")
+            }
             "called_off" => {
                 let job = job(&event["job"]);
                 self.settle(&job, t, &event["spent"]);

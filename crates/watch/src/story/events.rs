@@ -66,8 +66,8 @@ impl Story {
         let event = &body["event"];
         match kind {
             "began" => self.began(seq, t, event),
-            "answered" | "asked" | "called_off" | "checked" | "combined" | "digested" | "economised" | "joined"
-            | "routed" | "ruled" | "stalled" | "undelivered" => {
+            "answered" | "asked" | "audited" | "called_off" | "checked" | "combined" | "digested" | "economised"
+            | "joined" | "routed" | "ruled" | "stalled" | "undelivered" => {
                 self.aside(seq, t, kind, event);
             }
             "dropped" => {
@@ -106,7 +106,7 @@ impl Story {
         let n = job.task.as_deref().and_then(|id| self.tasks.iter().position(|task| task.id == id));
         let role = match (job.phase.as_str(), n) {
             ("plan", _) => of_kind("planner"),
-            ("review", _) => of_kind("reviewer"),
+            ("audit" | "review", _) => of_kind("reviewer"),
             ("combine", _) => of_kind("synthesizer"),
             ("check", _) => "checks".to_owned(),
             (_, Some(n)) => self.tasks[n].role.clone(),
