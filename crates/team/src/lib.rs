@@ -12,6 +12,7 @@
 //! - [`runtime`]: living through a run, and stopping it.
 //! - [`economy`]: what a run does without when its budget runs low.
 //! - [`report`]: what came of it.
+//! - [`events`]: what happens in its runs, as a stream.
 //! - [`explain`]: why a task went as it did.
 //!
 //! A team knows its models only as [`ChatProvider`]s and everybody who watches as [`Observer`]s.
@@ -45,6 +46,7 @@ mod agent;
 mod context;
 pub mod economy;
 pub mod estimate;
+pub mod events;
 pub mod explain;
 mod extract;
 mod history;
@@ -66,6 +68,7 @@ pub use bellwether_core::{ChatProvider, Class, Fact, Journal, Observer, RunId, R
 pub use bellwether_router::Router;
 pub use economy::Economy;
 pub use estimate::Estimate;
+pub use events::Events;
 pub use plan::{Join, Plan, SpawnRules};
 pub use question::DeadLetter;
 pub use report::{RunReport, TaskResult};

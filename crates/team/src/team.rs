@@ -9,6 +9,7 @@ use bellwether_core::{Class, Journal, Observer};
 use bellwether_router::{FirstTier, Router};
 use serde::{Deserialize, Serialize};
 
+use crate::events::{Events, Feed};
 use crate::plan::{Means, PlanRules, SpawnRules};
 use crate::review::{Check, ReviewRules};
 use crate::role::{Role, RoleKind};
@@ -194,6 +195,7 @@ impl Team {
             roles: Vec::new(),
             settings: Settings::default(),
             observer: Arc::new(()),
+            feeds: Vec::new(),
             router: Arc::new(FirstTier),
             journal: None,
             origin: None,
@@ -278,6 +280,7 @@ pub struct TeamBuilder {
     roles: Vec<Role>,
     settings: Settings,
     observer: Arc<dyn Observer>,
+    feeds: Vec<Arc<dyn Observer>>,
     router: Arc<dyn Router>,
     journal: Option<Arc<dyn Journal>>,
     origin: Option<Arc<str>>,
@@ -313,6 +316,15 @@ impl TeamBuilder {
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = observer;
         self
+    }
+
+    /// Adds a stream of what happens in the team's runs, which keeps at least so many facts for a reader that is slow;
+    /// beside whatever observer is set.
+    #[must_use]
+    pub fn events(mut self, capacity: NonZeroUsize) -> (Self, Events) {
+        let (feed, events) = Feed::new(capacity);
+        self.feeds.push(Arc::new(feed));
+        (self, events)
     }
 
     /// Sets who picks the tiers; the first tier of each role if not set.
@@ -351,7 +363,11 @@ impl TeamBuilder {
     ///
     /// [`TeamError`] if a role or a rule makes no sense.
     pub fn build(self) -> Result<Team, TeamError> {
-        let Self { name, roles, settings, observer, router, journal, origin, checks, tenant } = self;
+        let Self { name, roles, settings, mut observer, mut feeds, router, journal, origin, checks, tenant } = self;
+        if !feeds.is_empty() {
+            feeds.insert(0, observer);
+            observer = Arc::new(feeds);
+        }
         if settings.max_attempts == 0 {
             return Err(TeamError::NoAttempts);
         }
