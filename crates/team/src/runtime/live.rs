@@ -413,11 +413,10 @@ impl<'a> Runtime<'a> {
         };
         let audited = if let Event::Audited { task, .. } = &event { Some(task.clone()) } else { None };
         let moves = self.state.apply(event, now);
-        if let Some(agreed) =
-            audited.as_ref().and_then(|task| routing::audited(self.team, &self.shared.run, &self.state, task))
+        if let Some(task) = audited
+            && let Some(agreed) = routing::audited(self.team, &self.shared.run, &self.state, &task)
         {
-            let (run, task) = (self.shared.run.clone(), audited.unwrap_or_else(|| "".into()));
-            self.tell(&Fact::TaskAudited { run, task, agreed });
+            self.tell(&Fact::TaskAudited { run: self.shared.run.clone(), task, agreed });
         }
         if let Some((task, round, score)) = reviewed {
             self.tell_review(&task, round, score);
