@@ -76,12 +76,13 @@ impl Budgeted {
         lock(&self.books.ledger).book(context, took);
     }
 
-    /// The most a call can take, as far as that is known: what is to be booked if nobody knows what it took.
+    /// The most that a call of plain text can take, as far as that is known: what is to be booked if nobody knows what it
+    /// took. `text` is how many messages it was sent, and their bytes together.
     #[must_use]
-    pub fn worst_of(&self, request: &ChatRequest, context: &CallContext) -> Amount {
-        let price = self.prices.get(&*request.model);
-        let cap = u64::from(request.max_output_tokens.unwrap_or_default());
-        worst::of(request, cap, context.timeout.unwrap_or_default(), price).unwrap_or_default()
+    pub fn worst_of(&self, model: &str, text: (u64, u64), max_output_tokens: Option<u32>, time: Duration) -> Amount {
+        let (messages, bytes) = text;
+        let cap = u64::from(max_output_tokens.unwrap_or_default());
+        worst::of(worst::text(messages, bytes), cap, time, self.prices.get(model)).unwrap_or_default()
     }
 
     /// The account of a scope that a call belongs to.
@@ -154,7 +155,7 @@ impl Budgeted {
             }
             cap => cap.unwrap_or_default(),
         };
-        worst::of(request, u64::from(cap), context.timeout.unwrap_or_default(), price)
+        worst::of(worst::worst_input_tokens(request), u64::from(cap), context.timeout.unwrap_or_default(), price)
             .ok_or_else(|| unknown("it may take too much to count".to_owned()))
     }
 }

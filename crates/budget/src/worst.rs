@@ -38,9 +38,13 @@ pub fn worst_input_tokens(request: &ChatRequest) -> u64 {
     worst.saturating_add(request.response_format.as_ref().map_or(0, |format| bytes(format!("{format:?}").len())))
 }
 
-/// The most a request can take, with this cap on its output; `None` if that is more than can be counted.
-pub(crate) fn of(request: &ChatRequest, output_cap: u64, time: Duration, price: Option<&Price>) -> Option<Amount> {
-    let input = worst_input_tokens(request);
+/// The most input tokens that so many messages of text can have, of so many bytes together.
+pub(crate) const fn text(messages: u64, bytes: u64) -> u64 {
+    bytes.saturating_add(messages.saturating_mul(TOKENS_PER_MESSAGE))
+}
+
+/// The most a call can take, with these caps on its input and output; `None` if that is more than can be counted.
+pub(crate) fn of(input: u64, output_cap: u64, time: Duration, price: Option<&Price>) -> Option<Amount> {
     let usd = match price {
         None => Usd::default(),
         Some(price) => {
@@ -51,4 +55,18 @@ pub(crate) fn of(request: &ChatRequest, output_cap: u64, time: Duration, price: 
         }
     };
     Some(Amount { usd, tokens: input.checked_add(output_cap)?, calls: 1, time })
+}
+
+#[cfg(test)]
+mod tests {
+    use bellwether_core::Message;
+
+    use super::*;
+
+    #[test]
+    fn text_is_counted_as_the_request_that_it_was_sent_in() {
+        let messages = vec![Message::system("You code."), Message::user("Baue es für mich."), Message::assistant("")];
+        let request = ChatRequest::new("model", messages);
+        assert_eq!(text(3, 9 + 18), worst_input_tokens(&request));
+    }
 }

@@ -9,7 +9,7 @@ use bellwether_budget::{Account, Amount, Budgeted, Caps, Exceeded, Ledger, Refus
 use bellwether_core::{CallContext, ChatProvider, Price, Usd};
 use bellwether_journal::SqliteJournal;
 use bellwether_journal::spend::{Spending, Today};
-use bellwether_team::{Booked, new_run_id};
+use bellwether_team::{Booked, Doubt, new_run_id};
 
 use crate::exit::Failure;
 use crate::parts::{Keys, Overrides};
@@ -111,7 +111,10 @@ pub(crate) fn book(purse: &Budgeted, booked: &Booked) {
         calls: u64::from(spent.calls) + u64::from(spent.retries),
         time: spent.busy,
     };
-    let doubtful = booked.in_doubt.as_ref().map(|request| purse.worst_of(request, &booked.context));
+    let time = booked.context.timeout.unwrap_or_default();
+    let doubtful = booked.in_doubt.as_ref().map(|Doubt { model, messages, bytes, max_output_tokens }| {
+        purse.worst_of(model, (*messages, *bytes), *max_output_tokens, time)
+    });
     purse.book(&booked.context, known.plus(doubtful.unwrap_or_default()));
 }
 

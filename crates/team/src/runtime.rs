@@ -20,7 +20,7 @@ use crate::log::{Log, LogError, Opening};
 use crate::report::RunReport;
 use crate::state::{Event, State};
 use crate::team::Team;
-pub use accounts::Booked;
+pub use accounts::{Booked, Doubt};
 pub use fork::fork;
 use live::Runtime;
 use past::Past;

@@ -1,6 +1,6 @@
 //! Runs that are remembered: cut off anywhere, they go on where they were.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,10 +10,13 @@ use async_trait::async_trait;
 use bellwether_core::journal::{Entry, JournalError, Lease, Recorded, Snapshot};
 use bellwether_core::test_util::MemoryJournal;
 use bellwether_core::{
-    CallContext, ChatProvider, ChatResponse, ErrorKind, Journal, ProviderError, RunId, RunOutcome, TaskState,
+    CallContext, ChatProvider, ChatResponse, ErrorKind, Journal, ProviderError, RunId, RunOutcome, TaskId, TaskState,
 };
 use bellwether_provider::Scripted;
-use bellwether_team::{ChangedTerms, Control, ResumeError, ReviewRules, Role, RunReport, Settings, Team, Tier};
+use bellwether_team::message::Spent;
+use bellwether_team::{
+    Booked, ChangedTerms, Control, Doubt, ResumeError, ReviewRules, Role, RunReport, Settings, Team, Tier,
+};
 
 const PLAN: &str = r#"{"tasks": [{"id": "a", "title": "A"}, {"id": "b", "title": "B"},
                        {"id": "c", "title": "C", "depends_on": ["a"]}, {"id": "d", "title": "D"}]}"#;
@@ -154,6 +157,46 @@ async fn a_run_is_resumed_from_a_snapshot_to_the_same_end_and_without_one_if_it_
             assert_eq!(resumed.calls, whole.calls + resumed.possible_duplicates, "cut after {cut}");
         }
     }
+}
+
+/// What each role took, and of which calls nobody knows the end: their tasks, their roles, and what was asked.
+type Books = (BTreeMap<String, Spent>, Vec<(Option<TaskId>, String, Doubt)>);
+
+fn books(booked: Vec<Booked>) -> Books {
+    let (mut known, mut doubtful) = (BTreeMap::<_, Spent>::new(), Vec::new());
+    for Booked { context, spent, in_doubt } in booked {
+        let role = context.flow.role.to_string();
+        *known.entry(role.clone()).or_default() += spent;
+        doubtful.extend(in_doubt.map(|doubt| (context.task, role, doubt)));
+    }
+    (known, doubtful)
+}
+
+/// Budgets begin where the run was, whether its accounts come out of a snapshot or not.
+#[tokio::test(start_paused = true)]
+async fn what_a_run_took_is_the_same_with_a_snapshot_and_without() {
+    let (provider, journal) = (model(), Arc::new(MemoryJournal::default()));
+    let whole = careful(&provider, Arc::<MemoryJournal>::clone(&journal), 0.8);
+    let report = whole.run_with("build it", run(), &Control::default()).await;
+    let all = remembered(&*journal).await;
+    let last = journal.last_snapshot(&run()).await.unwrap().expect("it left some");
+    let (known, doubtful) = books(whole.accounts(&run()).await.unwrap());
+    assert_eq!(known.values().map(|spent| spent.calls).sum::<u32>(), report.calls);
+    assert!(doubtful.is_empty());
+
+    let mut most = 0;
+    for cut in usize::try_from(last.seq).unwrap()..=all.len() {
+        let (plain, kept) = (cut_off(&all[..cut]).await, cut_off(&all[..cut]).await);
+        let lease = kept.lease(&run()).await.unwrap();
+        kept.snapshot(&lease, last.seq, last.state.clone()).await.unwrap();
+        kept.release(&lease).await.unwrap();
+        let with_snapshot = books(careful(&provider, kept, 0.8).accounts(&run()).await.unwrap());
+        let without = books(careful(&provider, plain, 0.8).accounts(&run()).await.unwrap());
+        assert_eq!(with_snapshot, without, "cut after {cut}");
+        assert!(without.1.iter().all(|(_, _, doubt)| doubt.messages > 0 && doubt.bytes > 0), "{:?}", without.1);
+        most = most.max(without.1.len());
+    }
+    assert!(most > 0, "some calls were under way");
 }
 
 /// What a snapshot holds is used: it says something that the entries do not.

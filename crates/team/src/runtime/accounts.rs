@@ -1,28 +1,43 @@
-//! What a run took so far, call by call, for whoever keeps its budgets.
+//! What a run took so far, for whoever keeps its budgets: folded from its memory, as its state is.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bellwether_core::{CallContext, ChatRequest, Flow, RunId};
+use bellwether_core::chat::Part;
+use bellwether_core::{CallContext, Flow, Message, RunId, TaskId};
+use serde::{Deserialize, Serialize};
 
 use super::{ResumeError, brief, past};
 use crate::message::{Job, Spent};
 use crate::state::{Event, State};
 use crate::team::Team;
 
-/// What one call of a run took, as far as anybody knows.
+/// What a role took for a task of a run, as far as anybody knows.
 #[derive(Clone, Debug)]
 pub struct Booked {
-    /// Whose call it was: its tenant, run, task and role.
+    /// Whose it was: its tenant, run, task and role. What tasks took that are at rest is told by role alone.
     pub context: CallContext,
     /// What it is known to have taken.
     pub spent: Spent,
     /// What was asked, if nobody knows whether it was answered: it may have taken all it could.
-    pub in_doubt: Option<ChatRequest>,
+    pub in_doubt: Option<Doubt>,
+}
+
+/// A call of which nobody knows whether it was answered.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Doubt {
+    /// The model that was asked.
+    pub model: Arc<str>,
+    /// How many messages it was sent.
+    pub messages: u64,
+    /// How long they were together, in bytes.
+    pub bytes: u64,
+    /// How much it was allowed to say.
+    pub max_output_tokens: Option<u32>,
 }
 
 impl Team {
-    /// What a run took so far, call by call, from its memory; nothing is asked of any model.
+    /// What a run took so far, from its memory; nothing is asked of any model.
     ///
     /// # Errors
     ///
@@ -33,80 +48,132 @@ impl Team {
     /// Nothing is changed.
     pub async fn accounts(&self, run: &RunId) -> Result<Vec<Booked>, ResumeError> {
         let journal = self.journal.as_ref().ok_or(ResumeError::NoJournal)?;
-        let opening = past::opening(&**journal, run).await?.ok_or(ResumeError::Unknown)?;
-        let mut books = Books { team: self, run, request: &opening.request, open: BTreeMap::new(), booked: Vec::new() };
-        let past = past::walk(self, &**journal, run, |state, event| books.enter(state, event)).await?;
-        if let Some(past) = past {
-            books.doubt(&past.state);
-        }
-        Ok(books.booked)
+        let past = past::fold(self, &**journal, run).await?.ok_or(ResumeError::Unknown)?;
+        let (mut books, request) = (past.books, &past.opening.request);
+        books.doubt(self, request, &past.state);
+        let known = books.known.into_iter().flat_map(|(role, account)| {
+            let tasks = account.tasks.into_iter().map(|(task, spent)| (Some(task), spent));
+            let all = tasks.chain([(None, account.rest)]);
+            all.map(move |(task, spent)| (task, Arc::clone(&role), spent, None))
+        });
+        let doubtful = books.doubtful.into_iter();
+        let doubtful = doubtful.map(|(task, role, doubt)| (task, role, Spent::ZERO, Some(doubt)));
+        let booked = known.chain(doubtful).map(|(task, role, spent, in_doubt)| Booked {
+            context: self.payer(run, task, &role),
+            spent,
+            in_doubt,
+        });
+        Ok(booked.collect())
+    }
+
+    /// Whose call it is.
+    fn payer(&self, run: &RunId, task: Option<TaskId>, role: &str) -> CallContext {
+        let flow = Flow { tenant: Arc::clone(&self.tenant), ..Flow::new(&*self.name, run.as_str(), role) };
+        let timeout = self.named(role).map(|role| role.timeout);
+        CallContext { run: Some(run.clone()), task, timeout, ..CallContext::new(flow) }
     }
 }
 
-struct Books<'a> {
-    team: &'a Team,
-    run: &'a RunId,
-    request: &'a str,
+/// The accounts of a run, event by event.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub(super) struct Books {
+    /// What is known to have been taken, by role.
+    known: BTreeMap<Arc<str>, Account>,
     /// The calls under way, and their tiers.
-    open: BTreeMap<Job, usize>,
-    booked: Vec<Booked>,
+    open: Vec<(Job, usize)>,
+    /// For which tasks and by which roles was asked what nobody knows the end of.
+    doubtful: Vec<(Option<TaskId>, Arc<str>, Doubt)>,
 }
 
-impl Books<'_> {
+/// What one role took.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+struct Account {
+    /// For tasks that may take more.
+    tasks: BTreeMap<TaskId, Spent>,
+    /// For all others, and for none.
+    rest: Spent,
+}
+
+impl Books {
     /// Takes in an event, before the state does.
-    fn enter(&mut self, state: &State, event: &Event) {
+    pub(super) fn enter(&mut self, team: &Team, request: &str, state: &State, event: &Event) {
         match event {
-            Event::Began { job, tier } => {
-                self.open.insert(job.clone(), *tier);
-            }
+            Event::Began { job, tier } => self.open.push((job.clone(), *tier)),
             // A call that was cut off may be billed, as one may that was under way in a process that ended.
             Event::Dropped { job } => {
-                if let Some(tier) = self.open.remove(job) {
-                    self.book(state, job, Spent::ZERO, Some(tier));
+                if let Some(tier) = self.close(job) {
+                    self.lose(team, request, state, job, tier);
                 }
             }
             // Somebody who was called off in the middle of a call may have been billed for it.
             Event::CalledOff { job, spent } => {
-                if let Some(tier) = self.open.remove(job).filter(|_| spent.calls > 0) {
-                    self.book(state, job, Spent::ZERO, Some(tier));
+                if let Some(tier) = self.close(job).filter(|_| spent.calls > 0) {
+                    self.lose(team, request, state, job, tier);
                 }
             }
-            Event::Resumed => self.doubt(state),
+            Event::Resumed => self.doubt(team, request, state),
             _ => {
                 if let Some((job, spent)) = took(state, event) {
-                    self.open.remove(&job);
-                    self.book(state, &job, spent, None);
+                    self.close(&job);
+                    self.book(team, state, &job, spent);
                 }
             }
         }
     }
 
-    fn doubt(&mut self, state: &State) {
-        for (job, tier) in std::mem::take(&mut self.open) {
-            self.book(state, &job, Spent::ZERO, Some(tier));
+    /// Keeps no account of its own for a task that takes nothing more.
+    pub(super) fn sum_up(&mut self, state: &State) {
+        for Account { tasks, rest } in self.known.values_mut() {
+            tasks.retain(|task, spent| {
+                let over = state.task(task).is_none_or(|record| record.state.is_final());
+                if over {
+                    *rest += *spent;
+                }
+                !over
+            });
         }
     }
 
-    fn book(&mut self, state: &State, job: &Job, spent: Spent, in_doubt: Option<usize>) {
-        // The state is the one in which it was sent, so this is what was sent, and by whom.
-        let Some((role, _, messages)) = brief::of(self.team, self.request, state, job) else { return };
-        let flow = Flow {
-            tenant: Arc::clone(&self.team.tenant),
-            ..Flow::new(&*self.team.name, self.run.as_str(), &*role.name)
-        };
-        let context = CallContext {
-            run: Some(self.run.clone()),
-            task: job.task().cloned(),
-            timeout: Some(role.timeout),
-            phase: job.phase(),
-            ..CallContext::new(flow)
-        };
-        let in_doubt = in_doubt.and_then(|tier| {
-            let model = Arc::clone(&role.tiers.get(tier)?.model);
-            Some(ChatRequest { max_output_tokens: role.output_cap(tier), ..ChatRequest::new(model, messages) })
-        });
-        self.booked.push(Booked { context, spent, in_doubt });
+    /// Nobody hears any more of the calls under way.
+    fn doubt(&mut self, team: &Team, request: &str, state: &State) {
+        for (job, tier) in std::mem::take(&mut self.open) {
+            self.lose(team, request, state, &job, tier);
+        }
     }
+
+    /// The call for a job is over; its tier, if there was one.
+    fn close(&mut self, job: &Job) -> Option<usize> {
+        let at = self.open.iter().position(|(open, _)| open == job)?;
+        Some(self.open.swap_remove(at).1)
+    }
+
+    fn book(&mut self, team: &Team, state: &State, job: &Job, spent: Spent) {
+        let Some(role) = brief::doer(team, state, job) else { return };
+        let account = self.known.entry(Arc::clone(&role.name)).or_default();
+        match job.task() {
+            Some(task) => *account.tasks.entry(task.clone()).or_default() += spent,
+            None => account.rest += spent,
+        }
+    }
+
+    fn lose(&mut self, team: &Team, request: &str, state: &State, job: &Job, tier: usize) {
+        // The state is the one in which it was sent, so this is what was sent, and by whom.
+        let Some((role, _, messages)) = brief::of(team, request, state, job) else { return };
+        let Some(model) = role.tiers.get(tier).map(|tier| Arc::clone(&tier.model)) else { return };
+        let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+        let doubt = Doubt {
+            model,
+            messages: count(messages.len()),
+            bytes: messages.iter().map(|message| count(length(message))).sum(),
+            max_output_tokens: role.output_cap(tier),
+        };
+        self.doubtful.push((job.task().cloned(), Arc::clone(&role.name), doubt));
+    }
+}
+
+/// How long a message is: what a team says is text.
+fn length(message: &Message) -> usize {
+    message.content.iter().map(|part| if let Part::Text(text) = part { text.len() } else { 0 }).sum()
 }
 
 /// The job that an event ends, and what its last call took.

@@ -29,11 +29,28 @@ pub(super) fn of<'a>(team: &'a Team, request: &str, state: &State, job: &Job) ->
     Some((role, tier, history.messages()))
 }
 
-fn first<'a>(team: &'a Team, request: &str, state: &State, job: &Job) -> Option<Brief<'a>> {
+/// Who does a job; `None` if nobody can.
+pub(super) fn doer<'a>(team: &'a Team, state: &State, job: &Job) -> Option<&'a Arc<Role>> {
+    let of = |task: &TaskId| team.named(&state.task(task)?.planned.role);
     match job {
-        Job::Answer { task, .. } => answer(team, request, state, state.task(task)?),
+        Job::Answer { task, .. } => {
+            let to = &state.task(task)?.asked.last()?.question.to;
+            // A task is answered for by its role.
+            team.named(state.task(&to.as_str().into()).map_or(to, |record| &record.planned.role))
+        }
+        Job::Check { .. } => None,
+        Job::Combine => team.role(RoleKind::Synthesizer),
+        Job::Digest { task } | Job::Work { task, .. } => of(task),
+        Job::Plan => team.role(RoleKind::Planner),
+        Job::Audit { .. } | Job::Review { .. } => team.role(RoleKind::Reviewer),
+    }
+}
+
+fn first<'a>(team: &'a Team, request: &str, state: &State, job: &Job) -> Option<Brief<'a>> {
+    let role = doer(team, state, job)?;
+    match job {
+        Job::Answer { task, .. } => answer(role, request, state, state.task(task)?),
         Job::Audit { task } => {
-            let role = team.role(RoleKind::Reviewer)?;
             let (record, judge) = (state.task(task)?, role.tiers.len() - 1);
             let room = context::room(record.squeezed(role.window(judge)));
             let work = context::excerpt(&record.drafts.last()?.text, room);
@@ -41,23 +58,19 @@ fn first<'a>(team: &'a Team, request: &str, state: &State, job: &Job) -> Option<
         }
         Job::Check { .. } => None,
         Job::Combine => {
-            let role = team.role(RoleKind::Synthesizer)?;
             let parts = inputs(state, state.planned(), role.window(0));
             Some((role, 0, prompt::combine(role, request, state.plan()?, &parts)))
         }
         Job::Digest { task } => {
             let record = state.task(task)?;
-            let role = team.named(&record.planned.role)?;
             let work = context::excerpt(&record.best()?.text, context::room(role.window(0)));
             Some((role, 0, prompt::digest(role, &record.planned, &work, role.window(0))))
         }
         Job::Plan => {
-            let role = team.role(RoleKind::Planner)?;
             let tier = state.plan_tier().min(role.tiers.len() - 1);
             Some((role, tier, prompt::plan(role, request, &team.workers(), &team.settings)))
         }
         Job::Review { task, .. } => {
-            let role = team.role(RoleKind::Reviewer)?;
             let record = state.task(task)?;
             let author = team.named(&record.planned.role).and_then(|worker| worker.tiers.get(record.tier));
             let judges = role.judges_of(author);
@@ -73,7 +86,6 @@ fn first<'a>(team: &'a Team, request: &str, state: &State, job: &Job) -> Option<
         }
         Job::Work { task, .. } => {
             let record = state.task(task)?;
-            let role = team.named(&record.planned.role)?;
             let tier = match (&record.route, record.stints.is_empty()) {
                 (Some(route), true) => route.tier,
                 _ => record.tier,
@@ -84,11 +96,10 @@ fn first<'a>(team: &'a Team, request: &str, state: &State, job: &Job) -> Option<
     }
 }
 
-/// Who answers a task's open question, and what it is told: a task is answered for by its role, with its work in view.
-fn answer<'a>(team: &'a Team, request: &str, state: &State, asker: &Record) -> Option<Brief<'a>> {
+/// What is told to whoever answers a task's open question: who answers for a task has its work in view.
+fn answer<'a>(role: &'a Arc<Role>, request: &str, state: &State, asker: &Record) -> Option<Brief<'a>> {
     let question = &asker.asked.last()?.question;
     let asked = state.task(&question.to.as_str().into());
-    let role = team.named(asked.map_or(question.to.as_str(), |record| &record.planned.role))?;
     let tier = asked.map_or(0, |record| record.tier).min(role.tiers.len() - 1);
     let room = context::room(role.window(tier));
     let own = asked.map(|record| {

@@ -3,8 +3,9 @@
 use bellwether_core::journal::JournalError;
 use bellwether_core::{Journal, RunId, Timestamp};
 
+use super::accounts::Books;
 use crate::log::{self, LogError, Opening};
-use crate::state::{Event, Rules, State};
+use crate::state::{Rules, State};
 use crate::team::Team;
 
 /// How many entries are read at once.
@@ -16,6 +17,8 @@ pub(super) struct Past {
     /// What was asked for, and of whom.
     pub(super) opening: Opening,
     pub(super) state: State,
+    /// What it took.
+    pub(super) books: Books,
     /// When the last event happened.
     pub(super) at: Timestamp,
     /// The number of the last entry.
@@ -39,26 +42,11 @@ pub(super) async fn fold(team: &Team, journal: &dyn Journal, run: &RunId) -> Res
     let mut past = Past::beginning(team, opening);
     // A snapshot that is not understood costs time and nothing else.
     if let Some(snapshot) = journal.last_snapshot(run).await?
-        && let Some((state, at)) = State::thaw(&snapshot.state)
+        && let Some((state, at, books)) = State::thaw(&snapshot.state)
     {
-        past = Past { state, at, seq: snapshot.seq, kept: snapshot.seq, ..past };
+        past = Past { state, books, at, seq: snapshot.seq, kept: snapshot.seq, ..past };
     }
-    match past.go_on(journal, run, |_, _| ()).await {
-        Ok(()) => Ok(Some(past)),
-        Err(error) => Err(why(journal, run, error).await),
-    }
-}
-
-/// Folds what is remembered of a run from its beginning, and shows each event with the state before it.
-pub(super) async fn walk(
-    team: &Team,
-    journal: &dyn Journal,
-    run: &RunId,
-    show: impl FnMut(&State, &Event) + Send,
-) -> Result<Option<Past>, LogError> {
-    let Some(opening) = opening(journal, run).await? else { return Ok(None) };
-    let mut past = Past::beginning(team, opening);
-    match past.go_on(journal, run, show).await {
+    match past.go_on(team, journal, run).await {
         Ok(()) => Ok(Some(past)),
         Err(error) => Err(why(journal, run, error).await),
     }
@@ -73,16 +61,17 @@ async fn why(journal: &dyn Journal, run: &RunId, error: LogError) -> LogError {
 impl Past {
     fn beginning(team: &Team, opening: Opening) -> Self {
         let rules = opening.rules.clone().unwrap_or_else(|| Rules::of(team));
-        Self { opening, state: State::new(rules), at: Timestamp::ZERO, seq: 1, kept: 0 }
+        Self { opening, state: State::new(rules), books: Books::default(), at: Timestamp::ZERO, seq: 1, kept: 0 }
+    }
+
+    /// What a snapshot holds.
+    pub(super) fn freeze(mut self) -> Vec<u8> {
+        self.books.sum_up(&self.state);
+        self.state.freeze(self.at, &self.books)
     }
 
     /// Folds what came after.
-    async fn go_on(
-        &mut self,
-        journal: &dyn Journal,
-        run: &RunId,
-        mut show: impl FnMut(&State, &Event) + Send,
-    ) -> Result<(), LogError> {
+    async fn go_on(&mut self, team: &Team, journal: &dyn Journal, run: &RunId) -> Result<(), LogError> {
         loop {
             let page = journal.read(run, self.seq, PAGE).await?;
             if page.is_empty() {
@@ -91,7 +80,7 @@ impl Past {
             for recorded in page {
                 self.seq = recorded.seq;
                 let Some((at, event)) = log::read(recorded.seq, recorded.entry)? else { continue };
-                show(&self.state, &event);
+                self.books.enter(team, &self.opening.request, &self.state, &event);
                 self.at = at;
                 self.state.apply(event, at);
             }

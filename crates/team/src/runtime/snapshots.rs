@@ -50,7 +50,7 @@ impl Snapshots {
 
 async fn leave(team: &Team, journal: Arc<dyn Journal>, lease: &Lease) -> Result<(), LogError> {
     if let Some(past) = past::fold(team, &*journal, &lease.run).await? {
-        journal.snapshot(lease, past.seq, past.state.freeze(past.at)).await?;
+        journal.snapshot(lease, past.seq, past.freeze()).await?;
     }
     Ok(())
 }

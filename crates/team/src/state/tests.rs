@@ -380,8 +380,8 @@ proptest! {
             // As a journal gives it back.
             let event: Event = serde_json::from_value(serde_json::json!(event)).expect("it was an event");
             whole.apply(event.clone(), at);
-            let frozen = thawed.freeze(at);
-            let (mut again, moment) = State::thaw(&frozen).expect("it was frozen here");
+            let frozen = thawed.freeze(at, &());
+            let (mut again, moment, ()) = State::thaw(&frozen).expect("it was frozen here");
             prop_assert_eq!(moment, at);
             again.apply(event, at);
             prop_assert_eq!(&again, &*whole);
@@ -415,12 +415,12 @@ proptest! {
 fn a_snapshot_of_another_version_or_with_damage_is_not_understood() {
     let state = planned(rules(2), vec![task(0, &[]), task(1, &[0])]);
     let at = Timestamp::from_millis(7);
-    let frozen = state.freeze(at);
-    assert_eq!(State::thaw(&frozen), Some((state, at)));
+    let frozen = state.freeze(at, &());
+    assert_eq!(State::thaw(&frozen), Some((state, at, ())));
     let text = String::from_utf8(frozen).expect("it is text");
-    let thaw = |text: String| State::thaw(text.as_bytes());
-    assert_eq!(thaw(text.replacen("state 5", "state 0", 1)), None, "an older form");
-    assert_eq!(thaw(text.replacen("state 5", "state 51", 1)), None, "a later form");
+    let thaw = |text: String| State::thaw::<()>(text.as_bytes());
+    assert_eq!(thaw(text.replacen("state 6", "state 0", 1)), None, "an older form");
+    assert_eq!(thaw(text.replacen("state 6", "state 61", 1)), None, "a later form");
     assert_eq!(thaw(text.replacen("\"stalls\":0,", "", 1)), None, "something that later versions know is missing");
     assert_eq!(thaw(text[..text.len() - 1].to_owned()), None, "cut off");
 }
