@@ -9,9 +9,9 @@ use super::*;
 use crate::message::JobError;
 use crate::plan::{Join, PlannedTask, SpawnRules};
 use crate::question::Question;
-use crate::review::ReviewRules;
+use crate::review::{Finding, ReviewRules};
 use crate::team::{OnTaskFailure, Share};
-use crate::verdict::Decision;
+use crate::verdict::{Decision, Verdict};
 
 fn rules(max_parallel: usize) -> Rules {
     let windows = BTreeMap::from([("coder".into(), vec![100])]);
