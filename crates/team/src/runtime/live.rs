@@ -1,32 +1,34 @@
 //! Living through a run: hands jobs to agents, hears what became of them, and tells everybody who watches.
 
+mod assign;
+mod hear;
 mod joins;
 mod letters;
+mod record;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use bellwether_core::journal::JournalError;
-use bellwether_core::{Fact, RunId, TaskId, TaskState, Timestamp};
+use bellwether_core::{Fact, RunId, Timestamp};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::past::Past;
 use super::snapshots::Snapshots;
-use super::{Control, brief, routing};
+use super::{Control, routing};
 use crate::agent::{Agent, Shared};
 use crate::economy::Economy;
 use crate::log::Log;
 use crate::mailbox::Mailbox;
-use crate::message::{Address, Assignment, Body, Envelope, Finished, Job, JobError, Product, Spent};
+use crate::message::{Address, Body, Envelope, Job, Spent};
 use crate::plan::Plan;
 use crate::report::{Failure, Frame, RunReport};
-use crate::review;
 use crate::role::RoleKind;
-use crate::state::{Attempt, Event, Move, Rules, State, Stop};
-use crate::team::{OnInvalidPlan, Team};
+use crate::state::{Event, Move, Rules, State, Stop};
+use crate::team::Team;
 
 pub(super) struct Runtime<'a> {
     team: &'a Team,
@@ -188,245 +190,6 @@ impl<'a> Runtime<'a> {
         self.finish().await
     }
 
-    /// Hands every job that may begin to an agent of the role it is for. All of them are remembered before any is sent.
-    async fn assign_all(&mut self) {
-        let mut sent = Vec::new();
-        let mut checks = Vec::new();
-        let jobs = self.state.jobs();
-        let left = self.shared.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let mut begun = routing::decide(self.team, &self.shared.run, &self.state, left, &jobs);
-        for job in jobs {
-            if let Job::Check { task, .. } = &job {
-                checks.push(task.clone());
-                begun.push(Event::Began { job, tier: 0 });
-                continue;
-            }
-            let Some((role, tier, conversation)) = brief::of(self.team, self.request, &self.state, &job) else {
-                continue;
-            };
-            let economy = self.state.economy();
-            let fresh =
-                |job: &Job| job.task().and_then(|task| self.state.task(task)).is_some_and(|t| t.stints.is_empty());
-            let tier = match economy {
-                Some(_) if job.phase() == "work" && fresh(&job) => 0,
-                _ => routing::chosen(&begun, &job).unwrap_or(tier),
-            };
-            self.begun_under.insert(job.clone(), economy);
-            let attempt = self.state.attempt(&job);
-            let (output_cap, deadline) =
-                (Economy::output_cap(economy, role.output_cap(tier)), self.task_deadline(&job));
-            let called_off = CancellationToken::new();
-            self.called_off.insert(job.clone(), called_off.clone());
-            let assignment =
-                Assignment { job: job.clone(), tier, output_cap, attempt, deadline, conversation, called_off };
-            let body = match &job {
-                Job::Answer { .. } => Body::Question(assignment),
-                Job::Review { .. } => Body::ReviewRequest(assignment),
-                Job::Work { round, .. } if *round > 0 => Body::Revise(assignment),
-                Job::Audit { .. }
-                | Job::Check { .. }
-                | Job::Combine
-                | Job::Digest { .. }
-                | Job::Plan
-                | Job::Work { .. } => Body::Assign(assignment),
-            };
-            begun.push(Event::Began { job, tier });
-            sent.push((Arc::clone(&role.name), body));
-        }
-        if begun.is_empty() || !self.record(begun).await {
-            return;
-        }
-        for (role, body) in sent {
-            self.send(&role, body).await;
-        }
-        for task in checks {
-            self.check(&task);
-        }
-    }
-
-    /// Lets the team's checks look at a task's latest work, beside everything else.
-    fn check(&mut self, task: &TaskId) {
-        let Some(record) = self.state.task(task) else { return };
-        let job = Job::Check { task: task.clone(), round: record.round };
-        let work = record.drafts.last().map_or_else(String::new, |draft| draft.text.clone());
-        let role = Arc::clone(&record.planned.role);
-        let checks: Vec<_> = self.team.checks.iter().filter(|check| check.is_for(&role)).cloned().collect();
-        let shared = Arc::clone(&self.shared);
-        self.agents.spawn(async move {
-            let findings = review::check::all(checks, work).await;
-            let finished = Finished { job, result: Ok(Product::Findings(findings)), spent: Spent::ZERO };
-            let body = Body::Finished(Box::new(finished));
-            let envelope = shared.envelope(None, (Address::Runtime, &shared.own), Address::Runtime, body);
-            if let Err(envelope) = shared.runtime.send(envelope).await {
-                shared.bury(&envelope);
-            }
-        });
-    }
-
-    /// When a job's task has to be done: what a task asked for has no more time than the task itself.
-    fn task_deadline(&self, job: &Job) -> Option<Instant> {
-        let allowed = self.team.settings.task_deadline?;
-        let mut record = self.state.task(job.task()?)?;
-        while let Some(parent) = record.parent {
-            record = &self.state.tasks()[parent];
-        }
-        let worked = self.now().since(record.began.unwrap_or_else(|| self.now()));
-        Some(Instant::now() + allowed.saturating_sub(worked))
-    }
-
-    async fn send(&self, role: &Arc<str>, body: Body) {
-        let to = Address::Role(Arc::clone(role));
-        let envelope = self.shared.envelope(None, (Address::Runtime, &self.shared.own), to, body);
-        if let Some(inbox) = self.inboxes.get(role)
-            && let Err(envelope) = inbox.send(envelope).await
-        {
-            self.shared.bury(&envelope);
-        }
-    }
-
-    /// Takes in what an agent reports.
-    async fn hear(&mut self, finished: Finished) {
-        self.heard += 1;
-        let Finished { job, result, spent } = finished;
-        self.called_off.remove(&job);
-        let event = match (job, result) {
-            (Job::Audit { task }, Ok(Product::Verdict(verdict))) => Event::Audited { task, verdict, spent },
-            (Job::Answer { task, .. }, Ok(Product::Answer(text))) => Event::Answered { task, text, spent },
-            (Job::Digest { task }, Ok(Product::Digest(text))) => Event::Digested { task, text, spent },
-            (Job::Check { task, .. }, Ok(Product::Findings(findings))) => Event::Checked { task, findings },
-            (Job::Plan, Ok(Product::Plan(plan))) => return self.accept_plan(plan, spent).await,
-            (Job::Combine, Ok(Product::Whole(text))) => Event::Combined { text, spent },
-            (Job::Review { task, .. }, Ok(Product::Verdict(verdict))) => Event::Judged { task, verdict, spent },
-            (Job::Work { task, round }, Ok(Product::Work(text))) => match self.understand(&task, text, spent) {
-                Ok(events) => {
-                    self.record(events).await;
-                    return;
-                }
-                Err(error) => return self.unusable(Job::Work { task, round }, error, spent).await,
-            },
-            (job, Err(JobError::CalledOff)) => Event::CalledOff { job, spent },
-            (job, Ok(_)) => {
-                let problems = vec!["it is not what was asked for".to_owned()];
-                return self.unusable(job, JobError::Unusable { answer: String::new(), problems }, spent).await;
-            }
-            (job, Err(error @ JobError::Unusable { .. })) => return self.unusable(job, error, spent).await,
-            (job, Err(error)) => {
-                let failure = Failure::from(&error);
-                match self.economy(&job, &failure) {
-                    Some(economy) => Event::Economised { job, economy, spent },
-                    None => Event::Failed { job, failure, spent },
-                }
-            }
-        };
-        self.record(vec![event]).await;
-    }
-
-    /// The step down under which a job that the budget did not cover may still fit.
-    fn economy(&self, job: &Job, failure: &Failure) -> Option<Economy> {
-        let dispensable = matches!(job, Job::Audit { .. });
-        if self.state.stop().is_some() || dispensable || !failure.is_near_the_cap() {
-            return None;
-        }
-        let now = self.state.economy();
-        if self.begun_under.get(job).is_some_and(|under| *under < now) {
-            // The run has stepped down since: that may be enough.
-            return now;
-        }
-        let (role, tier, _) = brief::of(self.team, self.request, &self.state, job)?;
-        let may_skip_review = self.team.settings.may_skip_review && self.team.role(RoleKind::Reviewer).is_some();
-        Economy::next(now, job, role, tier, may_skip_review)
-    }
-
-    /// Asks again, if that is allowed; else the job came to nothing, or the request is worked on as a whole.
-    async fn unusable(&mut self, job: Job, error: JobError, spent: Spent) {
-        let failure = Failure::from(&error);
-        if job == Job::Plan {
-            self.tell(&Fact::PlanRejected { run: self.shared.run.clone(), reason: failure.message.clone() });
-        }
-        let event = match error {
-            JobError::Unusable { answer, problems } if self.state.may_ask_again(&job) => {
-                Event::Unusable { job, attempt: Attempt { answer, problems }, spent }
-            }
-            _ if job == Job::Plan && self.team.settings.on_invalid_plan == OnInvalidPlan::Fallback => {
-                let plan = Plan::single(self.request, &self.shared.plan_rules, true);
-                return self.accept_plan(plan, spent).await;
-            }
-            _ => Event::Failed { job, failure, spent },
-        };
-        self.record(vec![event]).await;
-    }
-
-    async fn accept_plan(&mut self, plan: Plan, spent: Spent) {
-        let approval = self.team.settings.approve_plan;
-        self.record(vec![Event::Planned { plan, spent, approval }]).await;
-    }
-
-    /// Tells what a reviewer said of a task in `round`, and what followed from it.
-    fn tell_review(&self, task: &TaskId, round: u32, score: f64) {
-        let (Some(record), run) = (self.state.task(task), self.shared.run.clone()) else { return };
-        let accepted = record.state == TaskState::Accepted;
-        self.tell(&Fact::TaskReviewed { run, task: task.clone(), round, score, accepted });
-    }
-
-    /// Remembers events, folds them into the state and tells which tasks they moved. If they cannot be remembered, the
-    /// run begins nothing further; whether they could.
-    async fn record(&mut self, events: Vec<Event>) -> bool {
-        let now = self.now();
-        let written = match &self.log {
-            Some(log) => log.write(now, &events).await.map(|seq| self.snapshots.consider(self.team, log, seq)),
-            None => Ok(()),
-        };
-        let Err(error) = written else {
-            events.into_iter().for_each(|event| self.fold(event, now));
-            return true;
-        };
-        self.log = None;
-        // What was about to begin did not; what came in is kept for the report.
-        for event in events.into_iter().filter(|event| !matches!(event, Event::Began { .. })) {
-            self.fold(event, now);
-        }
-        self.fold(Event::Stopped { stop: Stop::Hopeless(journal_failure(&error)) }, now);
-        if matches!(error, JournalError::Fenced { .. }) {
-            // Another process does it now: every further token would be paid for twice.
-            self.drop_all(now);
-        }
-        false
-    }
-
-    fn fold(&mut self, event: Event, now: Timestamp) {
-        match &event {
-            Event::Planned { plan, .. } => self.tell_plan(plan),
-            Event::Spawned { task, tasks, .. } => self.tell_spawned(task, tasks),
-            Event::Undelivered { letter } => self.tell_dead(letter),
-            Event::Routed { task, route } => {
-                let (tier, why) = (Arc::clone(&route.name), route.why.clone());
-                let (run, task, explored) = (self.shared.run.clone(), task.clone(), route.explored);
-                self.tell(&Fact::RouteDecided { run, task, tier, explored, why });
-            }
-            _ => {}
-        }
-        let reviewed = match &event {
-            Event::Judged { task, verdict, .. } => {
-                self.state.task(task).map(|record| (task.clone(), record.round, verdict.score))
-            }
-            _ => None,
-        };
-        let audited = if let Event::Audited { task, .. } = &event { Some(task.clone()) } else { None };
-        let moves = self.state.apply(event, now);
-        if let Some(task) = audited
-            && let Some(agreed) = routing::audited(self.team, &self.shared.run, &self.state, &task)
-        {
-            self.tell(&Fact::TaskAudited { run: self.shared.run.clone(), task, agreed });
-        }
-        if let Some((task, round, score)) = reviewed {
-            self.tell_review(&task, round, score);
-        }
-        for moved in moves {
-            self.tell_move(&moved);
-            routing::teach(self.team, &self.shared.run, &self.state, moved.task);
-        }
-    }
-
     /// Stops the agents in the middle of what they do.
     async fn halt(&mut self, stop: Stop) {
         self.agents.abort_all();
@@ -476,30 +239,6 @@ impl<'a> Runtime<'a> {
 
     fn report(&self, now: Timestamp) -> RunReport {
         report(self.team, self.request, &self.shared.run, &self.state, now)
-    }
-
-    fn tell_plan(&self, plan: &Plan) {
-        self.tell(&Fact::PlanAccepted {
-            run: self.shared.run.clone(),
-            tasks: plan.tasks.iter().map(|task| (task.id.clone(), Arc::clone(&task.title))).collect(),
-            degraded: plan.degraded,
-        });
-    }
-
-    fn tell_move(&self, moved: &Move) {
-        let record = &self.state.tasks()[moved.task];
-        self.tell(&Fact::TaskMoved {
-            run: self.shared.run.clone(),
-            task: record.planned.id.clone(),
-            role: Arc::clone(&record.planned.role),
-            from: moved.from,
-            to: moved.to,
-            round: record.round,
-        });
-    }
-
-    fn tell(&self, fact: &Fact) {
-        self.shared.observer.observe(fact);
     }
 }
 
