@@ -11,6 +11,7 @@ mod events;
 mod heard;
 mod parts;
 mod path;
+mod rest;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -6,7 +6,7 @@
 use bellwether_core::TaskState;
 use serde_json::Value;
 
-use super::events::dollars;
+use super::rest::dollars;
 use super::{Doing, Job, Limit, Money, Part, Span, Story};
 use crate::notes::{Heard, Note, Whose};
 use crate::text::line;

@@ -1,0 +1,80 @@
+//! Jobs that come to rest, and what they took.
+
+use serde_json::Value;
+
+use super::{Cost, Job, Money, Part, Share, Story};
+
+impl Story {
+    /// The job of a phase that is under way for a task.
+    pub(super) fn under_way(&self, phase: &str, task: &str) -> Option<Job> {
+        self.fold.busy.values().find(|job| job.phase == phase && job.task.as_deref() == Some(task)).cloned()
+    }
+
+    /// A job came to its end, and this is what it took.
+    pub(super) fn settle(&mut self, job: &Job, t: u64, spent: &Value) {
+        self.rest(job, t);
+        let (role, model) = match self.fold.jobs.get(job) {
+            Some(doing) => (doing.role.clone(), doing.model.clone()),
+            None => (job.phase.clone(), String::new()),
+        };
+        let count = |value: &Value| value.as_u64().unwrap_or_default();
+        let (usage, busy) = (&spent["usage"], &spent["busy"]);
+        let (calls, retries) = (count(&spent["calls"]), count(&spent["retries"]));
+        let (input, output) = (count(&usage["input_tokens"]), count(&usage["output_tokens"]));
+        let usd = dollars(count(&usage["cost"]));
+        let at = self.costs.iter().position(|cost| cost.role == role && cost.model == model).unwrap_or_else(|| {
+            self.costs.push(Cost { role: role.clone(), model, ..Cost::default() });
+            self.costs.len() - 1
+        });
+        self.touch(Part::Costs, at);
+        let cost = &mut self.costs[at];
+        cost.calls += calls;
+        cost.retries += retries;
+        cost.input += input;
+        cost.output += output;
+        cost.cached += count(&usage["cached_tokens"]);
+        cost.usd += usd;
+        cost.unpriced += count(&spent["unpriced"]);
+        cost.busy += count(&busy["secs"]) * 1_000 + count(&busy["nanos"]) / 1_000_000;
+        if let Some(n) = job.task.as_deref().and_then(|id| self.task(id)) {
+            let task = &mut self.tasks[n];
+            (task.calls, task.retries) = (task.calls + calls, task.retries + retries);
+            (task.tokens, task.usd) = (task.tokens + input + output, task.usd + usd);
+        }
+        let last = self.money.last();
+        let (spent, cap) = (last.map_or(0.0, |money| money.spent), last.and_then(|money| money.cap));
+        if usd > 0.0 && cap.is_none() {
+            self.money.push(Money { t, spent: spent + usd, reserved: None, cap: None });
+            self.touch(Part::Money, self.money.len() - 1);
+        }
+        let before = self.shares.iter().rev().find(|share| share.flow == role).map_or(0, |share| share.tokens);
+        if input + output > 0 {
+            self.shares.push(Share { t, flow: role, tokens: before + input + output });
+            self.touch(Part::Shares, self.shares.len() - 1);
+        }
+    }
+
+    /// A job is under way no longer.
+    pub(super) fn rest(&mut self, job: &Job, t: u64) {
+        let Some(doing) = self.fold.jobs.get_mut(job) else { return };
+        let (lane, span, waits) = (doing.lane, doing.span, doing.waits.take());
+        if let Some(waits) = waits {
+            self.end_span(waits, t);
+        }
+        self.end_span(span, t);
+        if self.fold.busy.get(&lane) == Some(job) {
+            self.fold.busy.remove(&lane);
+            self.fold.idle.insert(lane, t);
+        }
+    }
+
+    pub(super) fn rest_all(&mut self, t: u64) {
+        let jobs: Vec<Job> = self.fold.busy.values().cloned().collect();
+        jobs.iter().for_each(|job| self.rest(job, t));
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown, never reckoned with")]
+pub(super) fn dollars(nanos: u64) -> f64 {
+    nanos as f64 / 1e9
+}
