@@ -1,15 +1,15 @@
 //! What a team file says, as it says it.
 
-use std::fmt;
-use std::marker::PhantomData;
-use std::time::Duration;
+mod values;
 
 use bellwether_provider::ChargeRule;
-use bellwether_team::{Join, OnExhausted};
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use bellwether_team::OnExhausted;
 use toml::Spanned;
 
 use crate::routing::RawRouting;
+
+pub(crate) use values::{Count, RawPrompt, Share, Span};
+use values::{Dollars, Ordered, RawJoin};
 
 /// The whole file.
 #[derive(Debug, serde::Deserialize)]
@@ -182,13 +182,6 @@ pub(crate) enum RawKind {
     Worker,
 }
 
-/// `prompt = "..."` or `prompt = { file = "..." }`.
-#[derive(Debug)]
-pub(crate) enum RawPrompt {
-    File(String),
-    Text(String),
-}
-
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RawInstances {
@@ -355,137 +348,4 @@ pub(crate) struct RawJournal {
     pub(crate) dir: Option<String>,
     /// After how many entries of a run a snapshot of it is left.
     pub(crate) snapshot_every: Option<Count>,
-}
-
-// === values that cannot be wrong ===
-
-/// A stretch of time, such as `"30s"` or `"1m 30s"`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Span(pub(crate) Duration);
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text).map(Self).map_err(|error| {
-            D::Error::custom(format!("{text:?} is no stretch of time ({error}): write \"30s\" or \"5m\""))
-        })
-    }
-}
-
-/// A number that is at least 1.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Count(pub(crate) u32);
-
-impl<'de> Deserialize<'de> for Count {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match i64::deserialize(deserializer)?.try_into() {
-            Ok(0) | Err(_) => Err(D::Error::custom("this has to be a whole number from 1 up")),
-            Ok(count) => Ok(Self(count)),
-        }
-    }
-}
-
-/// How much of what a task asked for has to come to work: `"all"`, `"any"` or `"quorum(2)"`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RawJoin(pub(crate) Join);
-
-impl<'de> Deserialize<'de> for RawJoin {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map(Self).map_err(D::Error::custom)
-    }
-}
-
-/// A share from 0 to 0.5, in thousandths.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Share(pub(crate) u32);
-
-impl<'de> Deserialize<'de> for Share {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let share = f64::deserialize(deserializer)?;
-        // Two floors of less than a half each always leave something to the most urgent class.
-        if !(0.0..0.5).contains(&share) {
-            return Err(D::Error::custom("this has to be a share from 0 to below 0.5, such as 0.05"));
-        }
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range was checked")]
-        Ok(Self((share * 1_000.0).round() as u32))
-    }
-}
-
-/// An amount in dollars that is not negative.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Dollars(pub(crate) bellwether_core::Usd);
-
-impl<'de> Deserialize<'de> for Dollars {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let amount = f64::deserialize(deserializer)?;
-        bellwether_core::Usd::from_dollars(amount)
-            .map(Self)
-            .ok_or_else(|| D::Error::custom("this has to be an amount in dollars, not negative"))
-    }
-}
-
-impl<'de> Deserialize<'de> for RawPrompt {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Prompt;
-
-        impl<'de> Visitor<'de> for Prompt {
-            type Value = RawPrompt;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text, or { file = \"...\" }")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<RawPrompt, E> {
-                Ok(RawPrompt::Text(text.to_owned()))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawPrompt, A::Error> {
-                match map.next_entry::<String, String>()? {
-                    Some((key, file)) if key == "file" => Ok(RawPrompt::File(file)),
-                    _ => Err(A::Error::custom("write { file = \"...\" }")),
-                }
-            }
-        }
-
-        deserializer.deserialize_any(Prompt)
-    }
-}
-
-/// A table whose keys the user chooses, in the file's order.
-#[derive(Debug)]
-pub(crate) struct Ordered<T>(pub(crate) Vec<(String, T)>);
-
-impl<T> Ordered<T> {
-    pub(crate) fn get(&self, name: &str) -> Option<&T> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
-    }
-
-    pub(crate) fn names(&self) -> String {
-        self.0.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Ordered<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
-            type Value = Ordered<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a table")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ordered<T>, A::Error> {
-                let mut entries: Vec<(usize, String, T)> = Vec::new();
-                while let Some((name, value)) = map.next_entry::<Spanned<String>, T>()? {
-                    entries.push((name.span().start, name.into_inner(), value));
-                }
-                entries.sort_by_key(|(at, ..)| *at);
-                Ok(Ordered(entries.into_iter().map(|(_, name, value)| (name, value)).collect()))
-            }
-        }
-
-        deserializer.deserialize_map(Entries(PhantomData))
-    }
 }
