@@ -10,6 +10,7 @@
 //! - [`doctor`]: says what is wrong with the settings, and how to mend it.
 //! - Providers around other providers: [`Fallback`]; [`Recorded`] and [`Replayed`] with a [`Cassette`]; `Cached`
 //!   (feature `cache`); `Validated`, with `format_of` and `ask` for typed answers (feature `schema`).
+//! - [`connections`]: the same encryption and trust for what is no model, such as a collector of traces.
 //! - [`decode`] and [`sse`]: the reading alone, without a connection, for another HTTP client.
 //! - `Scripted` and `conformance` (feature `test-util`): a provider that plays a script, and the tests that every
 //!   provider has to pass.
@@ -113,3 +114,4 @@ pub use schemars;
 pub use scripted::{Reply, Scripted, ScriptedCall};
 #[cfg(feature = "schema")]
 pub use structured::{Validated, ask, check, format_of};
+pub use transport::connections;

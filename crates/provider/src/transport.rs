@@ -23,9 +23,9 @@ use crate::trust::Trust;
 /// A connection pool for one endpoint.
 pub(crate) fn client(config: &ProviderConfig, endpoint: &Endpoint) -> Result<Client, ConfigError> {
     let mut builder = Client::builder()
-        .tls_backend_preconfigured(tls(config, endpoint)?)
+        .tls_backend_preconfigured(tls(&config.root_certificates, endpoint.is_https())?)
         .default_headers(headers(config)?)
-        .user_agent(concat!("bellwether/", env!("CARGO_PKG_VERSION")))
+        .user_agent(AGENT)
         .connect_timeout(config.timeouts.connect)
         .pool_max_idle_per_host(config.pool_size)
         // A connection that died without a word is noticed before the next call is sent over it for nothing.
@@ -39,7 +39,28 @@ pub(crate) fn client(config: &ProviderConfig, endpoint: &Endpoint) -> Result<Cli
     if config.proxy == ProxyChoice::None || endpoint.is_loopback() {
         builder = builder.no_proxy();
     }
-    builder.build().map_err(|error| ConfigError::Client { why: "could not be built", source: error.into() })
+    builder.build().map_err(unbuilt)
+}
+
+/// Connections with the same encryption and trust for what is no model, such as a collector of traces.
+///
+/// `roots` are trusted beside the system's own, which are read once a server shows a certificate. A request may take as
+/// long as `patience`. No proxy is asked, no redirect is followed, and nothing is sent a second time.
+///
+/// # Errors
+///
+/// [`ConfigError::Client`] if one of `roots` is no certificate.
+pub fn connections(roots: &[RootCertificate], patience: Duration) -> Result<Client, ConfigError> {
+    Client::builder()
+        .tls_backend_preconfigured(tls(roots, true)?)
+        .user_agent(AGENT)
+        .timeout(patience)
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .referer(false)
+        .retry(retry::never())
+        .build()
+        .map_err(unbuilt)
 }
 
 /// The secrets that a provider may echo.
@@ -49,7 +70,11 @@ pub(crate) fn scrub(config: &ProviderConfig) -> Scrub {
     Scrub::new(config.key.iter().map(|key| key.expose()).chain(headers))
 }
 
-fn tls(config: &ProviderConfig, endpoint: &Endpoint) -> Result<ClientConfig, ConfigError> {
+fn unbuilt(error: reqwest::Error) -> ConfigError {
+    ConfigError::Client { why: "could not be built", source: error.into() }
+}
+
+fn tls(roots: &[RootCertificate], encrypted: bool) -> Result<ClientConfig, ConfigError> {
     let failed = |source: rustls::Error| ConfigError::Client { why: "has no usable encryption", source: source.into() };
     // The provider is passed in, not installed for the process: that choice is the application's.
     let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
@@ -57,9 +82,8 @@ fn tls(config: &ProviderConfig, endpoint: &Endpoint) -> Result<ClientConfig, Con
         .with_safe_default_protocol_versions()
         .map_err(failed)?;
     // A plain endpoint must work on machines without any root certificate.
-    let builder = if endpoint.is_https() {
-        let roots = config.root_certificates.iter().map(RootCertificate::der);
-        let trust = Trust::new(roots, provider).map_err(failed)?;
+    let builder = if encrypted {
+        let trust = Trust::new(roots.iter().map(RootCertificate::der), provider).map_err(failed)?;
         builder.dangerous().with_custom_certificate_verifier(Arc::new(trust))
     } else {
         builder.with_root_certificates(RootCertStore::empty())
@@ -175,6 +199,7 @@ fn why(asked: &Asked, error: &reqwest::Error) -> String {
     clip(&asked.scrub.apply(&cause.to_string()), 200).to_owned()
 }
 
+const AGENT: &str = concat!("bellwether/", env!("CARGO_PKG_VERSION"));
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// Headers that the client sets itself.
