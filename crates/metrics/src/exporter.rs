@@ -1,21 +1,23 @@
 //! Keeps the figures, and renders them in Prometheus' text format.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use metrics::{gauge, set_global_recorder, with_local_recorder};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use crate::names;
-use crate::recorder::Figures;
+use crate::names::{self, MetricKind};
 use crate::server::MetricsServer;
 
 /// Keeps the figures, and renders them in Prometheus' text format.
-///
-/// It keeps those of the [`catalogue`](crate::catalogue) and no others, whoever else counts in this process.
-#[derive(Clone, Debug)]
-pub struct Exporter(Arc<Figures>);
+#[derive(Clone)]
+pub struct Exporter {
+    recorder: Arc<PrometheusRecorder>,
+    handle: PrometheusHandle,
+}
 
 /// Why an exporter could not be installed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -34,27 +36,50 @@ impl Exporter {
     /// [`ExporterError::AlreadyInstalled`] if there is one, which then stays.
     pub fn install() -> Result<Self, ExporterError> {
         let exporter = Self::local();
-        set_global_recorder(Arc::clone(&exporter.0)).map_err(|_| ExporterError::AlreadyInstalled)?;
+        set_global_recorder(Arc::clone(&exporter.recorder)).map_err(|_| ExporterError::AlreadyInstalled)?;
         Ok(exporter)
     }
 
     /// An exporter that hears only what is counted inside [`record`](Self::record).
+    ///
+    /// # Panics
+    ///
+    /// Never: the histograms' buckets are constants, and there are some.
     #[must_use]
     pub fn local() -> Self {
-        let exporter = Self(Arc::new(Figures::new()));
-        exporter.record(|| gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1));
+        let mut builder = PrometheusBuilder::new();
+        for info in names::catalogue() {
+            if let MetricKind::Histogram(buckets) = info.kind {
+                builder = builder
+                    .set_buckets_for_metric(Matcher::Full(info.name.to_owned()), buckets)
+                    .expect("every histogram of the catalogue has buckets");
+            }
+        }
+        let recorder = builder.build_recorder();
+        let exporter = Self { handle: recorder.handle(), recorder: Arc::new(recorder) };
+        exporter.record(|| {
+            names::describe();
+            gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1);
+        });
         exporter
     }
 
     /// Lets this exporter hear what is counted on this thread while `work` runs.
     pub fn record<T>(&self, work: impl FnOnce() -> T) -> T {
-        with_local_recorder(&*self.0, work)
+        with_local_recorder(&*self.recorder, work)
     }
 
     /// All figures, in Prometheus' text format.
     #[must_use]
     pub fn render(&self) -> String {
-        self.0.render()
+        self.handle.render()
+    }
+
+    /// Folds what was recorded into the histograms, so that samples nobody asks for do not pile up.
+    ///
+    /// A [`MetricsServer`] does this every few seconds; whoever renders only now and then calls it between.
+    pub fn upkeep(&self) {
+        self.handle.run_upkeep();
     }
 
     /// Serves the figures at `http://addr/metrics`, `ok` at `/healthz` while the process lives, and whether it takes work
@@ -88,5 +113,11 @@ impl Exporter {
     /// Dropping the future serves nothing.
     pub async fn serve_with(&self, addr: SocketAddr, others: Router) -> io::Result<MetricsServer> {
         MetricsServer::start(self.clone(), addr, others).await
+    }
+}
+
+impl fmt::Debug for Exporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exporter").finish_non_exhaustive()
     }
 }

@@ -26,7 +26,6 @@ mod kinds;
 mod mix;
 mod names;
 mod observer;
-mod recorder;
 mod server;
 #[cfg(feature = "spans")]
 mod spans;

@@ -1,4 +1,4 @@
-//! Every metric: its name, kind, labels, unit and meaning. Nothing is exported that is not in this table.
+//! Every metric: its name, kind, labels, unit and meaning. Nothing of ours is exported that is not in this table.
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 

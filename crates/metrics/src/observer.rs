@@ -16,8 +16,8 @@ use crate::names;
 /// Label values come from closed sets, except for the names of models, providers, quotas, roles, teams and tiers: of each the first
 /// hundred are kept, and further ones become `other`. Ids and texts are never labels.
 ///
-/// Whatever every call has is counted by handles that are looked up once for each kind of call, so that a fact costs a
-/// few additions. An observer keeps to the recorder that it found when it first heard of such a call: install that first.
+/// Whatever every call has is counted by handles that are looked up once for each kind of call, not for each fact. An
+/// observer keeps to the recorder that it found when it first heard of such a call: install that first.
 #[derive(Debug, Default)]
 pub struct MetricsObserver(Mutex<Heard>);
 

@@ -13,7 +13,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::exporter::Exporter;
 
@@ -33,12 +33,13 @@ impl MetricsServer {
         let (stop, stopped) = watch::channel(false);
         let (ready, readiness) = watch::channel(true);
         let rooms = Router::new()
-            .route("/metrics", get(figures).with_state(exporter))
+            .route("/metrics", get(figures).with_state(exporter.clone()))
             .route("/healthz", get(async || "ok\n"))
             .route("/readyz", get(is_ready).with_state(readiness))
             .merge(others);
         let mut tasks = JoinSet::new();
-        tasks.spawn(serve(listener, rooms, stopped));
+        tasks.spawn(serve(listener, rooms, stopped.clone()));
+        tasks.spawn(upkeep(exporter, stopped));
         Ok(Self { addr, stop, ready, tasks })
     }
 
@@ -81,9 +82,25 @@ async fn is_ready(State(ready): State<watch::Receiver<bool>>) -> impl IntoRespon
     if *ready.borrow() { (StatusCode::OK, "ready\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "draining\n") }
 }
 
+async fn upkeep(exporter: Exporter, stopped: watch::Receiver<bool>) {
+    let work = async {
+        let mut ticks = interval(UPKEEP);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            exporter.upkeep();
+        }
+    };
+    tokio::select! {
+        () = until(stopped) => {}
+        () = work => {}
+    }
+}
+
 async fn until(mut stopped: watch::Receiver<bool>) {
     // An error says that the server is gone, which is a stop as well.
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
 const GRACE: Duration = Duration::from_secs(1);
+const UPKEEP: Duration = Duration::from_secs(5);

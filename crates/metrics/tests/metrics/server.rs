@@ -77,3 +77,19 @@ fn a_process_has_one_recorder() {
     MetricsObserver::new().observe(&Fact::PlanRejected { run: "r".into(), reason: String::new() });
     assert!(heard());
 }
+
+#[test]
+fn upkeep_loses_no_sample() {
+    let (exporter, observer) = (Exporter::local(), MetricsObserver::new());
+    let call = || exporter.record(|| hard_call().iter().for_each(|fact| observer.observe(fact)));
+    let heard =
+        |samples: &str| exporter.render().contains(&format!("_wait_seconds_count{{class=\"standard\"}} {samples}\n"));
+    call();
+    exporter.upkeep();
+    call();
+    exporter.upkeep();
+    assert!(heard("6"), "folded twice, rendered once");
+    exporter.upkeep();
+    call();
+    assert!(heard("9") && heard("9"), "what is rendered stays");
+}
