@@ -226,6 +226,12 @@ impl Observer for Live {
             Fact::CallCompleted { call, usage, .. } => {
                 self.update(call.context.task.as_ref(), |line| line.usage += *usage);
             }
+            Fact::CallHedged { call, end } => {
+                let who = call.context.task.as_ref().map_or("plan", TaskId::as_str);
+                let said =
+                    format!("{} took long and was sent twice; the second try {}", call.context.phase, end.as_str());
+                self.change(who, &said);
+            }
             Fact::CallRetried { call, kind, delay } => {
                 let who = call.context.task.as_ref().map_or("plan", TaskId::as_str);
                 let when = format!("{:.1}s", delay.as_secs_f64());

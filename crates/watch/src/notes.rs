@@ -118,6 +118,7 @@ impl Observer for Notebook {
             | Fact::CallAdmitted { call, .. }
             | Fact::CallCompleted { call, .. }
             | Fact::CallFailed { call, .. }
+            | Fact::CallHedged { call, .. }
             | Fact::CallQueued { call }
             | Fact::CallRefused { call, .. }
             | Fact::CallRetried { call, .. }

@@ -79,6 +79,13 @@ pub enum Heard {
         /// The kind of failure.
         kind: String,
     },
+    /// A call that was sent twice side by side is so no longer.
+    Hedged {
+        /// Whose call.
+        call: Whose,
+        /// What came of the second try: `won`, `lost` or `failed`.
+        end: String,
+    },
     /// A limit is another than was thought.
     Limit {
         /// The quota.
@@ -148,6 +155,7 @@ impl Heard {
             Fact::CallFailed { call, kind, .. } => {
                 Self::Failed { call: Whose::of(call), kind: kind.as_str().to_owned() }
             }
+            Fact::CallHedged { call, end } => Self::Hedged { call: Whose::of(call), end: end.as_str().to_owned() },
             Fact::CallQueued { call } => Self::Queued { call: Whose::of(call) },
             Fact::CallRefused { call, kind } => Self::Refused { call: Whose::of(call), kind: kind.as_str().to_owned() },
             Fact::CallRetried { call, kind, delay } => {

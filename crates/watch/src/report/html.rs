@@ -133,7 +133,7 @@ fn waits(page: &mut String, story: &Story) {
     if !story.marks.is_empty() {
         let _ = write!(
             page,
-            "<details><summary>{} failures, retries and pauses</summary><div class=\"wide\"><table><tbody>",
+            "<details><summary>{} failures, retries, pauses and second tries</summary><div class=\"wide\"><table><tbody>",
             story.marks.len()
         );
         for mark in &story.marks {

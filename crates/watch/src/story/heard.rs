@@ -45,6 +45,7 @@ impl Story {
                 );
             }
             Heard::Failed { call, kind } => self.remark(seq, t, "failed", &call, &line(&kind, 60)),
+            Heard::Hedged { call, end } => self.remark(seq, t, "hedged", &call, &second_try(&end)),
             Heard::Limit { quota, dimension, limit } => {
                 let (quota, dimension) = (line(&quota, 60), line(&dimension, 40));
                 self.say(seq, t, "limit", format!("{quota}: {dimension} is {limit}"));
@@ -211,6 +212,10 @@ fn name(call: &Whose) -> String {
         Some(task) => format!("{} {}", line(task, 60), line(&call.phase, 40)),
         None => line(&call.phase, 40),
     }
+}
+
+fn second_try(end: &str) -> String {
+    format!("took long and was sent twice; the second try {}", line(end, 20))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown, never reckoned with")]

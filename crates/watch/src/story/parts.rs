@@ -198,7 +198,7 @@ pub struct Limit {
 pub struct Mark {
     /// When.
     pub t: u64,
-    /// What: `429`, `failed`, `retried`, `refused`, `paused`, `abandoned`.
+    /// What: `429`, `failed`, `retried`, `refused`, `paused`, `abandoned`, `hedged`.
     pub what: String,
     /// The provider or quota.
     pub quota: String,

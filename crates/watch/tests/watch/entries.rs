@@ -49,7 +49,7 @@ impl Entries {
         self.push(t, kind, json!({ "at": t * 1_000_000, "event": event }));
     }
 
-    fn began(&mut self, t: u64, phase: &str, task: &str, round: u32) {
+    pub(crate) fn began(&mut self, t: u64, phase: &str, task: &str, round: u32) {
         self.push(
             t,
             "began",
@@ -69,7 +69,7 @@ impl Entries {
     }
 
     /// A note of a call.
-    fn heard(&mut self, t: u64, what: &str, task: &str, phase: &str, more: &str) {
+    pub(crate) fn heard(&mut self, t: u64, what: &str, task: &str, phase: &str, more: &str) {
         let note = format!(
             r#"{{"lost":0,"notes":[{{"at":{},"what":"{what}","call":{{"role":"coder","task":"{task}","phase":"{phase}","round":0,"model":"small","provider":"main"}}{more}}}]}}"#,
             BEGAN + t

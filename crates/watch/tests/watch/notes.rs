@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bellwether_core::fact::HedgeEnd;
 use bellwether_core::journal::{Entry, Journal, JournalError};
 use bellwether_core::test_util::{MemoryJournal, journal as conforms};
 use bellwether_core::{Call, CallContext, Demand, Fact, Flow, Observer, RunId, Usage, Usd};
@@ -42,6 +43,7 @@ async fn notes_stand_before_the_entry_that_follows_them_and_none_after_the_end()
     notebook.observe(&Fact::CallQueued { call: call() });
     journal.append(&lease, vec![entry("run_started")]).await.unwrap();
     notebook.observe(&Fact::CallQueued { call: call() });
+    notebook.observe(&Fact::CallHedged { call: call(), end: HedgeEnd::Won });
     notebook.observe(&Fact::QuotaPaused { quota: "main".into(), wait: Duration::from_secs(2) });
     notebook.budget(Usd::from_nanos(5), Usd::from_nanos(7), None);
     journal.append(&lease, vec![entry("began")]).await.unwrap();
@@ -54,7 +56,7 @@ async fn notes_stand_before_the_entry_that_follows_them_and_none_after_the_end()
     assert_eq!(kinds(&*journal).await, ["run_started", "heard", "began", "heard", "run_finished"]);
     let first = journal.load(&RUN.into()).await.unwrap().swap_remove(1).body;
     let what: Vec<&str> = first["notes"].as_array().unwrap().iter().filter_map(|note| note["what"].as_str()).collect();
-    assert_eq!(what, ["queued", "paused", "budget"], "what was told before the run was there is nobody's");
+    assert_eq!(what, ["queued", "hedged", "paused", "budget"], "what was told before the run was there is nobody's");
 }
 
 #[tokio::test(start_paused = true)]

@@ -84,6 +84,18 @@ fn the_parts_of_a_wait_are_told_apart() {
 }
 
 #[test]
+fn a_call_that_was_sent_twice_says_so_in_the_log_and_in_the_report() {
+    let mut run = Entries::begin();
+    run.event(1_000, "planned", r#"{"plan":{"tasks":[{"id":"t1","title":"A","role":"coder"}]},"spent":{}}"#);
+    run.began(1_050, "work", "t1", 0);
+    run.heard(1_100, "hedged", "t1", "work", r#","end":"won""#);
+    let story = Story::of(&run.entries);
+    let said = "took long and was sent twice; the second try won";
+    assert!(story.log.iter().any(|line| line.kind == "hedged" && line.text.ends_with(said)), "{:?}", story.log);
+    assert!(report::html(&story).contains(said));
+}
+
+#[test]
 fn totals_are_what_the_events_say() {
     let totals = report::totals(&Story::of(&ordinary()));
     assert_eq!((totals.calls, totals.retries, totals.throttled), (8, 1, 1));
