@@ -185,7 +185,9 @@ impl Desk {
 
     /// When somebody has to look again, and who; `None` if that depends on calls.
     pub(crate) fn alarm(&self) -> Option<Alarm> {
-        let head = self.line.front().zip(self.blocked.and_then(|denied| denied.until));
+        // Who waits for a place is let in when there are more, too: the calls that have the others may be silent for long.
+        let until = self.blocked.and_then(|denied| denied.until.or_else(|| self.quota.places_grow_at()));
+        let head = self.line.front().zip(until);
         let head = head.map(|(who, at)| Alarm { at, who });
         let deadline = self.deadlines.first().map(|(at, who)| Alarm { at: *at, who: *who });
         head.into_iter().chain(deadline).min_by_key(|alarm| alarm.at)

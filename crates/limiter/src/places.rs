@@ -106,6 +106,11 @@ impl Places {
         self.taken < self.limit()
     }
 
+    /// When there is one more, if those that are taken stay taken; `None` if there never will be.
+    pub(crate) fn grows_at(&self) -> Option<Timestamp> {
+        (self.limit() < self.most && !self.has_room()).then(|| self.window + WINDOW)
+    }
+
     /// How many there are.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "it began as that many whole places, and grows to no more")]

@@ -191,6 +191,11 @@ impl Quota {
         latest
     }
 
+    /// When there is one place more although no call ends. One may well end before.
+    pub(crate) fn places_grow_at(&self) -> Option<Timestamp> {
+        self.places.grows_at()
+    }
+
     /// Until when everybody stays away.
     #[must_use]
     pub const fn closed_until(&self) -> Timestamp {

@@ -7,10 +7,12 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bellwether_core::test_util;
-use bellwether_limiter::{Limit, Limiter, Limits, Outcome, Rate, RateLimiter, RateLimits, Settings, Usage, WaitReason};
+use bellwether_limiter::{
+    Concurrency, Limit, Limiter, Limits, Outcome, Rate, RateLimiter, RateLimits, Settings, Usage, WaitReason,
+};
 use proptest::prelude::*;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, advance, sleep};
+use tokio::time::{Instant, advance, sleep, timeout};
 
 use crate::play::{ONE, Woken, limiter, places, requests};
 
@@ -142,7 +144,7 @@ fn a_limiter_outlives_the_runtime_that_armed_its_timer() {
         runtime.block_on(async {
             for _ in 0..3 {
                 // The clock of each runtime stands where it was made, so at most a few turns are needed.
-                let _ = tokio::time::timeout(Duration::from_millis(50), limiter.acquire(ONE, None)).await;
+                let _ = timeout(Duration::from_millis(50), limiter.acquire(ONE, None)).await;
             }
             let mut waiter: Pin<Box<dyn Future<Output = _>>> = Box::pin(limiter.acquire(ONE, None));
             let _ = waiter.as_mut().poll(&mut Context::from_waker(Waker::noop()));
@@ -220,4 +222,38 @@ async fn ten_thousand_who_come_during_a_pause_send_nothing_before_its_end_and_on
     assert_eq!(soon, 1, "A6: one finds out first: {sent:?}");
     let snapshot = limiter.snapshot();
     assert_eq!((snapshot.in_flight, snapshot.waiting), (0, 0), "whoever went away left nothing");
+}
+
+/// An overload had left one place, and a call that fell silent kept it until its own timeout; whoever waited behind it
+/// waited as long, although the places had grown by then.
+#[tokio::test(start_paused = true)]
+async fn a_silent_call_in_the_last_place_keeps_the_others_out_for_a_second_and_no_longer() {
+    let limiter = limiter(Limits { concurrency: Concurrency::Hidden, ..Limits::NONE });
+    let overloaded = Outcome::Overloaded { limits: RateLimits::default() };
+    limiter.hold(ONE, None).await.unwrap().settle(overloaded);
+    assert_eq!(limiter.snapshot().places, Some(1));
+    let mut silent = vec![limiter.hold(ONE, None).await.unwrap()];
+    for _ in 0..5 {
+        let began = Instant::now();
+        let next = timeout(Duration::from_secs(60), limiter.hold(ONE, None)).await;
+        silent.push(next.expect("nobody waits for a silent call").unwrap());
+        assert_eq!(began.elapsed(), Duration::from_secs(1), "the places grow by one a second");
+    }
+    assert_eq!(limiter.snapshot().in_flight, 6);
+}
+
+/// The next place comes in a second, or when a call ends: a deadline before that is no reason to be refused at once.
+#[tokio::test(start_paused = true)]
+async fn whoever_has_less_than_a_second_may_still_get_the_place_of_a_call_that_ends() {
+    let limiter = limiter(Limits { concurrency: Concurrency::Hidden, ..Limits::NONE });
+    let overloaded = Outcome::Overloaded { limits: RateLimits::default() };
+    limiter.hold(ONE, None).await.unwrap().settle(overloaded);
+    let first = limiter.hold(ONE, None).await.unwrap();
+    let soon = Instant::now() + Duration::from_millis(500);
+    let ends = async {
+        sleep(Duration::from_millis(200)).await;
+        first.settle(Outcome::Abandoned);
+    };
+    let (next, ()) = tokio::join!(limiter.hold(ONE, Some(soon.into_std())), ends);
+    assert!(next.is_ok(), "{next:?}");
 }
