@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use tokio::sync::Notify;
+
 use crate::clock::Clock;
 use crate::desk::{Arrival, Desk};
 use crate::quota::{Demand, Ticket};
@@ -13,6 +15,7 @@ use crate::stats::Stats;
 pub(crate) struct App {
     pub(crate) clock: Clock,
     desk: Mutex<Desk>,
+    changed: Notify,
     pub(crate) scenario: Scenario,
 }
 
@@ -31,10 +34,30 @@ pub(crate) struct Visit {
 impl App {
     pub(crate) fn new(scenario: Scenario) -> Self {
         let desk = Mutex::new(Desk::new(&scenario));
-        Self { clock: Clock::start(), desk, scenario }
+        Self { clock: Clock::start(), desk, changed: Notify::new(), scenario }
     }
 
-    pub(crate) fn desk(&self) -> MutexGuard<'_, Desk> {
+    /// Does something at the desk, and tells those who wait for that.
+    pub(crate) fn at_the_desk<T>(&self, act: impl FnOnce(&mut Desk) -> T) -> T {
+        let done = act(&mut self.desk());
+        self.changed.notify_waiters();
+        done
+    }
+
+    /// Waits until the numbers are as `wanted`.
+    pub(crate) async fn until(&self, mut wanted: impl FnMut(&Stats) -> bool) -> Stats {
+        loop {
+            // Made before the look, so that it hears of what happens after it.
+            let changed = self.changed.notified();
+            let stats = self.stats();
+            if wanted(&stats) {
+                return stats;
+            }
+            changed.await;
+        }
+    }
+
+    fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().expect("nothing panics while it holds the desk")
     }
 
@@ -62,22 +85,23 @@ impl Visit {
     }
 
     pub(crate) fn finish(mut self) {
-        self.end();
+        self.end(false);
     }
 
-    /// Whether there was anything left to end.
-    fn end(&mut self) -> bool {
-        let Some(ticket) = self.ticket.take() else { return false };
+    fn end(&mut self, cancelled: bool) {
+        let Some(ticket) = self.ticket.take() else { return };
         let arrival = Arrival { demand: self.demand, model: &self.model, role: self.role };
-        self.app.desk().leave(arrival, ticket, self.output_tokens, self.app.clock.now());
-        true
+        let now = self.app.clock.now();
+        // In one step: whoever sees that a request is gone sees, too, how it went.
+        self.app.at_the_desk(|desk| {
+            desk.leave(arrival, ticket, self.output_tokens, now);
+            desk.stats.cancelled += u64::from(cancelled);
+        });
     }
 }
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        if self.end() {
-            self.app.desk().stats.cancelled += 1;
-        }
+        self.end(true);
     }
 }

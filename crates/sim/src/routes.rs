@@ -43,12 +43,12 @@ async fn chat(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    app.desk().stats.arrived();
+    app.at_the_desk(|desk| desk.stats.arrived());
     let response = match accept(&app, &headers, body) {
         Ok(request) => serve(&app, line, request).await,
         Err(refused) => refused.into_response(),
     };
-    app.desk().stats.answered(response.status().as_u16());
+    app.at_the_desk(|desk| desk.stats.answered(response.status().as_u16()));
     response
 }
 
@@ -109,7 +109,7 @@ async fn serve(app: &Arc<App>, line: Line, request: ChatRequest) -> Response {
     let demand = Demand { input_tokens: request.prompt.tokens(), max_output_tokens: request.max_output_tokens };
     let arrival = Arrival { demand, model: &request.model, role: answer.role.name() };
     let started = app.clock.now();
-    let reception = app.desk().receive(&app.scenario, arrival, started);
+    let reception = app.at_the_desk(|desk| desk.receive(&app.scenario, arrival, started));
     let told = headers(app, &reception);
     let mut response = match reception.decision {
         Decision::Fail(fault) => Refused::fault(fault).into_response(),

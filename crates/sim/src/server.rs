@@ -72,6 +72,28 @@ impl Simulator {
         self.app.stats()
     }
 
+    /// Waits until the statistics are as `wanted`, and returns them; it looks again whenever they change.
+    ///
+    /// So a test can wait for what its client did instead of for some time to pass:
+    ///
+    /// ```
+    /// # use bellwether_sim::{Scenario, Simulator};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let simulator = Simulator::start(Scenario::default(), "127.0.0.1:0".parse()?).await?;
+    /// let stats = simulator.until(|stats| stats.in_flight == 0).await;
+    /// assert_eq!(stats.cancelled, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn until(&self, wanted: impl FnMut(&Stats) -> bool) -> Stats {
+        self.app.until(wanted).await
+    }
+
     /// Stops: takes no new connection, gives the answers under way up to five seconds, and ends everything.
     ///
     /// # Cancel safety
