@@ -58,29 +58,36 @@ fn a_planner_that_talks_nonsense_costs_the_plan_and_not_the_run() {
     assert_eq!((report["degraded"].as_bool(), report["tasks"].as_array().map(Vec::len)), (Some(true), Some(1)));
 }
 
-/// One call falls silent, so that the run cannot end while it is looked at.
-fn silent(name: &str) -> (Folder, Simulator) {
-    let scenario = "[faults]\nstall_limit = \"10m\"\nfail = [{ request = 6, with = \"stall\" }, { request = 3, with = \"error_503\" }]\n";
+/// A run that cannot end while it is looked at: the work on its second task falls silent.
+///
+/// Its agents work one after the other, so that every request has its number: the plan, the first task's work, which
+/// fails, the same again, its review, and then the silent one.
+fn silent(name: &str, args: &[&str]) -> (Folder, Simulator, Underway) {
+    let scenario = "[faults]\nstall_limit = \"10m\"\nfail = [{ request = 2, with = \"error_503\" }, { request = 5, with = \"stall\" }]\n\
+                    [answers]\nplan_tasks = 5\nrevise_share = 0.0\n";
     let folder = Folder::new(name).with("silent.toml", scenario);
     let simulator = Simulator::start(&folder, &["--scenario", "silent.toml"]);
-    (folder, simulator)
+    let mut command = bellwether(&folder);
+    command.arg("run").arg(feature_team()).args(["Build it", "--base-url", &simulator.base_url]);
+    let run = Underway::start(command.args(["--max-parallel", "1", "--progress", "plain"]).args(args));
+    (folder, simulator, run)
 }
+
+/// The second task's agent is at work, and will be until it is stopped.
+const SILENT: &str = "t2 coder           running";
 
 #[test]
 fn metrics_show_calls_tokens_retries_and_tasks_while_the_run_is_on() {
-    let (folder, simulator) = silent("metrics");
-    let mut command = bellwether(&folder);
-    command.arg("run").arg(feature_team()).args(["Build it", "--base-url", &simulator.base_url]);
-    let mut run = Underway::start(command.args(["--metrics", "0", "--progress", "plain"]));
+    let (_folder, _simulator, mut run) = silent("metrics", &["--metrics", "0"]);
     let line = run.until("metrics at http://");
     let address = line.trim().trim_start_matches("metrics at http://").trim_end_matches("/metrics").to_owned();
-    run.until("coder           accepted");
+    run.until(SILENT);
     let metrics = get(&address, "/metrics");
     for sample in [
         "bellwether_calls_total{model=\"claude-opus-4-5\",outcome=\"completed\",provider=\"main\",role=\"lead\"} 1",
         "bellwether_retries_total{kind=\"overloaded\",model=\"claude-opus-4-5\"} 1",
         "bellwether_tokens_total{model=\"claude-opus-4-5\",type=\"input\"} ",
-        "bellwether_tasks_finished_total{state=\"accepted\"} ",
+        "bellwether_tasks_finished_total{state=\"accepted\"} 1",
         "bellwether_runs_in_progress 1",
     ] {
         assert!(metrics.contains(sample), "no {sample:?} in:\n{metrics}");
@@ -94,13 +101,10 @@ fn metrics_show_calls_tokens_retries_and_tasks_while_the_run_is_on() {
 
 #[test]
 fn a_run_that_drains_is_alive_but_not_ready() {
-    let (folder, simulator) = silent("ready");
-    let mut command = bellwether(&folder);
-    command.arg("run").arg(feature_team()).args(["Build it", "--base-url", &simulator.base_url]);
-    let mut run = Underway::start(command.args(["--metrics", "0", "--progress", "plain"]));
+    let (_folder, _simulator, mut run) = silent("ready", &["--metrics", "0"]);
     let line = run.until("metrics at http://");
     let address = line.trim().trim_start_matches("metrics at http://").trim_end_matches("/metrics").to_owned();
-    run.until("produced");
+    run.until(SILENT);
     assert_eq!(get(&address, "/readyz"), "ready\n");
     run.interrupt();
     run.until("press Ctrl-C again");
@@ -113,11 +117,8 @@ fn a_run_that_drains_is_alive_but_not_ready() {
 
 #[test]
 fn the_first_ctrl_c_drains_the_second_one_stops_and_what_was_done_is_kept() {
-    let (folder, simulator) = silent("ctrl-c");
-    let mut command = bellwether(&folder);
-    command.arg("run").arg(feature_team()).args(["Build it", "--base-url", &simulator.base_url]);
-    let mut run = Underway::start(command.args(["--json", "--progress", "plain"]));
-    run.until("accepted");
+    let (_folder, _simulator, mut run) = silent("ctrl-c", &["--json"]);
+    run.until(SILENT);
     run.interrupt();
     run.until("press Ctrl-C again");
     run.interrupt();
@@ -126,7 +127,8 @@ fn the_first_ctrl_c_drains_the_second_one_stops_and_what_was_done_is_kept() {
     let report = said.json();
     assert_eq!(report["outcome"], "cancelled");
     let tasks = report["tasks"].as_array().expect("tasks are a list");
-    assert_eq!(tasks.len(), 5, "a stopped run still accounts for every task");
-    assert!(tasks.iter().any(|task| task["state"] == "accepted" && task["result"].is_string()));
-    assert!(tasks.iter().any(|task| task["state"] == "cancelled"));
+    let states: Vec<_> = tasks.iter().map(|task| task["state"].as_str().expect("a state is text")).collect();
+    assert_eq!(states[..2], ["accepted", "cancelled"], "what was done is kept, what was under way is not");
+    assert_eq!(states[2..], ["cancelled"; 3], "a stopped run still accounts for every task");
+    assert!(tasks[0]["result"].is_string());
 }
