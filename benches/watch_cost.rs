@@ -2,6 +2,7 @@
 //!
 //! ```sh
 //! cargo bench -p bellwether-benches --bench watch_cost
+//! cargo bench -p bellwether-benches --bench watch_cost -- readers
 //! ```
 //!
 //! Each comparison is made in one run, in pairs that take turns at going first, so that a machine that grows slower or
@@ -10,8 +11,10 @@
 //! `call` goes through fair queue and limiter, over HTTP to a simulator without latency, and to a provider in the
 //! same process that answers at once: without metrics, and with every fact counted and folded. `run` is a journaled run
 //! whose page nobody reads, and the same with a hundred readers of its event stream: half of them take 64 bytes every
-//! fifth of a second, half take nothing at all.
+//! fifth of a second, half take nothing at all. The processor time that the readers add, by entry of the journal and
+//! reader, is a figure that a busy machine hardly moves.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
@@ -31,6 +34,8 @@ use bellwether_queue::{AtTheDoor, TicketQueue};
 use bellwether_sim::{Latency, Scenario, Simulator};
 use bellwether_team::{Control, Role, RunId, Settings, Team, Tier, new_run_id};
 use bellwether_watch::{Notebook, Noting, Page};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
@@ -44,15 +49,27 @@ const TASKS: usize = 64;
 #[expect(clippy::print_stdout, reason = "the table is what it is for")]
 fn main() {
     let quick = std::env::args().any(|arg| arg == "--test");
+    let only_readers = std::env::args().any(|arg| arg == "readers");
     let pairs = |full| if quick { 1 } else { full };
     println!("| what | without | with | more |\n|---|---|---|---|");
     let exporter = Exporter::install().expect("nobody else counts in this process");
-    calls_over_http(&exporter, pairs(100));
-    calls_in_process(&exporter, pairs(100));
+    if !only_readers {
+        calls_over_http(&exporter, pairs(100));
+        calls_in_process(&exporter, pairs(100));
+    }
     // A model that answers in a tenth of a second is a quick one; none answers in a fiftieth.
     readers(pairs(16), Duration::from_millis(100));
     readers(pairs(16), Duration::from_millis(20));
-    facts_alone(&exporter, pairs(100));
+    if !only_readers {
+        facts_alone(&exporter, pairs(100));
+    }
+}
+
+/// The processor time of this process so far, in seconds.
+fn processor() -> f64 {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).expect("a process may ask for its own usage");
+    let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    Duration::from_micros(micros.unsigned_abs()).as_secs_f64()
 }
 
 fn runtime() -> Runtime {
@@ -248,6 +265,7 @@ async fn follow(addr: SocketAddr, run: RunId, takes: bool) {
     std::future::pending::<()>().await;
 }
 
+#[expect(clippy::print_stdout, reason = "a figure is what it is for")]
 fn readers(pairs: usize, answers_after: Duration) {
     let (client, onlookers) = (runtime(), runtime());
     let folder = tempfile::tempdir().expect("there is room for a journal");
@@ -263,8 +281,9 @@ fn readers(pairs: usize, answers_after: Duration) {
     tasks.spawn_on(async move { noting.attend().await }, client.handle());
     let listening = SocketAddr::from(([127, 0, 0, 1], 0));
     let server = onlookers.block_on(Exporter::local().serve_with(listening, page.routes())).expect("a free port");
+    let took = [Cell::new(0.0), Cell::new(0.0)];
     let run = |count: usize| {
-        let run = new_run_id();
+        let (run, before) = (new_run_id(), processor());
         let mut watching = JoinSet::new();
         for reader in 0..count {
             watching.spawn_on(follow(server.addr(), run.clone(), reader % 2 == 0), onlookers.handle());
@@ -273,11 +292,20 @@ fn readers(pairs: usize, answers_after: Duration) {
         let report = client.block_on(team.run_with("build it", run, &Control::default()));
         let each = began.elapsed().as_secs_f64() / f64::from(report.calls);
         assert_eq!(report.tasks.len(), TASKS, "every run takes the same steps");
+        let took = &took[usize::from(count > 0)];
+        took.set(took.get() + processor() - before);
         onlookers.block_on(watching.shutdown());
         each
     };
     let name = format!("step of a run, {READERS} readers, answers after {answers_after:?}");
     compare(&name, pairs, || run(0), || run(READERS));
+    let runs = client.block_on(Reader::open(folder.path()).expect("the journal is there").runs());
+    let entries: u64 = runs.expect("it can be read").iter().map(|run| run.entries).sum();
+    let more = (took[1].get() - took[0].get()) / (entries / 2 * READERS as u64) as f64;
+    println!(
+        "\n{READERS} readers add {:.2?} of processor time by entry and reader.\n",
+        Duration::from_secs_f64(more.max(0.0))
+    );
     client.block_on(async {
         tasks.shutdown().await;
         dispatch.shutdown().await;

@@ -16,21 +16,22 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{StatusCode, Uri};
 use axum::middleware::{self, Next};
-use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use bellwether_core::RunId;
 use bellwether_core::journal::JournalError;
 use bellwether_journal::{Reader, RunInfo};
-use futures_util::stream::{Stream, unfold};
+use futures_util::stream::{StreamExt, unfold};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
-use crate::feed::{Feed, News};
+use crate::feed::Feed;
 use crate::text::line;
 
 /// The live page of a journal's runs.
@@ -111,31 +112,30 @@ async fn listed(reader: &Reader, info: &RunInfo) -> Result<Value, JournalError> 
 
 async fn whole(State(page): State<Page>, Path(run): Path<String>) -> Result<Response, Failed> {
     let news = page.feed(run).await?.after(None).await?;
-    Ok(([(header::CONTENT_TYPE, "application/json")], news.json.to_string()).into_response())
+    Ok(([(header::CONTENT_TYPE, "application/json")], news.json()).into_response())
 }
 
-async fn events(
-    State(page): State<Page>,
-    Path(run): Path<String>,
-    headers: HeaderMap,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Failed> {
+async fn events(State(page): State<Page>, Path(run): Path<String>, headers: HeaderMap) -> Result<Response, Failed> {
     let feed = page.feed(run).await?;
     let seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
     let stream = unfold((feed, Where::After(seen)), async |(feed, at)| {
         let seen = match at {
             Where::After(seen) => seen,
-            Where::Last => return Some((Ok(Event::default().event("over").data("{}")), (feed, Where::End))),
+            Where::Last => return Some((OVER, (feed, Where::End))),
             Where::End => return None,
         };
+        let Ok(news) = timeout(ALIVE, feed.after(seen)).await else { return Some((STILL, (feed, at))) };
         // A journal that cannot be read any more ends the stream; whoever reconnects is told why.
-        let News { seq, json, over } = feed.after(seen).await.ok()?;
-        let next = if over { Where::Last } else { Where::After(Some(seq)) };
-        Some((Ok(Event::default().id(seq.to_string()).retry(RETRY).event("news").data(&*json)), (feed, next)))
+        let news = news.ok()?;
+        let next = if news.over { Where::Last } else { Where::After(Some(news.seq)) };
+        Some((news.event(), (feed, next)))
     });
-    Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
+    let body = Body::from_stream(stream.map(Ok::<_, Infallible>));
+    Ok(([(header::CONTENT_TYPE, "text/event-stream")], body).into_response())
 }
 
 /// Where a reader is.
+#[derive(Clone, Copy)]
 enum Where {
     After(Option<u64>),
     Last,
@@ -183,8 +183,10 @@ impl IntoResponse for Failed {
     }
 }
 
-/// How soon a page that lost its connection tries again.
-const RETRY: Duration = Duration::from_millis(300);
+/// How long a stream may be silent; whoever is on the way may take a longer silence for an end.
+const ALIVE: Duration = Duration::from_secs(15);
+const STILL: Bytes = Bytes::from_static(b":\n\n");
+const OVER: Bytes = Bytes::from_static(b"event: over\ndata: {}\n\n");
 /// How many runs are listed.
 const LISTED: usize = 200;
 /// How many runs are kept folded.

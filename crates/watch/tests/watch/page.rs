@@ -1,8 +1,12 @@
 //! The page over a real socket, on a journal that is written meanwhile.
 
+use std::collections::BTreeSet;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bellwether_core::journal::{Entry, Journal, Lease};
 use bellwether_journal::{Reader, Settings, SqliteJournal};
@@ -50,15 +54,27 @@ async fn get(addr: SocketAddr, path: &str, more: &str) -> String {
     answer
 }
 
-/// The ids of the next events of a stream.
-async fn ids(stream: &mut BufReader<TcpStream>, count: usize) -> Vec<u64> {
-    let mut ids = Vec::new();
-    while ids.len() < count {
+/// The numbers of a stream's events up to one, and of the entries that they tell of.
+async fn told(stream: &mut BufReader<TcpStream>, until: u64) -> (Vec<u64>, BTreeSet<u64>) {
+    let (mut ids, mut entries) = (Vec::new(), BTreeSet::new());
+    loop {
         let mut line = String::new();
         assert!(stream.read_line(&mut line).await.expect("it is text") > 0, "the stream ended after {ids:?}");
         ids.extend(line.strip_prefix("id: ").and_then(|id| id.trim().parse::<u64>().ok()));
+        if let Some(json) = line.strip_prefix("data: ") {
+            let news: Value = serde_json::from_str(json).expect("an event is one line of JSON");
+            entries.extend(lines(&news));
+            if ids.last() == Some(&until) {
+                return (ids, entries);
+            }
+        }
     }
-    ids
+}
+
+/// The numbers of the entries that news tell of.
+fn lines(news: &Value) -> Vec<u64> {
+    let log = news["put"]["log"].as_array().into_iter().flatten();
+    log.filter_map(|item| item[1]["seq"].as_u64()).collect()
 }
 
 #[tokio::test]
@@ -68,21 +84,72 @@ async fn whoever_reconnects_goes_on_after_the_last_entry_it_saw() {
     let (addr, _serving) = serve(folder.path()).await;
     let path = format!("/api/runs/{RUN}/events");
     let mut stream = ask(addr, &path, "").await;
-    assert_eq!(ids(&mut stream, 1).await, [1]);
+    assert_eq!(told(&mut stream, 1).await.0, [1]);
     for n in 2..=5 {
         say(&journal, &lease, "something", json!({ "event": n })).await;
     }
-    assert_eq!(ids(&mut stream, 4).await, [2, 3, 4, 5], "one by one, as the journal numbers them");
+    let (ids, entries) = told(&mut stream, 5).await;
+    assert!(ids.is_sorted() && entries.into_iter().eq(2..=5), "all of it, in order");
     drop(stream);
     for n in 6..=7 {
         say(&journal, &lease, "something", json!({ "event": n })).await;
     }
     let mut stream = ask(addr, &path, "last-event-id: 5\r\n").await;
-    assert_eq!(ids(&mut stream, 2).await, [6, 7]);
+    assert!(told(&mut stream, 7).await.1.into_iter().eq(6..=7));
     say(&journal, &lease, "run_finished", json!({ "outcome": "succeeded" })).await;
     let mut rest = String::new();
     stream.read_to_string(&mut rest).await.unwrap();
     assert!(rest.contains("id: 8") && rest.contains("event: over"), "it ends with the run: {rest}");
+}
+
+/// So many entries at once.
+async fn many(journal: &SqliteJournal, lease: &Lease, count: u64) {
+    let entries = (0..count).map(|n| Entry { kind: "something".to_owned(), body: json!({ "event": n }) });
+    journal.append(lease, entries.collect()).await.expect("there is room");
+}
+
+#[tokio::test]
+async fn what_came_meanwhile_is_one_event_whose_bytes_all_readers_share() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, lease) = journal(folder.path()).await;
+    let feed = Feed::new(Arc::new(Reader::open(folder.path()).unwrap()), RUN.into());
+    assert_eq!(feed.after(None).await.unwrap().seq, 1);
+    many(&journal, &lease, 1_000).await;
+    let [one, other] = [feed.after(Some(1)).await.unwrap(), feed.after(Some(1)).await.unwrap()];
+    assert_eq!(one.event().as_ptr(), other.event().as_ptr(), "it is written once");
+    assert!(one.event().starts_with(b"id: 1001\nretry: 300\nevent: news\ndata: {") && one.event().ends_with(b"}\n\n"));
+    let told: Value = serde_json::from_slice(&one.json()).unwrap();
+    assert!(told["whole"].is_null() && lines(&told).into_iter().eq(2..=1_001), "what is new, and all of it");
+    let near = feed.after(Some(990)).await.unwrap();
+    assert_eq!(near.event().as_ptr(), one.event().as_ptr(), "who has a part of it gets the rest with it");
+}
+
+/// A future that is dropped after so many polls.
+async fn given_up<T>(future: impl Future<Output = T>, mut polls: u32) {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        polls -= 1;
+        if future.as_mut().poll(cx).is_ready() || polls == 0 { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_gives_up_in_the_middle_takes_nothing_from_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, lease) = journal(folder.path()).await;
+    let feed = Feed::new(Arc::new(Reader::open(folder.path()).unwrap()), RUN.into());
+    let mut seen = feed.after(None).await.unwrap().seq;
+    for polls in 1..=12 {
+        many(&journal, &lease, 600).await;
+        given_up(feed.after(Some(seen)), polls).await;
+        let news = feed.after(Some(seen)).await.unwrap();
+        let told: Value = serde_json::from_slice(&news.json()).unwrap();
+        assert_eq!(news.seq, seen + 600, "given up after {polls} polls");
+        assert!(told["whole"].is_null() && lines(&told).into_iter().eq(seen + 1..=news.seq));
+        seen = news.seq;
+        assert_eq!(feed.after(None).await.unwrap().seq, seen, "the whole is as new as the news");
+    }
 }
 
 #[tokio::test]
@@ -91,16 +158,14 @@ async fn whoever_is_too_far_behind_gets_the_whole_story_at_once() {
     let (journal, lease) = journal(folder.path()).await;
     let feed = Feed::new(Arc::new(Reader::open(folder.path()).unwrap()), RUN.into());
     assert_eq!(feed.after(None).await.unwrap().seq, 1);
-    let entries = (0..2_000).map(|n| Entry { kind: "something".to_owned(), body: json!({ "event": n }) });
-    journal.append(&lease, entries.collect()).await.unwrap();
+    many(&journal, &lease, 20_000).await;
     let news = feed.after(Some(1)).await.unwrap();
-    let told: Value = serde_json::from_str(&news.json).unwrap();
-    assert_eq!((news.seq, told["whole"].as_bool()), (2_001, Some(true)));
-    assert_eq!(told["put"]["log"].as_array().map(Vec::len), Some(2_001), "nothing is lost");
-    let foreign = feed.after(Some(9_999)).await.unwrap();
-    assert_eq!(foreign.seq, 2_001, "a number that is none of ours is a new reader's");
-    let near = feed.after(Some(1_990)).await.unwrap();
-    assert_eq!(near.seq, 1_991, "who is not far behind gets what it misses");
+    assert!(news.json().len() > 1_048_576, "it is more than is kept");
+    let told: Value = serde_json::from_slice(&news.json()).unwrap();
+    assert_eq!((news.seq, told["whole"].as_bool()), (20_001, Some(true)));
+    assert!(lines(&told).into_iter().eq(1..=20_001), "nothing is lost");
+    let foreign = feed.after(Some(99_999)).await.unwrap();
+    assert_eq!(foreign.seq, 20_001, "a number that is none of ours is a new reader's");
 }
 
 #[tokio::test]
