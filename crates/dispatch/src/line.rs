@@ -1,6 +1,6 @@
 //! Who waits for which ticket.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ pub(crate) type Answer = Result<Turn, NoTurn>;
 /// Who waits for which ticket.
 #[derive(Debug)]
 pub(crate) struct Line {
-    /// `None` once closed.
-    waiting: Mutex<Option<HashMap<TicketId, Waiting>>>,
+    /// In the order in which they came, in which they are also sent away; `None` once closed.
+    waiting: Mutex<Option<BTreeMap<TicketId, Waiting>>>,
     closed: watch::Sender<bool>,
     pace: Mutex<Pace>,
 }
@@ -74,7 +74,7 @@ pub(crate) struct Place {
 
 impl Line {
     pub(crate) fn new() -> Self {
-        Self { waiting: Mutex::new(Some(HashMap::new())), closed: watch::Sender::new(false), pace: Mutex::default() }
+        Self { waiting: Mutex::new(Some(BTreeMap::new())), closed: watch::Sender::new(false), pace: Mutex::default() }
     }
 
     /// Waits for ticket `id` from now on; `None` if the line is closed.
@@ -162,7 +162,7 @@ impl Line {
         let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Option<HashMap<TicketId, Waiting>>> {
+    fn waiting(&self) -> MutexGuard<'_, Option<BTreeMap<TicketId, Waiting>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
