@@ -187,21 +187,22 @@ fn a_refused_key_ends_a_batch_and_loses_no_line() {
 fn bench_compares_three_courses_of_the_same_calls() {
     let folder = Folder::new("bench");
     let mut bench = bellwether(&folder);
-    let asked = ["bench", "--calls", "24", "--concurrency", "6", "--rpm", "1200", "--first-token", "10ms"];
+    // Slow enough that calls may catch up with each other by a quarter of a second on a busy machine.
+    let asked = ["bench", "--calls", "8", "--concurrency", "4", "--rpm", "240", "--first-token", "10ms"];
     let ran = said(bench.args(asked).arg("--json"));
     let said_so = ran.json();
     let courses = said_so["courses"].as_array().expect("there are courses");
     let named: Vec<_> = courses.iter().map(|course| course["course"].as_str().unwrap_or_default()).collect();
     assert_eq!((ran.code, named), (Some(0), vec!["sequential", "concurrent", "limited"]), "{}", ran.stderr);
     for course in courses {
-        assert_eq!((course["ok"].as_u64(), course["failed"].as_u64()), (Some(24), Some(0)), "{course}");
+        assert_eq!((course["ok"].as_u64(), course["failed"].as_u64()), (Some(8), Some(0)), "{course}");
         assert!(course["peak_in_flight"].as_u64() <= course["side_by_side"].as_u64(), "{course}");
         assert_eq!(course["upstream_429"], 0, "{course}");
     }
     assert_eq!(courses[0]["speed_up"], 1.0);
     assert_eq!(courses[0]["peak_in_flight"], 1);
-    // Twenty come at once, the other four at twenty a second.
-    assert!(courses[2]["wall_s"].as_f64() >= Some(0.2), "{}", courses[2]);
+    // At most four come at once, the other four at four a second.
+    assert!(courses[2]["wall_s"].as_f64() >= Some(1.0), "{}", courses[2]);
     let mut bench = bellwether(&folder);
     let ran = said(bench.args(asked));
     let lines = ran.stdout.lines().map(|line| line.split_whitespace().next().unwrap_or_default());
