@@ -92,33 +92,39 @@ impl Agent {
             else {
                 continue;
             };
-            let (job, called_off) = (assignment.job.clone(), assignment.called_off.clone());
-            // In a task of its own, so that a provider that panics costs one job and not the run.
-            let mut working = JoinSet::new();
-            let agent = self.clone();
-            working.spawn(async move { agent.perform(assignment).await });
-            let finished = match called_off.run_until_cancelled(working.join_next()).await {
-                Some(Some(Ok(finished))) => finished,
-                Some(_) => Finished { job, result: Err(JobError::Panicked), spent: Spent { calls: 1, ..Spent::ZERO } },
-                None => {
-                    working.shutdown().await;
-                    Finished {
-                        job,
-                        result: Err(JobError::CalledOff),
-                        spent: Spent { calls: 1, unpriced: 1, ..Spent::ZERO },
-                    }
-                }
-            };
-            let finished = Box::new(finished);
-            let body = match finished.job {
-                Job::Answer { .. } => Body::Answer(finished),
-                _ => Body::Finished(finished),
-            };
+            // In a box: agents idle by the hundred thousand, and an idle one holds no room for work.
+            let body = Box::pin(self.serve(assignment)).await;
             let from = (self.address.clone(), &*self.sent);
             let reply = self.shared.envelope(Some(envelope.id), from, Address::Runtime, body);
-            if let Err(reply) = self.shared.runtime.send(reply).await {
+            if let Err(reply) = Box::pin(self.shared.runtime.send(reply)).await {
                 return self.shared.bury(&reply);
             }
+        }
+    }
+
+    /// Does what it was asked for, unless it is called off.
+    async fn serve(&self, assignment: Assignment) -> Body {
+        let (job, called_off) = (assignment.job.clone(), assignment.called_off.clone());
+        // In a task of its own, so that a provider that panics costs one job and not the run.
+        let mut working = JoinSet::new();
+        let agent = self.clone();
+        working.spawn(async move { agent.perform(assignment).await });
+        let finished = match called_off.run_until_cancelled(working.join_next()).await {
+            Some(Some(Ok(finished))) => finished,
+            Some(_) => Finished { job, result: Err(JobError::Panicked), spent: Spent { calls: 1, ..Spent::ZERO } },
+            None => {
+                working.shutdown().await;
+                Finished {
+                    job,
+                    result: Err(JobError::CalledOff),
+                    spent: Spent { calls: 1, unpriced: 1, ..Spent::ZERO },
+                }
+            }
+        };
+        let finished = Box::new(finished);
+        match finished.job {
+            Job::Answer { .. } => Body::Answer(finished),
+            _ => Body::Finished(finished),
         }
     }
 
