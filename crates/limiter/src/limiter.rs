@@ -5,13 +5,14 @@ mod hold;
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Instant as StdInstant;
 
 use async_trait::async_trait;
 use bellwether_core::limiter::{Outlook, Refused};
 use bellwether_core::{Demand, Fact, Observer, Permit, RateLimiter};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::{self, Handle};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -166,7 +167,7 @@ impl RateLimiter for Limiter {
 impl Shared {
     #[inline]
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 
     /// Changes something, then wakes and tells whoever has to know.
