@@ -14,6 +14,10 @@ use crate::team_file::TeamFile;
 /// Where the journal is if nobody says.
 pub(crate) const DIRECTORY: &str = "runs";
 
+/// A key that is shorter is none, but what somebody wrote where a local endpoint wants something to stand, such as `x` or
+/// `none`. To take it out of every entry would take the entries apart, down to the names of their fields.
+const LEAST_SECRET_BYTES: usize = 8;
+
 /// Where a team remembers its runs: the journal it writes, and the store beneath it.
 #[derive(Clone, Debug)]
 pub(crate) struct Memory {
@@ -30,9 +34,14 @@ impl From<Arc<SqliteJournal>> for Memory {
 /// Opens the journal for writing. No key that the team file names ever reaches it.
 pub(crate) fn open(directory: &Path, file: Option<&TeamFile>) -> Result<Arc<SqliteJournal>, Failure> {
     let keys = file.map(parts::key_variables).unwrap_or_default();
-    let secrets = keys.iter().filter_map(|variable| std::env::var(variable).ok()).map(Secret::new).collect();
-    let settings = Settings { secrets, ..Settings::default() };
+    let settings = keeping_from(keys.iter().filter_map(|variable| std::env::var(variable).ok()));
     SqliteJournal::open(directory, settings).map(Arc::new).map_err(|error| failed(&error))
+}
+
+/// The settings of a journal that these keys never reach.
+fn keeping_from(keys: impl Iterator<Item = String>) -> Settings {
+    let secrets = keys.filter(|key| key.len() >= LEAST_SECRET_BYTES).map(Secret::new).collect();
+    Settings { secrets, ..Settings::default() }
 }
 
 /// Opens the journal for reading; another process may be writing it.
@@ -82,4 +91,28 @@ pub(crate) async fn opening(reader: &Reader, run: &RunId, field: &str) -> Result
 pub(crate) fn failed(error: &dyn std::error::Error) -> Failure {
     let source = error.source().map_or_else(String::new, |source| format!(": {source}"));
     Failure::new(Exit::Io, format!("{error}{source}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use bellwether_core::journal::Entry;
+
+    use super::*;
+
+    /// A run under the key `x` could not be resumed: the field `max_rounds` of its first entry had lost its name.
+    #[tokio::test]
+    async fn a_letter_in_the_place_of_a_key_takes_no_entry_apart() {
+        let directory = std::env::temp_dir().join(format!("bellwether-{}", bellwether_team::new_run_id()));
+        let settings = keeping_from(["x".to_owned(), "sk-a-real-key".to_owned()].into_iter());
+        let journal = SqliteJournal::open(&directory, settings).unwrap();
+        let run = RunId::from("r1");
+        let lease = journal.lease(&run).await.unwrap();
+        let body = serde_json::json!({ "max_rounds": 2, "error": "sk-a-real-key is wrong" });
+        journal.append(&lease, vec![Entry { kind: "began".to_owned(), body }]).await.unwrap();
+        let kept = journal.load(&run).await;
+        drop(journal);
+        std::fs::remove_dir_all(directory).unwrap();
+        let kept = kept.unwrap();
+        assert_eq!(kept[0].body, serde_json::json!({ "max_rounds": 2, "error": "[redacted] is wrong" }));
+    }
 }
