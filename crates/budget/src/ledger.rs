@@ -13,6 +13,8 @@ use bellwether_core::{CallContext, Usd};
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Scope {
+    /// All calls but those of one role: what is missing to the cap of [`Scope::Everything`] is held back for it.
+    AllBut(Arc<str>),
     /// All calls together.
     Everything,
     /// The calls of each role by themselves.
@@ -32,6 +34,13 @@ impl Scope {
     fn account(&self, context: &CallContext) -> Option<Key> {
         let of = |name: &str| Some(Key(self.clone(), name.into()));
         match self {
+            Self::AllBut(role) => {
+                if *role == context.flow.role {
+                    None
+                } else {
+                    of("")
+                }
+            }
             Self::Everything => of(""),
             Self::EachRole => of(&context.flow.role),
             Self::EachRun => of(context.run.as_ref()?.as_str()),
@@ -52,7 +61,8 @@ impl Scope {
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
-            Self::Everything => "everything",
+            // To whom it happens it is the cap of everything, earlier.
+            Self::AllBut(_) | Self::Everything => "everything",
             Self::EachRole | Self::Role(_) => "role",
             Self::EachRun => "run",
             Self::EachTask => "task",
@@ -64,6 +74,7 @@ impl Scope {
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::AllBut(role) => write!(f, "all calls but those of role {role}, for whom the rest is held back,"),
             Self::Everything => f.write_str("all calls together"),
             Self::Role(role) => write!(f, "role {role}"),
             each => write!(f, "a {}", each.as_str()),
@@ -82,6 +93,21 @@ pub struct Caps {
     pub calls: Option<u64>,
     /// Time, of all calls one after the other.
     pub time: Option<Duration>,
+}
+
+impl Caps {
+    /// The same with so many percent held back: of what is counted at least one, if there is a cap.
+    #[must_use]
+    pub fn holding_back(self, percent: u32) -> Self {
+        let share = 100_u32.saturating_sub(percent);
+        let less = |cap: u64| u64::try_from(u128::from(cap) * u128::from(share) / 100).unwrap_or(cap);
+        Self {
+            usd: self.usd.map(|cap| Usd::from_nanos(less(cap.as_nanos()))),
+            tokens: self.tokens.map(less),
+            calls: self.calls.map(less),
+            time: self.time.map(|cap| cap.mul_f64(f64::from(share) / 100.0)),
+        }
+    }
 }
 
 /// What a call takes, or what many took.

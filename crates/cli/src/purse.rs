@@ -14,10 +14,13 @@ use bellwether_team::{Booked, Doubt, new_run_id};
 use crate::exit::Failure;
 use crate::parts::{Keys, Overrides};
 use crate::team_file::TeamFile;
-use crate::team_file::raw::{RawCaps, RawTeam};
+use crate::team_file::raw::{RawCaps, RawKind, RawTeam};
 
 /// How often a day's account is looked at again while others' reservations are in the way.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// What of the run's budget only a synthesizer may spend: what is done by then can still be made one whole.
+const HELD_BACK_PERCENT: u32 = 8;
 
 /// Puts every provider of a team under its budgets, if there are any.
 pub(crate) struct Purse {
@@ -36,8 +39,11 @@ impl Purse {
     ) -> Result<Self, Failure> {
         let budget = &file.raw.budget;
         let roles = file.raw.roles.0.iter().map(|(name, raw)| (Scope::Role(name.as_str().into()), raw.budget.into()));
-        let scopes = [(Scope::Everything, caps(file, overrides)), (Scope::EachTask, budget.task.into())];
-        let scopes = scopes.into_iter().chain(roles).filter(|(_, caps)| *caps != Caps::default()).collect();
+        let all = caps(file, overrides);
+        let whole = held_back(file).map(|role| (Scope::AllBut(role), all.holding_back(HELD_BACK_PERCENT)));
+        let scopes = [(Scope::Everything, all), (Scope::EachTask, budget.task.into())];
+        let scopes =
+            scopes.into_iter().chain(whole).chain(roles).filter(|(_, caps)| *caps != Caps::default()).collect();
         let of_day = Caps::from(budget.tenant_day);
         let day = match journal {
             _ if of_day == Caps::default() => None,
@@ -95,6 +101,12 @@ impl From<RawCaps> for Caps {
         let RawCaps { usd, tokens, calls, time } = raw;
         Self { usd: usd.map(|usd| usd.0), tokens, calls, time: time.map(|span| span.0) }
     }
+}
+
+/// The role that a part of the run's budget is held back for.
+fn held_back(file: &TeamFile) -> Option<Arc<str>> {
+    let mut roles = file.raw.roles.0.iter();
+    roles.find(|(_, raw)| matches!(raw.kind, RawKind::Synthesizer)).map(|(name, _)| name.as_str().into())
 }
 
 /// Who pays for a team's calls.

@@ -157,7 +157,7 @@ impl State {
             Event::Ruled { task, ruling } => self.rule(&task, ruling, &mut moves),
             Event::Spawned { task, tasks, join, spent, .. } => self.spawn(&task, tasks, join, spent, &mut moves),
             Event::Stalled => self.stalls += 1,
-            Event::Stopped { stop } => self.halt(stop, &mut moves),
+            Event::Stopped { stop } => self.stop_for_good(stop, &mut moves),
             Event::Undelivered { letter } => self.bury(letter, &mut moves),
             Event::Unusable { job, attempt, spent } => self.ask_again(&job, attempt, spent),
         }
@@ -203,7 +203,7 @@ impl State {
         &self.in_flight
     }
 
-    /// Why no new job begins, if that is so.
+    /// Why no new job begins, if that is so; at most its parts are made one whole.
     pub(crate) const fn stop(&self) -> Option<&Stop> {
         self.stop.as_ref()
     }

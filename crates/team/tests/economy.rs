@@ -143,3 +143,58 @@ async fn a_task_or_a_role_that_has_spent_its_share_does_not_stop_the_others() {
         assert!(kinds.clone().count() > 0 && kinds.clone().all(|each| each == kind), "{report:?}");
     }
 }
+
+/// Three parts that nobody reviews, one after the other, and somebody who makes one whole of them; the first part is long.
+fn joining(model: &Arc<Scripted>, caps: &[(Scope, Caps)], journal: &Arc<MemoryJournal>) -> Team {
+    let provider: Arc<dyn ChatProvider> =
+        Arc::new(Budgeted::new(Arc::<Scripted>::clone(model) as _, Ledger::new(caps.to_vec())));
+    let tier = Tier::new(provider, "model");
+    Team::builder("team")
+        .role(Role::planner("lead", "You plan.", tier.clone()))
+        .role(Role::worker("coder", "You code.", tier.clone()))
+        .role(Role { history_tokens: 2_000, ..Role::synthesizer("editor", "You join.", tier) })
+        .settings(Settings { right_size: false, max_parallel: NonZeroUsize::MIN, ..Settings::default() })
+        .journal(Arc::<MemoryJournal>::clone(journal) as Arc<dyn Journal>)
+        .build()
+        .expect("the team makes sense")
+}
+
+fn parts() -> Arc<Scripted> {
+    Arc::new(Scripted::answering(|request, context| {
+        let words = format!("{:?}", request.messages);
+        Ok(ChatResponse::text(match (context.phase, context.task.as_ref().map(|task| task.as_str())) {
+            ("plan", _) => "1. The first part\n2. The second part\n3. The third part".to_owned(),
+            ("combine", _) => {
+                format!("of {} parts", (1..=3).filter(|n| words.contains(&format!("work of t{n}"))).count())
+            }
+            ("digest", _) => "work of t1 in short".to_owned(),
+            (_, Some("t1")) => format!("work of t1 {}", "and so on ".repeat(2_000)),
+            (_, task) => format!("work of {}", task.unwrap_or_default()),
+        }))
+    }))
+}
+
+/// So many calls, of which one is held back for the whole.
+fn held_back(calls: u64) -> Vec<(Scope, Caps)> {
+    let all = Caps { calls: Some(calls), ..Caps::default() };
+    vec![(Scope::Everything, all), (Scope::AllBut("editor".into()), all.holding_back(8))]
+}
+
+/// What was paid for is of little use in pieces: near the cap there is something left to make one whole of it. A resume
+/// with more makes it anew, of more parts.
+#[tokio::test(start_paused = true)]
+async fn what_a_budget_allowed_for_is_still_made_one_whole() {
+    let (model, journal, run) = (parts(), Arc::new(MemoryJournal::default()), RunId::from("r1"));
+    let short = joining(&model, &held_back(4), &journal).run_with("build it", run.clone(), &Control::default()).await;
+    assert_eq!((short.outcome, short.count(TaskState::Accepted)), (RunOutcome::BudgetExhausted, 2), "{}", short.reason);
+    assert_eq!((short.result.as_deref(), short.calls, model.calls().len()), (Some("of 2 parts"), 4, 4));
+    let rest = joining(&model, &held_back(20), &journal).resume(run, ChangedTerms::Refuse, &Control::default()).await;
+    let rest = rest.expect("it is known");
+    assert_eq!((rest.outcome, rest.result.as_deref()), (RunOutcome::Succeeded, Some("of 3 parts")));
+
+    // Whoever holds nothing back is left with the pieces.
+    let all = [(Scope::Everything, Caps { calls: Some(4), ..Caps::default() })];
+    let pieces = joining(&parts(), &all, &Arc::default()).run("build it").await;
+    assert_eq!((pieces.outcome, pieces.count(TaskState::Accepted)), (RunOutcome::BudgetExhausted, 3));
+    assert_eq!(pieces.result, None);
+}

@@ -161,7 +161,7 @@ impl<'a> Runtime<'a> {
                 break;
             }
             let shared = Arc::clone(&self.shared);
-            let stopped = self.state.stop().is_some();
+            let stopped = self.state.stop().is_some_and(|stop| !stop.leaves_the_whole());
             if self.heard != heard {
                 heard = self.heard;
                 stalled_at = Some(Instant::now() + self.team.settings.stall_after);

@@ -10,8 +10,13 @@ impl State {
     /// What to begin now: as many jobs as there is room for, the most urgent first.
     pub(crate) fn jobs(&self) -> Vec<Job> {
         let room = self.rules.max_parallel.saturating_sub(self.in_flight.len());
-        if self.stop.is_some() || self.parked || room == 0 {
+        if self.parked || room == 0 {
             return Vec::new();
+        }
+        if let Some(stop) = &self.stop {
+            // Digests would be paid with what is held back for the whole; excerpts will do.
+            let due = stop.leaves_the_whole() && self.wants_whole();
+            return if due { vec![Job::Combine] } else { Vec::new() };
         }
         if self.plan.is_none() {
             let wanted = self.rules.planned && self.in_flight.is_empty();

@@ -63,6 +63,10 @@ impl State {
         // Whoever resumes a run may have given it more.
         self.economy = None;
         self.take_up(&mut moves);
+        if self.tasks.iter().any(|task| !task.state.is_final()) {
+            // It was made of less than there will be.
+            self.whole = None;
+        }
         self.weigh_failures(&mut moves);
     }
 
@@ -97,6 +101,12 @@ impl State {
         }) {
             moves.make(n, &mut self.tasks[n], TaskState::Skipped);
         }
+    }
+
+    /// Stops the run, even if it has only its whole left to make.
+    pub(super) fn stop_for_good(&mut self, stop: Stop, moves: &mut Moves) {
+        self.stop.take_if(|before| before.leaves_the_whole());
+        self.halt(stop, moves);
     }
 
     pub(super) fn halt(&mut self, stop: Stop, moves: &mut Moves) {

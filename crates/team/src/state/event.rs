@@ -246,4 +246,9 @@ impl Stop {
             Self::Hopeless(failure) => failure.provider.is_some(),
         }
     }
+
+    /// Whether the parts are still made one whole: near a cap there is money held back for that.
+    pub(crate) fn leaves_the_whole(&self) -> bool {
+        matches!(self, Self::Hopeless(failure) if failure.is_about_money())
+    }
 }

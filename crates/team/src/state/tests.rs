@@ -100,6 +100,7 @@ enum Fate {
     Broken,
     Hopeless,
     Overflown,
+    Penniless,
     Spawning(Join),
     Asking,
 }
@@ -107,7 +108,7 @@ enum Fate {
 fn fate() -> impl Strategy<Value = Fate> {
     prop_oneof![
         6 => Just(Fate::Good), 3 => Just(Fate::Poor), 1 => Just(Fate::Unusable), 1 => Just(Fate::Broken),
-        1 => Just(Fate::Hopeless), 1 => Just(Fate::Overflown),
+        1 => Just(Fate::Hopeless), 1 => Just(Fate::Overflown), 1 => Just(Fate::Penniless),
         2 => Just(Fate::Asking),
         2 => prop_oneof![Just(Join::All), Just(Join::Any), Just(Join::Quorum(2))].prop_map(Fate::Spawning),
     ]
@@ -136,12 +137,13 @@ fn landed(state: &State, job: &Job, fate: Fate) -> Event {
             Event::Asked { task: task.clone(), question, spent }
         }
         (_, Fate::Asking | Fate::Spawning(_)) => landed(state, job, Fate::Good),
-        (Job::Check { .. }, Fate::Broken | Fate::Hopeless | Fate::Overflown | Fate::Unusable) => {
+        (Job::Check { .. }, Fate::Broken | Fate::Hopeless | Fate::Overflown | Fate::Penniless | Fate::Unusable) => {
             landed(state, job, Fate::Poor)
         }
         (_, Fate::Broken) => failed(ErrorKind::Upstream),
         (_, Fate::Overflown) => failed(ErrorKind::ContextLength),
         (_, Fate::Hopeless) => failed(ErrorKind::QuotaExhausted),
+        (_, Fate::Penniless) => failed(ErrorKind::BudgetExceeded),
         (_, Fate::Unusable) if state.may_ask_again(job) => {
             let attempt = Attempt { answer: "no".to_owned(), problems: vec!["it says no".to_owned()] };
             Event::Unusable { job: job.clone(), attempt, spent }
@@ -514,6 +516,28 @@ fn a_key_that_is_refused_stops_everything_else() {
     assert_eq!(state.outcome(), RunOutcome::Failed);
     let states: Vec<TaskState> = state.tasks().iter().map(|task| task.state).collect();
     assert_eq!(states, [TaskState::Failed, TaskState::Cancelled]);
+}
+
+/// Only a lack of money leaves the whole to be made, once what is under way has ended: whoever asks the run to stop
+/// then is obeyed.
+#[test]
+fn a_run_without_money_makes_a_whole_of_what_it_has_unless_it_is_stopped() {
+    let rules = Rules { combined: Some(100), judges: 0, ..rules(2) };
+    let mut state = planned(rules, (0..3).map(|n| task(n, &[])).collect());
+    let (first, second) = (begin_all(&mut state), |state: &State| state.in_flight()[0].clone());
+    state.apply(landed(&state, &first[0], Fate::Good), Timestamp::ZERO);
+    let third = begin_all(&mut state);
+    state.apply(landed(&state, &third[0], Fate::Penniless), Timestamp::ZERO);
+    assert_eq!(state.jobs(), [], "the second is still under way");
+
+    let mut stopped = state.clone();
+    stopped.apply(Event::Stopped { stop: Stop::Asked }, Timestamp::ZERO);
+    for (mut state, jobs, outcome) in
+        [(state, vec![Job::Combine], RunOutcome::BudgetExhausted), (stopped, Vec::new(), RunOutcome::Cancelled)]
+    {
+        state.apply(landed(&state, &second(&state), Fate::Good), Timestamp::ZERO);
+        assert_eq!((state.jobs(), state.outcome()), (jobs, outcome));
+    }
 }
 
 #[test]
