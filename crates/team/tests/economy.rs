@@ -198,3 +198,16 @@ async fn what_a_budget_allowed_for_is_still_made_one_whole() {
     assert_eq!((pieces.outcome, pieces.count(TaskState::Accepted)), (RunOutcome::BudgetExhausted, 3));
     assert_eq!(pieces.result, None);
 }
+
+/// A digest and the whole have ended like other calls: a resume does not book their worst case as well.
+#[tokio::test(start_paused = true)]
+async fn what_a_digest_and_the_whole_took_is_no_matter_of_doubt() {
+    let (model, journal, run) = (parts(), Arc::new(MemoryJournal::default()), RunId::from("r1"));
+    let team = joining(&model, &[], &journal);
+    let report = team.run_with("build it", run.clone(), &Control::default()).await;
+    let phases: Vec<&str> = model.calls().iter().map(|call| call.context.phase).collect();
+    assert_eq!(phases, ["plan", "work", "work", "work", "digest", "combine"]);
+    let booked = team.accounts(&run).await.expect("it is known");
+    assert!(booked.iter().all(|booked| booked.in_doubt.is_none()), "{booked:?}");
+    assert_eq!(booked.iter().map(|booked| booked.spent.calls).sum::<u32>(), report.calls);
+}

@@ -98,7 +98,8 @@ impl Books {
     /// Takes in an event, before the state does.
     pub(super) fn enter(&mut self, team: &Team, request: &str, state: &State, event: &Event) {
         match event {
-            Event::Began { job, tier } => self.open.push((job.clone(), *tier)),
+            // A check costs nothing.
+            Event::Began { job, tier } if job.is_paid() => self.open.push((job.clone(), *tier)),
             // A call that was cut off may be billed, as one may that was under way in a process that ended.
             Event::Dropped { job } => {
                 if let Some(tier) = self.close(job) {
@@ -188,6 +189,8 @@ fn took(state: &State, event: &Event) -> Option<(Job, Spent)> {
             (Job::Answer { task: task.clone(), question: u32::try_from(question).unwrap_or(u32::MAX) }, *spent)
         }
         Event::Audited { task, spent, .. } => (Job::Audit { task: task.clone() }, *spent),
+        Event::Combined { spent, .. } => (Job::Combine, *spent),
+        Event::Digested { task, spent, .. } => (Job::Digest { task: task.clone() }, *spent),
         Event::Judged { task, spent, .. } => (Job::Review { task: task.clone(), round: round(task) }, *spent),
         Event::Planned { spent, .. } => (Job::Plan, *spent),
         Event::Asked { task, spent, .. } | Event::Produced { task, spent, .. } | Event::Spawned { task, spent, .. } => {
