@@ -63,6 +63,8 @@ struct Fold {
     /// Whether a person decides on work that was never good enough.
     person: bool,
     stopped: bool,
+    /// What the last step that failed died of.
+    failure: Option<String>,
     jobs: HashMap<Job, Doing>,
     /// The job in each lane, by the lane's index in the head.
     busy: HashMap<usize, Job>,

@@ -16,6 +16,30 @@ function s(name, attributes = {}, text) {
 
 const titled = (node, text) => (node.append(s("title", {}, text)), node);
 const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+// Text that runs from right to left turns nothing around it.
+const apart = (text) => `\u2068${text}\u2069`;
+const pen = document.createElement("canvas").getContext("2d");
+const letters = new Intl.Segmenter();
+
+function width(text, font) {
+  pen.font = `${font} ${getComputedStyle(document.body).fontFamily}`;
+  return pen.measureText(text).width;
+}
+
+// As much of a text as there is room for, in whole characters.
+function fit(text, room, font) {
+  if (width(text, font) <= room) return text;
+  const whole = [...letters.segment(text)].map((letter) => letter.segment);
+  let [fits, not] = [0, whole.length];
+  while (not - fits > 1) {
+    const middle = (fits + not) >> 1;
+    if (width(`${whole.slice(0, middle).join("")}…`, font) <= room) fits = middle;
+    else not = middle;
+  }
+  return `${whole.slice(0, fits).join("")}…`;
+}
+
+const isOver = (story, t) => story.head.outcome && t >= story.head.now;
 
 // The reasons of waiting, told apart by the direction of their hatching as well as by colour.
 function hatchings() {
@@ -32,6 +56,14 @@ function hatchings() {
   return defs;
 }
 
+// What is drawn as a line or a mark is a line or a mark in the legend, too.
+function swatchOf(className) {
+  if (className === "mark") return s("path", { class: "mark", d: "M8 10 l-4.5 -8 h9 z" });
+  if (className === "cap" || className.startsWith("line")) return s("line", { class: className, x1: 0, x2: 16, y1: 5.5, y2: 5.5 });
+  if (className === "path") return s("rect", { class: "outline", x: 1.5, y: 1.5, width: 13, height: 8, rx: 3 });
+  return s("rect", { class: className, width: 16, height: 11, rx: 3 });
+}
+
 export function legend(place, entries) {
   const key = entries.join();
   if (place.dataset.key === key) return;
@@ -39,7 +71,7 @@ export function legend(place, entries) {
   place.replaceChildren(...entries.map(([className, name]) => {
     const item = document.createElement("span");
     const swatch = s("svg", { width: 16, height: 11, class: "key-svg", "aria-hidden": "true" });
-    swatch.append(s("rect", { class: className, width: 16, height: 11, rx: 3 }));
+    swatch.append(swatchOf(className));
     item.append(swatch, name);
     return item;
   }));
@@ -60,10 +92,51 @@ function depths(tasks) {
   return depth;
 }
 
+// Where each task lies. A layer of many tasks takes the columns that are free, and a plan of very many has flat nodes, so
+// that it is seen at a glance; where there is no room for that, it scrolls.
+function laidOut(layers, room) {
+  const many = layers.flat().length > 24;
+  const [high, least, gapX, gapY, beside] = many ? [30, 150, 40, 7, 8] : [46, 190, 46, 12, 12];
+  const columns = layers.map(() => 1);
+  const rows = (n) => Math.ceil(layers[n].length / columns[n]);
+  const gaps = () => (layers.length - 1) * gapX + columns.reduce((sum, more) => sum + (more - 1) * beside, 0);
+  const count = () => columns.reduce((sum, more) => sum + more, 0);
+  for (;;) {
+    const fullest = layers.map((_, n) => n).sort((a, b) => rows(b) - rows(a))[0];
+    if (rows(fullest) <= 6 || gaps() + beside + (count() + 1) * least > room) break;
+    columns[fullest] += 1;
+  }
+  const wide = Math.min(300, Math.max(least, (room - gaps()) / count()));
+  const down = Math.max(...layers.map((_, n) => rows(n))) * (high + gapY) - gapY;
+  const at = new Map();
+  let x = 4;
+  layers.forEach((layer, n) => {
+    const top = 4 + (down - (rows(n) * (high + gapY) - gapY)) / 2;
+    const ends = { begin: x, end: x + columns[n] * (wide + beside) - beside, gapY, beside };
+    layer.forEach((task, m) => at.set(task.id, { x: x + Math.floor(m / rows(n)) * (wide + beside), y: top + (m % rows(n)) * (high + gapY), ...ends }));
+    x += columns[n] * (wide + beside) - beside + gapX;
+  });
+  return { at, wide, high, across: x - 4 - gapX, down };
+}
+
+// An edge from one task to another, which goes between the rows past what lies beside either of them.
+function way(from, to, wide, high) {
+  const [x1, y1, x2, y2] = [from.x + wide, from.y + high / 2, to.x, to.y + high / 2];
+  let [out, path] = [[x1, y1], `M${x1} ${y1}`];
+  if (from.end - x1 > 1) {
+    const below = from.y + high + from.gapY / 2;
+    path += `C${x1 + from.beside} ${y1} ${x1} ${below} ${x1 + from.beside} ${below}H${from.end}`;
+    out = [from.end, below];
+  }
+  if (x2 - to.begin <= 1) return `${path}C${out[0] + 26} ${out[1]} ${x2 - 26} ${y2} ${x2} ${y2}`;
+  const above = to.y - to.gapY / 2;
+  return `${path}C${out[0] + 26} ${out[1]} ${to.begin - 26} ${above} ${to.begin} ${above}H${x2 - to.beside}C${x2} ${above} ${x2 - to.beside} ${y2} ${x2} ${y2}`;
+}
+
 export function drawGraph(place, story, t, chosen, choose) {
   const tasks = story.tasks.filter((task) => stateAt(task, t));
   if (!tasks.length) {
-    place.replaceChildren(nothing("no plan yet"));
+    place.replaceChildren(nothing(isOver(story, t) ? "no plan came of it" : "no plan yet"));
     place.dataset.key = "";
     return;
   }
@@ -74,18 +147,12 @@ export function drawGraph(place, story, t, chosen, choose) {
   const depth = depths(tasks);
   const layers = [];
   for (const task of tasks) (layers[depth.get(task.id)] ??= []).push(task);
-  const high = 46, gapX = 46, gapY = 12;
-  // As wide as there is room for, within reason; a narrow window scrolls.
-  const wide = Math.min(300, Math.max(190, (place.clientWidth - 8 - (layers.length - 1) * gapX) / layers.length));
-  const at = new Map();
-  const tallest = Math.max(...layers.map((layer) => layer.length)) * (high + gapY);
-  layers.forEach((layer, x) => layer.forEach((task, y) => at.set(task.id, { x: 4 + x * (wide + gapX), y: 4 + (tallest - layer.length * (high + gapY)) / 2 + y * (high + gapY) })));
-  const svg = s("svg", { width: layers.length * (wide + gapX) - gapX + 8, height: tallest + 4, role: "group", "aria-label": "the plan" });
+  const { at, wide, high, across, down } = laidOut(layers, place.clientWidth - 8);
+  const svg = s("svg", { width: across + 8, height: down + 12, role: "group", "aria-label": "the plan" });
   for (const task of tasks) for (const need of task.needs.filter((id) => at.has(id))) {
     const [from, to] = [at.get(need), at.get(task.id)];
-    const [x1, y1, x2, y2] = [from.x + wide, from.y + high / 2, to.x, to.y + high / 2];
     const along = critical.has(need) && critical.has(task.id) && story.head.critical.indexOf(task.id) === story.head.critical.indexOf(need) + 1;
-    svg.append(s("path", { class: along ? "edge critical" : "edge", d: `M${x1} ${y1} C${x1 + 26} ${y1} ${x2 - 26} ${y2} ${x2} ${y2}` }));
+    svg.append(s("path", { class: along ? "edge critical" : "edge", d: way(from, to, wide, high) }));
   }
   for (const task of tasks) svg.append(node(task, at.get(task.id), stateAt(task, t), t, critical.has(task.id), { wide, high }, choose));
   place.replaceChildren(svg);
@@ -101,13 +168,15 @@ const rounds = (task, t) => task.rounds.filter((round) => round.drafted <= t).le
 function node(task, { x, y }, state, t, critical, { wide, high }, choose) {
   const group = s("g", { class: `node ${state}${critical ? " critical" : ""}`, transform: `translate(${x} ${y})`, tabindex: 0, role: "button", "data-task": task.id, "aria-label": `${task.id} ${task.title}: ${state}` });
   group.append(s("rect", { width: wide, height: high, rx: 8 }), s("rect", { class: `bar s-${state}`, width: 7, height: high - 12, x: 6, y: 6, rx: 3 }));
-  group.append(s("text", { x: 21, y: 19, "font-weight": 600 }, cut(`${task.id} ${task.title}`, Math.floor((wide - 24) / 7.4))));
   const judged = task.rounds.findLast((round) => round.judged !== null && round.judged <= t);
   const score = judged ? ` · ${judged.score.toFixed(2)}` : "";
   const again = rounds(task, t) > 1 ? ` · round ${rounds(task, t)}` : "";
-  const about = `${cut(task.role, 12)} · ${state.replaceAll("_", " ")}${score}${again}`;
-  group.append(s("text", { class: "soft", x: 21, y: 36 }, cut(about, Math.floor((wide - 24) / 5.9))));
-  titled(group, `${task.id} ${task.title}`);
+  const about = `${apart(cut(task.role, 12))} · ${state.replaceAll("_", " ")}${score}${again}`;
+  const [bold, id] = ["600 12px", fit(task.id, 90, "600 12px")];
+  const title = fit(task.title, wide - 29 - width(`${id} `, bold), bold);
+  group.append(s("text", { class: "title", x: 21, y: 19 }, `${apart(id)} ${apart(title)}`));
+  if (high > 40) group.append(s("text", { class: "soft", x: 21, y: 36 }, fit(about, wide - 27, "11px")));
+  titled(group, `${task.id} ${task.title}: ${about}`);
   group.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); choose(task.id); } });
   return group;
 }
@@ -128,20 +197,45 @@ function frame(place, t, end, high, left = 64) {
   return { svg, x, now, left };
 }
 
+// The place of each lane: roles in the order in which they came, their agents by number.
+function ranks(lanes) {
+  const split = lanes.map((lane) => { const at = lane.lastIndexOf("#"); return [lane.slice(0, at), Number(lane.slice(at + 1))]; });
+  const roles = [...new Set(split.map(([role]) => role))];
+  const order = lanes.map((_, n) => n).sort((a, b) => roles.indexOf(split[a][0]) - roles.indexOf(split[b][0]) || split[a][1] - split[b][1]);
+  return lanes.map((_, n) => order.indexOf(n));
+}
+
+// The longest part of some work that no wait lies over.
+function bare(span, to, waits) {
+  let [best, from] = [[span.from, span.from], span.from];
+  const over = waits.filter((wait) => wait.lane === span.lane && wait.from < to && (wait.to ?? to) > span.from).sort((a, b) => a.from - b.from);
+  for (const wait of [...over, { from: to, to }]) {
+    if (wait.from - from > best[1] - best[0]) best = [from, wait.from];
+    from = Math.max(from, wait.to ?? to);
+  }
+  return best;
+}
+
 export function drawLanes(place, story, t, end) {
   const { lanes } = story.head;
   const row = 26;
   const { svg, x, now, left } = frame(place, t, end, lanes.length * row + 10, 92);
-  lanes.forEach((lane, n) => svg.append(s("text", { class: "soft end", x: left - 8, y: n * row + 27 }, cut(lane, 13))));
+  const rank = ranks(lanes);
+  lanes.forEach((lane, n) => svg.append(s("text", { class: "soft end", x: left - 8, y: rank[n] * row + 27 }, fit(lane, left - 12, "11px"))));
   const seen = story.spans.filter((span) => span.from <= t);
-  for (const span of [...seen.filter((span) => !span.why), ...seen.filter((span) => span.why)]) {
+  const waits = seen.filter((span) => span.why);
+  const names = [];
+  for (const span of [...seen.filter((span) => !span.why), ...waits]) {
     const to = Math.min(span.to ?? t, t);
-    const y = span.lane * row + 14;
-    const width = Math.max(x(to) - x(span.from), 1.5);
+    const y = rank[span.lane] * row + 14;
+    const long = Math.max(x(to) - x(span.from), 1.5);
     const about = `${span.task ? `${span.task} ` : ""}${span.what}${span.why ? ` waits: ${span.why}` : ""}, ${seconds(to - span.from)} from ${seconds(span.from)}`;
-    svg.append(titled(s("rect", { class: `span ${span.why ?? span.what}`, x: x(span.from), y, width, height: row - 8, rx: 3 }), about));
-    if (!span.why && span.task && width > 26) svg.append(s("text", { class: "on-colour", x: x(span.from) + 5, y: y + 13 }, cut(span.task, Math.floor(width / 8))));
+    svg.append(titled(s("rect", { class: `span ${span.why ?? span.what}`, x: x(span.from), y, width: long, height: row - 8, rx: 3 }), about));
+    if (span.why || !span.task || long < 20) continue;
+    const [begin, end] = bare(span, to, waits);
+    if (width(span.task, "600 12px") + 9 <= x(end) - x(begin)) names.push(s("text", { class: "on-colour", x: x(begin) + 5, y: y + 13 }, span.task));
   }
+  svg.append(...names);
   for (const mark of story.marks) if (mark.what === "429" && mark.t <= t) svg.append(triangle(x(mark.t), 9, mark.text));
   now();
   place.replaceChildren(svg);
@@ -173,14 +267,15 @@ function scale(svg, most, left, format) {
 
 export function drawMoney(place, key, story, t, end) {
   const points = story.money.filter((point) => point.t <= t);
-  legend(key, [["f0", "spent"], ["f1 area", "reserved for calls under way"], ["mark", "cap"]]);
-  if (!points.length) return void place.replaceChildren(nothing("nothing spent yet"));
+  const cap = points.at(-1)?.cap ?? null;
+  legend(key, [["line l0", "spent"], ["f1 area", "reserved"], ...(cap === null ? [] : [["cap", "cap"]])]);
+  if (!points.length) return void place.replaceChildren(nothing(isOver(story, t) ? "nothing was spent" : "nothing spent yet"));
   const { svg, x, now, left } = frame(place, t, end, HIGH);
-  const cap = points.at(-1).cap;
   const used = Math.max(...points.map((point) => point.spent + (point.reserved ?? 0)), 1e-6);
   // A cap far above what was used would flatten everything; it is then named and not drawn.
   const drawn = cap !== null && cap <= used * 4;
-  const y = scale(svg, Math.max(used, drawn ? cap : 0), left, (value) => `$${value.toFixed(value < 1 ? 3 : 2)}`);
+  const most = Math.max(used, drawn ? cap : 0);
+  const y = scale(svg, most, left, (value) => `$${value.toFixed(most < 1 ? 3 : 2)}`);
   const from = [{ t: 0, v: 0 }];
   const reserved = steps(from.concat(points.map((point) => ({ t: point.t, v: point.spent + (point.reserved ?? 0) }))), x, y, t);
   const spent = steps(from.concat(points.map((point) => ({ t: point.t, v: point.spent }))), x, y, t);
@@ -199,15 +294,20 @@ export function drawLimits(place, key, story, t, end) {
     lines.set(name, [...(lines.get(name) ?? []), { t: limit.t, v: limit.limit }]);
   }
   const names = [...lines.keys()].slice(0, 6);
-  legend(key, [...names.map((name, n) => [`f${n}`, `${name}: ${lines.get(name).at(-1).v}`]), ["mark", "429"]]);
+  legend(key, [...names.map((name, n) => [`line l${n}`, `${cut(name, 28)}: ${lines.get(name).at(-1).v}`]), ["mark", "429"]]);
   if (!names.length && !marks.length) return void place.replaceChildren(nothing("no limit was found, and nobody was told to slow down"));
   const { svg, x, now, left } = frame(place, t, end, HIGH);
-  svg.append(s("line", { class: "grid", x1: left, x2: x(end), y1: HIGH - 4, y2: HIGH - 4 }));
+  // Requests and calls at once do not compare: each has a band and a measure of its own.
+  const band = (HIGH - 14) / Math.max(names.length, 1);
+  if (!names.length) svg.append(s("line", { class: "grid", x1: left, x2: x(end), y1: HIGH - 4, y2: HIGH - 4 }));
   names.forEach((name, n) => {
-    // Each line has a measure of its own: requests and calls at once do not compare.
     const points = lines.get(name);
     const most = Math.max(...points.map((point) => point.v), 1);
-    svg.append(s("path", { class: `line l${n}`, d: steps(points, x, (value) => HIGH - 4 - (value / most) * (HIGH - 30), t) }));
+    const ground = 14 + (n + 1) * band - 4;
+    svg.append(s("line", { class: "grid", x1: left, x2: x(end), y1: ground, y2: ground }));
+    svg.append(s("text", { class: "soft end", x: left - 6, y: 14 + n * band + 12 }, most.toLocaleString("en")));
+    if (band > 30) svg.append(s("text", { class: "soft end", x: left - 6, y: ground + 4 }, "0"));
+    svg.append(s("path", { class: `line l${n}`, d: steps(points, x, (value) => ground - (value / most) * (band - 12), t) }));
   });
   for (const mark of marks) svg.append(triangle(x(mark.t), 10, mark.text));
   now();
@@ -220,7 +320,7 @@ export function drawShares(place, key, story, t, end) {
   const total = new Map(shares.map((share) => [share.flow, share.tokens]));
   const all = [...total.values()].reduce((sum, tokens) => sum + tokens, 0);
   legend(key, flows.map((flow, n) => [`f${n}`, `${cut(flow, 16)} ${Math.round((total.get(flow) / all) * 100)} %`]));
-  if (!flows.length) return void place.replaceChildren(nothing("no tokens yet"));
+  if (!flows.length) return void place.replaceChildren(nothing(isOver(story, t) ? "no tokens were used" : "no tokens yet"));
   const { svg, x, now, left } = frame(place, t, end, HIGH);
   const y = scale(svg, 1, left, (part) => `${Math.round(part * 100)} %`);
   const so = new Map();

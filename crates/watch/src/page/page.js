@@ -77,7 +77,7 @@ async function list() {
     row.dataset.run = run.run;
     if (run.run === current) row.setAttribute("aria-current", "true");
     const state = run.outcome ? run.outcome.replaceAll("_", " ") : run.live ? "running" : "interrupted";
-    row.append(el("b", {}, run.request || run.run), el("span", {}, `${state} · ${when(run.began)}`));
+    row.append(el("b", {}, run.request || run.run), el("span", { class: run.outcome || (run.live ? "on" : "off") }, `${state} · ${when(run.began)}`));
     row.addEventListener("click", () => open(run.run));
     return row;
   });
@@ -91,7 +91,7 @@ async function list() {
   }
 }
 
-const when = (began) => (began ? new Date(began).toLocaleString([], { dateStyle: "short", timeStyle: "short" }) : "");
+const when = (began) => (began ? new Date(began).toLocaleString([], { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" }) : "");
 
 export function el(name, attributes = {}, text) {
   const node = document.createElement(name);
@@ -123,6 +123,7 @@ function draw() {
   $("main").hidden = false;
   $("over").textContent = `team ${story.head.team} · run ${story.head.run}`;
   $("request").textContent = story.head.request;
+  document.title = `${story.head.request.slice(0, 60)} · Bellwether`;
   const ended = story.head.outcome && t >= story.head.now;
   const outcome = ended ? story.head.outcome : "on";
   $("outcome").textContent = ended ? outcome.replaceAll("_", " ") : moment === null ? "running" : "as it was";
@@ -145,6 +146,7 @@ function draw() {
   $("live").setAttribute("aria-pressed", String(moment === null));
   $("live").textContent = story.head.outcome ? "end" : "live";
   $("play").textContent = playing ? "❚❚" : "▶";
+  $("play").setAttribute("aria-label", playing ? "pause" : "play");
   drawGraph($("graph"), story, t, chosen, choose);
   drawLanes($("lanes"), story, t, end);
   drawMoney($("money"), $("money-key"), story, t, end);
@@ -250,7 +252,7 @@ addEventListener("hashchange", () => {
   const run = decodeURIComponent(location.hash.slice(1));
   if (story && run && run !== story.head.run && runs.some((known) => known.run === run)) open(run);
 });
-legend($("states"), [["s-pending", "pending"], ["s-running", "running"], ["s-produced", "produced"], ["s-in_review", "in review"], ["s-revising", "revising"], ["s-accepted", "accepted"], ["s-failed", "came to nothing"]]);
+legend($("states"), [["s-pending", "pending"], ["s-running", "running"], ["s-produced", "produced"], ["s-in_review", "in review"], ["s-revising", "revising"], ["s-accepted", "accepted"], ["s-rejected", "wanting"], ["s-failed", "came to nothing"], ["path", "critical path"]]);
 legend($("kinds"), [["plan", "plan"], ["work", "work"], ["review", "review"], ["span queue", "waits: queue"], ["span quota", "quota"], ["span dependency", "dependency"], ["span retry", "retry"], ["mark", "429"]]);
 setInterval(() => { if (story && !over && moment === null) redraw(); }, 250);
 setInterval(list, 3000);

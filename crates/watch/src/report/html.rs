@@ -19,7 +19,8 @@ pub fn html(story: &Story) -> String {
     head(&mut page, story);
     let _ = writeln!(
         page,
-        "<section><h2>Timeline</h2>{LEGEND}<div class=\"wide\">{}</div></section>",
+        "<section><h2>Timeline</h2>{}<div class=\"wide\">{}</div></section>",
+        legend(),
         timeline::timeline(story)
     );
     path(&mut page, story);
@@ -39,7 +40,7 @@ fn head(page: &mut String, story: &Story) {
     let accepted = story.tasks.iter().filter(|task| task.state() == "accepted").count();
     let _ = writeln!(
         page,
-        "<header><p class=\"over\">team {} · run {}</p><h1>{}</h1><p><span class=\"badge {}\">{}</span> {}</p>",
+        "<header><p class=\"over\">team {} · run {}</p><h1 dir=\"auto\">{}</h1><p><span class=\"badge {}\">{}</span> {}</p>",
         safe(&head.team),
         safe(&head.run),
         safe(&cut(&head.request, 300)),
@@ -53,8 +54,8 @@ fn head(page: &mut String, story: &Story) {
         ("time", time(totals.wall)),
         ("work, side by side", time(totals.busy)),
         ("cost", format!("${:.4}{unpriced}", totals.usd)),
-        ("tokens in, out", format!("{}, {}", totals.input, totals.output)),
-        ("calls, sent again", format!("{}, {}", totals.calls, totals.retries)),
+        ("tokens in / out", format!("{} / {}", counted(totals.input), counted(totals.output))),
+        ("calls / sent again", format!("{} / {}", counted(totals.calls), totals.retries)),
         ("told to slow down", format!("{} times", totals.throttled)),
     ] {
         let _ = write!(page, "<div><dt>{name}</dt><dd>{}</dd></div>", safe(&value));
@@ -73,12 +74,15 @@ fn head(page: &mut String, story: &Story) {
 }
 
 fn path(page: &mut String, story: &Story) {
+    if story.head.critical.is_empty() {
+        return;
+    }
     page.push_str("<section><h2>Critical path</h2><p class=\"hint\">The chain of tasks that decided how long it took.</p><ol class=\"path\">");
     for id in &story.head.critical {
         let Some(task) = story.tasks.iter().find(|task| task.id == *id) else { continue };
         let _ = write!(
             page,
-            "<li><b>{}</b> {}<span>{}</span></li>",
+            "<li><b>{}</b> <bdi>{}</bdi><span>{}</span></li>",
             safe(id),
             safe(&task.title),
             time(taken(task, story.head.now))
@@ -95,6 +99,9 @@ fn taken(task: &Task, now: u64) -> u64 {
 }
 
 fn costs(page: &mut String, story: &Story) {
+    if story.costs.is_empty() {
+        return;
+    }
     page.push_str("<section><h2>Cost by role and model</h2><div class=\"wide\"><table><thead><tr><th>Role<th>Model<th class=\"n\">Calls<th class=\"n\">Sent again<th class=\"n\">Tokens in<th class=\"n\">Cached<th class=\"n\">Tokens out<th class=\"n\">Cost<th>Share</tr></thead><tbody>");
     let all: f64 = story.costs.iter().map(|cost| cost.usd).sum();
     for cost in &story.costs {
@@ -104,11 +111,11 @@ fn costs(page: &mut String, story: &Story) {
             "<tr><td>{}<td>{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">${:.4}<td><svg class=\"bar\" viewBox=\"0 0 100 8\" width=\"100\" height=\"8\" aria-label=\"{share:.0} percent\"><rect class=\"back\" width=\"100\" height=\"8\" rx=\"4\"/><rect class=\"fill\" width=\"{share:.1}\" height=\"8\" rx=\"4\"/></svg></tr>",
             safe(&cost.role),
             safe(&cost.model),
-            cost.calls,
-            cost.retries,
-            cost.input,
-            cost.cached,
-            cost.output,
+            counted(cost.calls),
+            counted(cost.retries),
+            counted(cost.input),
+            counted(cost.cached),
+            counted(cost.output),
             cost.usd
         );
     }
@@ -123,7 +130,7 @@ fn waits(page: &mut String, story: &Story) {
     } else {
         page.push_str("<ul class=\"plain\">");
         for (why, wait) in &totals.waits {
-            let _ = write!(page, "<li><i class=\"key {0}\"></i>{1} {2}</li>", safe(why), time(*wait), reason(why));
+            let _ = write!(page, "<li>{} {} {}</li>", key(why), time(*wait), reason(why));
         }
         page.push_str("</ul>");
     }
@@ -151,17 +158,23 @@ fn waits(page: &mut String, story: &Story) {
 }
 
 fn ladder(page: &mut String, story: &Story) {
+    if story.tasks.is_empty() {
+        page.push_str(
+            "<section><h2>Reviews</h2><p class=\"hint\">There was no plan, so nothing to review.</p></section>\n",
+        );
+        return;
+    }
     page.push_str("<section><h2>Reviews</h2><div class=\"cards\">");
     for task in &story.tasks {
         let _ = write!(
             page,
-            "<article><h3><b>{}</b> {}</h3><p><span class=\"badge {}\">{}</span> {} · {} tokens · ${:.4}</p><ol class=\"ladder\">",
+            "<article><h3><b>{}</b> <bdi>{}</bdi></h3><p><span class=\"badge {}\">{}</span> <bdi>{}</bdi> · {} tokens · ${:.4}</p><ol class=\"ladder\">",
             safe(&task.id),
             safe(&task.title),
             safe(task.state()),
             safe(&task.state().replace('_', " ")),
             safe(&task.role),
-            task.tokens,
+            counted(task.tokens),
             task.usd
         );
         for (n, round) in task.rounds.iter().enumerate() {
@@ -174,10 +187,16 @@ fn ladder(page: &mut String, story: &Story) {
                 safe(round.decision.as_deref().unwrap_or_default())
             );
             if !round.summary.is_empty() {
-                let _ = write!(page, "<p>{}</p>", safe(&round.summary));
+                let _ = write!(page, "<p dir=\"auto\">{}</p>", safe(&round.summary));
             }
             for (severity, place, fix) in &round.issues {
-                let _ = write!(page, "<p class=\"issue\"><b>{}</b> {} {}</p>", safe(severity), safe(place), safe(fix));
+                let _ = write!(
+                    page,
+                    "<p class=\"issue\" dir=\"auto\"><b>{}</b> {} {}</p>",
+                    safe(severity),
+                    safe(place),
+                    safe(fix)
+                );
             }
             page.push_str("</li>");
         }
@@ -203,12 +222,15 @@ fn learned(page: &mut String, story: &Story) {
 }
 
 fn work(page: &mut String, story: &Story) {
+    if story.tasks.iter().all(|task| task.best().is_none()) {
+        return;
+    }
     page.push_str("<section><h2>The work</h2>");
     for task in &story.tasks {
         let Some(best) = task.best() else { continue };
         let _ = write!(
             page,
-            "<details><summary><b>{}</b> {}</summary><pre>{}</pre></details>",
+            "<details><summary><b>{}</b> <bdi>{}</bdi></summary><pre dir=\"auto\">{}</pre></details>",
             safe(&task.id),
             safe(&task.title),
             safe(best.text.trim())
@@ -219,8 +241,41 @@ fn work(page: &mut String, story: &Story) {
 
 const STYLE: &str = include_str!("report.css");
 /// The SHA-256 of the style, which is all that the page may apply. `.ci/pages` says what it has to be.
-const STYLE_HASH: &str = "sha256-/D6YJCdgIt/dGPtrlpJECa6Xb3Eplbkl2l16si30fLI=";
-const LEGEND: &str = "<p class=\"legend\"><span><i class=\"key plan\"></i>plan</span><span><i class=\"key work\"></i>work</span>\
-<span><i class=\"key review\"></i>review</span><span>waits:</span><span><i class=\"key queue\"></i>queue</span>\
-<span><i class=\"key quota\"></i>quota</span><span><i class=\"key dependency\"></i>dependency</span>\
-<span><i class=\"key retry\"></i>retry</span><span><i class=\"key mark\"></i>429</span></p>";
+const STYLE_HASH: &str = "sha256-nlTbicf38D7tKl42DhQ361CAzKB4bCvggpUCJIPPV3Q=";
+const LEGEND: [(&str, &str); 8] = [
+    ("plan", "plan"),
+    ("work", "work"),
+    ("review", "review"),
+    ("queue", "waits: queue"),
+    ("quota", "quota"),
+    ("dependency", "dependency"),
+    ("retry", "retry"),
+    ("mark", "429"),
+];
+
+/// What the colours and hatchings of the timeline mean: they are drawn as there.
+fn legend() -> String {
+    let entries = LEGEND.iter().map(|(class, name)| format!("<span>{}{name}</span>", key(class)));
+    format!("<p class=\"legend\">{}</p>", entries.collect::<String>())
+}
+
+fn key(class: &str) -> String {
+    let drawn = match class {
+        "mark" => "<path class=\"mark\" d=\"M8 10 l-4.5 -8 h9 z\"/>".to_owned(),
+        class => format!("<rect class=\"span {}\" width=\"16\" height=\"11\" rx=\"3\"/>", safe(class)),
+    };
+    format!("<svg class=\"key\" width=\"16\" height=\"11\" aria-hidden=\"true\">{drawn}</svg>")
+}
+
+/// A number with its thousands set apart.
+fn counted(n: u64) -> String {
+    let digits = n.to_string();
+    let mut told = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            told.push(',');
+        }
+        told.push(digit);
+    }
+    told
+}

@@ -35,14 +35,16 @@ pub(super) fn timeline(story: &Story) -> String {
             time(end * tick / 6)
         );
     }
-    for (n, lane) in story.head.lanes.iter().enumerate() {
-        let y = TOP + n as u64 * LANE + 17;
+    let ranks = ranks(&story.head.lanes);
+    for (lane, rank) in story.head.lanes.iter().zip(&ranks) {
+        let y = TOP + rank * LANE + 17;
         let _ = writeln!(svg, "<text class=\"lane\" x=\"{}\" y=\"{y}\">{}</text>", LEFT - 8, html(lane));
     }
     // Waits lie over the work that they are part of.
     let (work, waits): (Vec<&Span>, Vec<&Span>) = story.spans.iter().partition(|span| span.why.is_none());
-    for span in work.into_iter().chain(waits) {
-        let (x, y) = (at(span.from), TOP + span.lane as u64 * LANE + 4);
+    let mut names = String::new();
+    for span in work.into_iter().chain(waits.iter().copied()) {
+        let (x, y) = (at(span.from), TOP + ranks.get(span.lane).copied().unwrap_or_default() * LANE + 4);
         let width = at(span.to.unwrap_or(end)).saturating_sub(x).max(1);
         let class = html(span.why.as_deref().unwrap_or(&span.what));
         let _ = write!(
@@ -51,12 +53,15 @@ pub(super) fn timeline(story: &Story) -> String {
             LANE - 8
         );
         let _ = writeln!(svg, "<title>{}</title></rect>", html(&said(span, end)));
-        if let (None, Some(task)) = (&span.why, &span.task)
-            && width > 24
-        {
-            let _ = writeln!(svg, "<text class=\"name\" x=\"{}\" y=\"{}\">{}</text>", x + 5, y + 13, html(task));
+        if let (None, Some(task)) = (&span.why, &span.task) {
+            let (from, to) = bare(span, &waits, end);
+            if at(to) - at(from) > 9 + 8 * task.chars().count() as u64 {
+                let x = at(from) + 5;
+                let _ = writeln!(names, "<text class=\"name\" x=\"{x}\" y=\"{}\">{}</text>", y + 13, html(task));
+            }
         }
     }
+    svg.push_str(&names);
     for mark in story.marks.iter().filter(|mark| mark.what == "429") {
         let x = at(mark.t);
         let _ = writeln!(
@@ -68,6 +73,36 @@ pub(super) fn timeline(story: &Story) -> String {
     }
     svg.push_str("</svg>\n");
     svg
+}
+
+/// The place of each lane: roles in the order in which they came, their agents by number.
+fn ranks(lanes: &[String]) -> Vec<u64> {
+    let split = |n: usize| lanes[n].rsplit_once('#').unwrap_or((lanes[n].as_str(), ""));
+    let first = |n: usize| (0..lanes.len()).find(|other| split(*other).0 == split(n).0);
+    let mut order: Vec<usize> = (0..lanes.len()).collect();
+    order.sort_by_key(|n| (first(*n), split(*n).1.parse::<u64>().unwrap_or_default()));
+    let mut ranks = vec![0; lanes.len()];
+    for (rank, n) in (0..).zip(order) {
+        ranks[n] = rank;
+    }
+    ranks
+}
+
+/// The longest part of some work that no wait lies over.
+fn bare(work: &Span, waits: &[&Span], end: u64) -> (u64, u64) {
+    let to = work.to.unwrap_or(end);
+    let over = |wait: &&&Span| wait.lane == work.lane && wait.from < to && wait.to.unwrap_or(end) > work.from;
+    let mut over: Vec<(u64, u64)> =
+        waits.iter().filter(over).map(|wait| (wait.from, wait.to.unwrap_or(end))).chain([(to, to)]).collect();
+    over.sort_unstable();
+    let (mut best, mut from) = ((work.from, work.from), work.from);
+    for (begin, until) in over {
+        if begin.saturating_sub(from) > best.1 - best.0 {
+            best = (from, begin);
+        }
+        from = from.max(until);
+    }
+    best
 }
 
 fn said(span: &Span, now: u64) -> String {

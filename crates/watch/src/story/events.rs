@@ -58,6 +58,9 @@ impl Story {
         }
         let outcome = line(body["outcome"].as_str().unwrap_or("unknown"), 40);
         self.say(seq, t, "run", format!("ended: {outcome}"));
+        if outcome == "failed" && self.head.stop.is_none() {
+            self.head.stop = self.fold.failure.take();
+        }
         self.head.outcome = Some(outcome);
     }
 
@@ -251,6 +254,7 @@ impl Story {
         let message = self.keep(text(&event["failure"], "message"));
         let kind = text(&event["failure"], "kind");
         self.say(seq, t, "failed", format!("{}: {}: {message}", job.name(), line(kind, 40)));
+        self.fold.failure = Some(message.clone());
         if !matches!(job.phase.as_str(), "review" | "work") {
             return;
         }

@@ -19,7 +19,7 @@ pub struct Head {
     pub now: u64,
     /// How it ended; `None` while it is on or interrupted.
     pub outcome: Option<String>,
-    /// Why it begins nothing further.
+    /// Why it begins nothing further, or what it failed of.
     pub stop: Option<String>,
     /// How the planner saw the whole.
     pub summary: String,

@@ -3,4 +3,5 @@
 mod entries;
 mod notes;
 mod page;
+mod reports;
 mod stories;

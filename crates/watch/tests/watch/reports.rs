@@ -1,0 +1,104 @@
+//! What the report looks like to whoever reads it.
+
+use bellwether_watch::{Story, report};
+
+use crate::entries::{Entries, ordinary};
+
+/// A run whose agents come in an odd order, as they do where those of a role are added when work is there.
+fn crowded() -> Story {
+    let mut run = Entries::begin();
+    let task = |id: &str, title: &str| {
+        format!(
+            r#"{{"id":"{id}","title":"{title}","objective":"a","acceptance":[],"role":"coder","depends_on":[],"complexity":2}}"#
+        )
+    };
+    let tasks = [task("t1", "עברית"), task("t2", "B")].join(",");
+    run.event(
+        10,
+        "planned",
+        &format!(r#"{{"plan":{{"summary":"","tasks":[{tasks}],"degraded":false}},"spent":{{}}}}"#),
+    );
+    run.began(100, "work", "t1", 0);
+    run.heard(100, "queued", "t1", "work", "");
+    run.heard(600, "admitted", "t1", "work", "");
+    run.event(
+        1_000,
+        "produced",
+        r#"{"task":"t1","text":"work","spent":{"calls":1,"usage":{"input_tokens":1234567,"output_tokens":50}}}"#,
+    );
+    run.began(1_000, "review", "t1", 0);
+    run.began(1_000, "work", "t2", 0);
+    run.began(1_000, "work", "t1", 1);
+    run.event(2_000, "produced", r#"{"task":"t2","text":"work","spent":{"calls":1}}"#);
+    Story::of(&run.entries)
+}
+
+#[test]
+fn the_legend_is_hatched_as_the_timeline_is() {
+    let page = report::html(&Story::of(&ordinary()));
+    let (legend, timeline) = page.split_once("<div class=\"wide\">").expect("the legend stands before the timeline");
+    for reason in ["queue", "quota", "dependency", "retry"] {
+        assert!(legend.contains(&format!("<rect class=\"span {reason}\"")), "{reason}: {legend}");
+        assert!(timeline.contains(&format!("id=\"h-{reason}\"")), "{reason}");
+    }
+    assert!(!page.contains("repeating-linear-gradient"), "a second drawing of a hatching can differ from the first");
+}
+
+#[test]
+fn agents_of_a_role_lie_beside_each_other_in_the_timeline() {
+    let story = crowded();
+    assert_eq!(story.head.lanes, ["coder#1", "critic#1", "coder#2"], "in the order of coming");
+    let page = report::html(&story);
+    let lanes = page.split("<text class=\"lane\"").skip(1);
+    let mut lanes: Vec<(u64, &str)> = lanes
+        .map(|lane| {
+            let (place, name) = lane.split_once("\">").expect("a lane has a name");
+            let y = place.rsplit_once("y=\"").expect("and a place").1;
+            (y.parse().expect("which is a number"), name.split('<').next().unwrap_or_default())
+        })
+        .collect();
+    lanes.sort_unstable();
+    assert_eq!(lanes.iter().map(|(_, name)| *name).collect::<Vec<_>>(), ["coder#1", "coder#2", "critic#1"]);
+}
+
+#[test]
+fn a_task_is_named_where_no_wait_lies_over_its_work() {
+    let page = report::html(&crowded());
+    let bar = |class: &str| {
+        let rect = page.split(&format!("<rect class=\"span {class}\" x=\"")).nth(1).expect("there is one");
+        let x: u64 = rect.split('"').next().unwrap_or_default().parse().expect("a number");
+        let width = rect.split("width=\"").nth(1).unwrap_or_default();
+        (x, x + width.split('"').next().unwrap_or_default().parse::<u64>().expect("a number"))
+    };
+    let name = page.split("<text class=\"name\" x=\"").nth(1).expect("the task is named");
+    let at: u64 = name.split('"').next().unwrap_or_default().parse().expect("a number");
+    assert!(bar("queue").1 < at && at < bar("work").1, "{at}: the wait is {:?}", bar("queue"));
+}
+
+#[test]
+fn a_title_from_right_to_left_turns_nothing_around_it_and_figures_can_be_read() {
+    let page = report::html(&crowded());
+    assert!(page.contains("<b>t1</b> <bdi>עברית</bdi>"), "{page}");
+    assert!(page.contains("1,234,567"), "thousands are set apart: {page}");
+    assert!(page.contains("$0.0000"), "{page}");
+}
+
+#[test]
+fn a_run_that_failed_says_what_of_and_shows_no_empty_headings() {
+    let mut run = Entries::begin();
+    run.event(10, "began", r#"{"job":"plan","tier":0}"#);
+    run.event(
+        20,
+        "failed",
+        r#"{"job":"plan","failure":{"kind":"connect","message":"nobody listens there"},"spent":{"calls":1}}"#,
+    );
+    run.at(30, "run_finished", r#"{"outcome":"failed"}"#);
+    let story = Story::of(&run.entries);
+    assert_eq!(story.head.stop.as_deref(), Some("nobody listens there"));
+    let page = report::html(&story);
+    assert!(page.contains("failed</span> nobody listens there</p>"), "{page}");
+    assert!(report::markdown(&story).contains("**failed**, because nobody listens there"));
+    for heading in ["Critical path", "The work"] {
+        assert!(!page.contains(heading), "there is nothing under {heading}: {page}");
+    }
+}
