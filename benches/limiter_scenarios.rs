@@ -65,6 +65,7 @@ fn check(scenario: &Scenario, row: &Row) {
         name if name.starts_with("A1") => (0.97, 0.015),
         name if name.starts_with("A2") => (0.94, 0.025),
         name if name.starts_with("tokens") => (0.95, 0.03),
+        name if name.starts_with("refusals name") => (0.91, 0.02),
         name if name.starts_with("Retry") => (0.94, 0.015),
         _ => (0.85, 0.12),
     };

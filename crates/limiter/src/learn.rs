@@ -10,6 +10,7 @@ mod interval;
 mod phase;
 mod react;
 mod recent;
+mod told;
 mod words;
 
 use std::time::Duration;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use bellwether_core::Timestamp;
 
 use self::catch_up::CatchUp;
-use self::phase::{Phase, ramp};
+use self::phase::{Phase, probe, ramp};
 use self::recent::Recent;
 use crate::snapshot::Stage;
 
@@ -128,56 +129,30 @@ impl Learner {
         }
     }
 
-    /// A learner that is told the limit, and doubts it only if the provider refuses well below it.
-    #[must_use]
-    pub fn told(policy: LearnPolicy, limit: f64, now: Timestamp) -> Self {
-        let mut learner = Self::new(policy, now);
-        learner.ceiling = Some(limit);
-        learner.believe(limit);
-        learner
-    }
-
-    /// Hears what the limit is.
-    pub fn tell(&mut self, limit: f64, now: Timestamp) {
-        let old = self.ceiling.replace(limit);
-        let news = old.is_none_or(|old| (limit / old - 1.0).abs() > 1e-9);
-        if news || self.base > limit {
-            self.believe(limit);
-            self.ticked = now;
-        }
-    }
-
-    /// Forgets the ceiling, and looks for the limit from where it is.
-    pub fn untell(&mut self, now: Timestamp) {
-        if self.ceiling.take().is_some() && self.phase == Phase::Told {
-            self.hold_for(FIRST_HOLD, now);
-        }
-    }
-
-    fn believe(&mut self, limit: f64) {
-        self.phase = Phase::Told;
-        self.base = limit;
-        self.guess = false;
-        self.hold = FIRST_HOLD;
-    }
-
     /// Goes on to `now`; `idle` of the time since the last call the budget was full, so that nobody wanted more.
     /// Says how fast to send, per second; `None` if as fast as it was told.
     pub fn tick(&mut self, now: Timestamp, idle: Duration) -> Option<f64> {
-        if self.phase == Phase::Told {
-            self.pass(now);
-            return None;
-        }
         let passed = now.since(self.ticked).as_secs_f64();
         self.ticked = self.ticked.max(now);
         let busy = (passed - idle.as_secs_f64()).max(0.0);
         let busy = if busy >= BUSY_SHARE * passed { busy } else { 0.0 };
         self.catch_up.pass(self.base, busy);
+        if self.phase == Phase::Told {
+            return None;
+        }
         let leak = IDLE_COSTS * idle.as_secs_f64() * self.rate() / self.mean();
         match &mut self.phase {
             Phase::Startup { answers } => *answers = (*answers - leak).max(0.0),
             Phase::Hold { until } if *until <= now => {
                 self.phase = Phase::Ramp { over: now.since(*until).as_secs_f64().min(busy) };
+            }
+            Phase::Probe { over } => {
+                *over += busy;
+                if *over >= LONGEST_PROBE {
+                    self.base *= probe(LONGEST_PROBE);
+                    self.guess = true;
+                    self.phase = Phase::Ramp { over: 0.0 };
+                }
             }
             Phase::Ramp { over } => {
                 *over += busy;
@@ -195,19 +170,23 @@ impl Learner {
         (self.phase != Phase::Told).then(|| self.rate())
     }
 
-    /// Goes on to `now` where the limit is told, and nothing else is to be done.
-    #[inline]
-    pub(crate) fn pass(&mut self, now: Timestamp) {
-        self.ticked = self.ticked.max(now);
-    }
-
     /// Nobody sends for that long after a refusal; what it holds for begins after that.
     pub fn paused(&mut self, pause: Duration) {
         if let Phase::Hold { until } = &mut self.phase {
             *until = *until + pause;
-            // Up to a tenth more is drawn by lot.
-            self.catch_up.begin(self.base, pause.as_secs_f64() - 1.1 * self.needed);
+            self.catch_up_after(pause);
         }
+    }
+
+    /// What comes in during a pause that is longer than it need be is to be used.
+    pub(crate) fn catch_up_after(&mut self, pause: Duration) {
+        // Up to a tenth more is drawn by lot.
+        self.catch_up.begin(self.base, pause.as_secs_f64() - 1.1 * self.needed);
+    }
+
+    /// Whether there is still something of a pause to be used.
+    pub(crate) fn is_catching_up(&self) -> bool {
+        self.catch_up.is_on()
     }
 
     /// When it was last told the time.
@@ -220,7 +199,7 @@ impl Learner {
     pub fn interrupt(&mut self, now: Timestamp) {
         (self.since, self.last) = (None, None);
         self.ticked = now;
-        if matches!(self.phase, Phase::Hold { .. } | Phase::Ramp { .. }) {
+        if matches!(self.phase, Phase::Hold { .. } | Phase::Probe { .. } | Phase::Ramp { .. }) {
             self.hold_for(self.hold, now);
         }
     }
@@ -320,6 +299,7 @@ impl Learner {
             }
             Phase::Hold { .. } if self.catch_up.is_on() => self.base * (1.0 + self.policy.utilisation),
             Phase::Hold { .. } => self.base * self.policy.utilisation,
+            Phase::Probe { over } => self.base * probe(over),
             Phase::Ramp { over } => self.base * (self.policy.utilisation + ramp(over)),
             Phase::Told => self.base,
         };
@@ -347,7 +327,7 @@ impl Learner {
         match self.phase {
             Phase::Startup { .. } => Stage::Startup,
             Phase::Hold { .. } => Stage::Hold,
-            Phase::Ramp { .. } => Stage::Ramp,
+            Phase::Probe { .. } | Phase::Ramp { .. } => Stage::Ramp,
             Phase::Told => Stage::Told,
         }
     }
@@ -386,6 +366,7 @@ const ANSWERS_TO_DOUBLE: f64 = 50.0;
 const IDLE_COSTS: f64 = 0.5;
 const FIRST_HOLD: f64 = 1.0;
 const LONGEST_RAMP: f64 = 8.0;
+const LONGEST_PROBE: f64 = 4.0;
 const BUSY_SHARE: f64 = 0.8;
 const PAUSE_COSTS: f64 = 1.2;
 const FIRST_BLACKOUT: f64 = 0.125;

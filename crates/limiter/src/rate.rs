@@ -62,6 +62,11 @@ impl Rate {
         Self { amount: at_least_one(amount as u64), nanos: at_least_one(ESTIMATED) }
     }
 
+    /// Twice as much in the same time.
+    pub(crate) fn twice(self) -> Self {
+        Self { amount: at_least_one(self.amount.get().saturating_mul(2)), ..self }
+    }
+
     pub(crate) const fn amount(self) -> u64 {
         self.amount.get()
     }

@@ -104,11 +104,9 @@ impl Learner {
         }
         self.base = counted.rate;
         self.guess = false;
-        self.best = self.base.max(self.best * (-now.since(self.best_at).as_secs_f64() / BEST_FORGOTTEN).exp());
-        self.best_at = now;
+        self.remember_best(now);
         self.hold = FIRST_COUNTED_HOLD.max(if confirmed { LONGER * self.hold } else { self.hold / 2.0 });
-        // The further it fell below what it was, the sooner it may be back.
-        let longest = self.policy.longest_hold.as_secs_f64() * (self.base / self.best).powf(FALLEN);
+        let longest = self.policy.longest_hold.as_secs_f64() * self.patience();
         self.hold = self.hold.min(longest.max(FIRST_HOLD));
         self.hold_for(self.hold, now);
     }
@@ -123,9 +121,6 @@ const GUESS_HOLD: f64 = 0.5;
 const FIRST_COUNTED_HOLD: f64 = 2.0;
 /// How much longer a hold is when what was counted was as expected.
 const LONGER: f64 = 4.0;
-/// How much sooner: at two fifths of what it was, after a sixth of the time.
-const FALLEN: f64 = 2.0;
-const BEST_FORGOTTEN: f64 = 600.0;
 const TOLD_IS_TRUE: f64 = 0.9;
 /// A bucket of two seconds that was full lets through twice the limit in a second, and that is no other limit.
 const JUMPED: f64 = 2.0;

@@ -101,10 +101,12 @@ impl Dimension {
         let frozen = self.bucket.filled_at().min(now).since(self.learner.ticked());
         let idle = self.bucket.refill(now);
         match (self.learner.tick(now, idle.saturating_add(frozen)), self.exact) {
-            (None, Some(rate)) => {
+            (None, Some(exact)) => {
+                // What came in during a pause is used at twice the pace.
+                let rate = if self.learner.is_catching_up() { exact.twice() } else { exact };
                 if self.bucket.rate() != rate {
-                    self.bucket.change(rate, self.burst(rate), now);
-                    self.estimate = rate.as_per_second();
+                    self.bucket.change(rate, self.burst(exact), now);
+                    self.estimate = exact.as_per_second();
                 }
             }
             (estimate, _) => {
@@ -121,10 +123,10 @@ impl Dimension {
     /// A limit that only refusals name is believed for a while; then it is tried whether there is more by now.
     fn doubt(&mut self, now: Timestamp) {
         let (Some(named), Some(rate)) = (self.named_by_refusal, self.exact) else { return };
-        let trust = (CALLS_A_PROBE / rate.as_per_second()).clamp(LEAST_TRUST, MOST_TRUST);
-        if matches!(self.limit, Limit::Hidden) && now.since(named).as_secs_f64() >= trust {
+        let trust = CALLS_A_PROBE / rate.as_per_second() * self.learner.patience();
+        if now.since(named).as_secs_f64() >= trust.clamp(LEAST_TRUST, MOST_TRUST) {
             (self.exact, self.named_by_refusal) = (None, None);
-            self.learner.untell(now);
+            self.learner.doubt();
         }
     }
 
@@ -168,7 +170,7 @@ impl Dimension {
 
     /// What was reported last stood in a refusal.
     pub(super) fn reported_by_refusal(&mut self, level: &Level, now: Timestamp) {
-        if level.limit.is_some() && self.exact.is_some() {
+        if level.limit.is_some() && self.exact.is_some() && matches!(self.limit, Limit::Hidden) {
             self.named_by_refusal = Some(now);
         }
     }
@@ -183,7 +185,11 @@ impl Dimension {
         self.tick(now);
         self.bucket.lower_to(i64::try_from(cost.min(self.bucket.burst())).unwrap_or(i64::MAX));
         self.bucket.freeze_until(until);
-        self.learner.paused(until.since(now));
+        if self.named_by_refusal.is_some() {
+            self.learner.catch_up_after(until.since(now));
+        } else {
+            self.learner.paused(until.since(now));
+        }
     }
 
     fn ceiling(&mut self, named: Rate, now: Timestamp) {
@@ -224,8 +230,8 @@ impl Dimension {
 
 /// How many calls a probe for a risen limit may cost one refusal of: half of a hundredth at worst, with the time that
 /// the probe itself takes.
-const CALLS_A_PROBE: f64 = 150.0;
-const LEAST_TRUST: f64 = 1.0;
+const CALLS_A_PROBE: f64 = 600.0;
+const LEAST_TRUST: f64 = 2.0;
 const MOST_TRUST: f64 = 30.0;
 /// Estimates that differ by less are the same.
 const NOTICED: f64 = 0.002;

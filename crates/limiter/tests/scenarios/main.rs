@@ -44,6 +44,14 @@ fn what_came_in_during_a_pause_in_whole_seconds_is_used() {
 }
 
 #[test]
+fn a_limit_that_only_refusals_name_is_followed_up_and_down() {
+    let row = row("refusals name it");
+    assert!(row.goodput >= 0.91 && row.refused <= 0.018, "{row:?}");
+    let found = row.converged.iter().map(|seconds| seconds.expect("it is found")).collect::<Vec<_>>();
+    assert!(found[1] <= 1.0 && found[2] <= 8.0, "{row:?}");
+}
+
+#[test]
 fn with_headers_nothing_is_refused_in_steady_state() {
     let steady = row("A3 headers, steady");
     assert!(steady.goodput >= 0.995 && steady.late == 0, "{steady:?}");

@@ -37,6 +37,12 @@ pub(crate) fn steps() -> World {
     World { schedule: vec![(0.0, 10.0), (90.0, 4.0), (150.0, 20.0)], seconds: 300, ..World::default() }
 }
 
+/// 80, then 30, then 120 requests a second, as in the batches of `docs/BATCH.md`: who is refused hears the limit.
+pub(crate) fn named() -> World {
+    let schedule = vec![(0.0, 80.0), (20.0, 30.0), (40.0, 120.0)];
+    World { schedule, seconds: 100, names: true, retry_after: RetryAfter::WholeSeconds, ..World::default() }
+}
+
 pub(crate) fn all() -> Vec<Scenario> {
     let of = |name, world, limits| Scenario { name, world, limits, processes: 1 };
     let told = Limits { requests: Limit::told(Rate::per_second(10)), ..hidden() };
@@ -59,6 +65,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         of("Retry-After in whole seconds", World { retry_after: RetryAfter::WholeSeconds, ..steps() }, hidden()),
         of("A3 headers, 10-4-20/s", World { headers: true, ..steps() }, hidden()),
         of("A3 headers, steady 10/s, jitter", World { headers: true, ..known }, hidden()),
+        of("refusals name it, 80-30-120/s", named(), hidden()),
         of("tokens, lognormal, 10k-4k-20k/s", costs, tokens),
         of("window of 60 s", minute.clone(), hidden()),
         of("window of 60 s, Retry-After", World { retry_after: RetryAfter::Exact, ..minute }, hidden()),

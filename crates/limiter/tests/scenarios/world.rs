@@ -16,6 +16,8 @@ pub(crate) struct World {
     pub(crate) charges_refusals: bool,
     pub(crate) retry_after: RetryAfter,
     pub(crate) headers: bool,
+    /// Whether a refusal says what the limit is, as the sentences of OpenAI and others do.
+    pub(crate) names: bool,
     pub(crate) costs: Costs,
     pub(crate) seconds: u64,
     /// How much longer than 40 ms the way to the provider may take.
@@ -33,6 +35,7 @@ impl Default for World {
             charges_refusals: false,
             retry_after: RetryAfter::None,
             headers: false,
+            names: false,
             costs: Costs::One,
             seconds: 120,
             squeeze: Duration::ZERO,
@@ -267,21 +270,22 @@ impl World {
             RetryAfter::WholeSeconds => Some(Duration::from_secs_f64(until_room.ceil().max(1.0))),
         };
         let mut limits = RateLimits { retry_after, ..RateLimits::default() };
-        if self.headers {
+        let level = Level { limit: Some((server.rate * 60.0) as u64), ..Level::default() };
+        let level = if self.headers {
             let reset = match self.kind {
                 Kind::Bucket(_) => (self.depth(server.rate) - server.level) / server.rate,
                 Kind::Window(_) => until_room,
             };
-            let level = Level {
-                limit: Some((server.rate * 60.0) as u64),
-                remaining: Some(server.level.max(0.0) as u64),
-                reset: Some(Duration::from_secs_f64(reset)),
-                window: None,
-            };
-            match self.costs {
-                Costs::One => limits.requests = level,
-                Costs::Lognormal(_) => limits.tokens = level,
-            }
+            let remaining = Some(server.level.max(0.0) as u64);
+            Level { remaining, reset: Some(Duration::from_secs_f64(reset)), ..level }
+        } else if self.names && !let_in {
+            Level { remaining: Some(server.level.max(0.0) as u64), ..level }
+        } else {
+            Level::default()
+        };
+        match self.costs {
+            Costs::One => limits.requests = level,
+            Costs::Lognormal(_) => limits.tokens = level,
         }
         (if let_in { 0 } else { 2 }, Some(limits))
     }
