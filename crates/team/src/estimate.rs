@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bellwether_core::{TaskId, Usage, Usd};
 
-use crate::plan::{Plan, PlannedTask};
+use crate::plan::{Plan, PlannedTask, SpawnRules};
 use crate::role::{Role, RoleKind, Tier};
 use crate::state::order::expected_tokens;
 use crate::team::Team;
@@ -41,6 +41,24 @@ pub struct Estimate {
     pub cost: Option<Spread<Usd>>,
     /// From the plan to the end.
     pub time: Spread<Duration>,
+    /// What it may come to if tasks ask for all the further ones they may; `None` if none may.
+    pub spawning: Option<Spawning>,
+}
+
+/// What nine tenths of the cases stay below in which tasks ask for as many further ones as the team allows, each of them
+/// like the longest that may ask.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spawning {
+    /// How many further tasks.
+    pub tasks: usize,
+    /// Calls.
+    pub calls: u64,
+    /// Input and output tokens.
+    pub tokens: u64,
+    /// Money; `None` if the price of a model is not known.
+    pub cost: Option<Usd>,
+    /// From the plan to the end.
+    pub time: Duration,
 }
 
 /// What half of the cases stay below, and what nine tenths do.
@@ -53,9 +71,38 @@ pub struct Spread<T> {
 }
 
 impl Team {
-    /// What a plan for `request` is likely to take, if every role uses its first tier.
+    /// What a plan for `request` is likely to take, if every role uses its first tier and no task asks for
+    /// further ones.
     #[must_use]
     pub fn estimate(&self, plan: &Plan, request: &str) -> Estimate {
+        let spawning = self.spawned(plan).map(|(tasks, plan)| {
+            let Estimate { calls, tokens, cost, time, .. } = self.estimate_as_it_is(&plan, request);
+            Spawning { tasks, calls: calls.p90, tokens: tokens.p90, cost: cost.map(|cost| cost.p90), time: time.p90 }
+        });
+        Estimate { spawning, ..self.estimate_as_it_is(plan, request) }
+    }
+
+    /// How many further tasks a plan's may ask for, and the plan with all of them.
+    fn spawned(&self, plan: &Plan) -> Option<(usize, Plan)> {
+        let SpawnRules { max_tasks, max_depth, .. } = self.settings.spawn;
+        let may = |task: &&PlannedTask| self.named(&task.role).is_some_and(|role| role.may_spawn);
+        let parent = plan.tasks.iter().filter(may).max_by_key(|task| expected_tokens(task))?.clone();
+        if max_tasks == 0 || max_depth == 0 {
+            return None;
+        }
+        // The one that is too many stands for the answer that asks for the others.
+        let further =
+            (0..=max_tasks).map(|n| PlannedTask { id: format!("{}.{n}", parent.id).into(), ..parent.clone() });
+        let further: Vec<PlannedTask> = further.collect();
+        let mut plan = plan.clone();
+        for task in plan.tasks.iter_mut().filter(|task| task.id == parent.id) {
+            task.depends_on.extend(further.iter().map(|task| task.id.clone()));
+        }
+        plan.tasks.extend(further);
+        Some((max_tasks, plan))
+    }
+
+    fn estimate_as_it_is(&self, plan: &Plan, request: &str) -> Estimate {
         let mut dice = fastrand::Rng::with_seed(SEED);
         let mut lives: Vec<Life> =
             (0..LIVES).map(|_| Life::live(self, plan, chars(request) / CHARS_PER_TOKEN, &mut dice)).collect();
@@ -65,6 +112,7 @@ impl Team {
             tokens: spread(&mut lives, |life| life.tokens),
             cost: priced.then(|| spread(&mut lives, |life| Usd::from_nanos(life.nanos))),
             time: spread(&mut lives, |life| life.time),
+            spawning: None,
         }
     }
 }

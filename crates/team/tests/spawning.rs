@@ -12,6 +12,7 @@ use bellwether_core::{
 };
 use bellwether_provider::Scripted;
 use bellwether_team::explain::Explanation;
+use bellwether_team::plan::{Plan, PlanRules};
 use bellwether_team::{
     ChangedTerms, Control, Join, OnTaskFailure, Role, RunReport, Settings, SpawnRules, Team, TeamBuilder, Tier,
 };
@@ -200,4 +201,26 @@ async fn a_crash_at_any_moment_changes_nothing() {
     assert!(parent.contains("asked for 3 further tasks and needs quorum(2): t1.1, t1.2, t1.3"), "{parent}");
     assert!(parent.contains("called off: t1.2"), "{parent}");
     assert!(told("t1.2").contains("work was called off") || told("t1.2").contains("working was called off"));
+}
+
+/// Whoever agrees to a plan knows what it may come to if its tasks ask for more.
+#[test]
+fn an_estimate_says_how_many_tasks_may_be_added_and_what_they_take() {
+    let plan = Plan::read(PLAN, "build it", &PlanRules::new(["coder"])).expect("it is a plan");
+    let estimate = |may_spawn, max_tasks| {
+        let tier = Tier::new(model("all", &[]), "model");
+        let spawn = SpawnRules { max_tasks, ..SpawnRules::default() };
+        let team = Team::builder("team")
+            .role(Role { may_spawn, ..Role::worker("coder", "You code.", tier) })
+            .settings(Settings { spawn, ..Settings::default() })
+            .build()
+            .expect("the team makes sense");
+        team.estimate(&plan, "build it")
+    };
+    assert_eq!((estimate(false, 12).spawning, estimate(true, 0).spawning), (None, None));
+    let plain = estimate(true, 12);
+    let most = plain.spawning.expect("its tasks may ask");
+    // Two tasks, twelve further ones, and the answer that asks for them.
+    assert_eq!((plain.calls.p90, most.tasks, most.calls, most.cost), (2, 12, 15, None));
+    assert!(most.tokens > plain.tokens.p90 && most.time > plain.time.p90, "{most:?}");
 }

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bellwether_team::estimate::Spread;
+use bellwether_core::Usd;
+use bellwether_team::estimate::{Spawning, Spread};
 use bellwether_team::plan::{Plan, PlannedTask};
 use bellwether_team::{ChangedTerms, Estimate, Ruling, RunOutcome, RunReport, Team};
 use serde_json::{Value, json};
@@ -80,6 +81,13 @@ fn machine(report: &RunReport, plan: &Plan, estimate: &Estimate, tiers: &[Vec<St
             "tokens": { "p50": estimate.tokens.p50, "p90": estimate.tokens.p90 },
             "cost_usd": estimate.cost.map(|cost| json!({ "p50": cost.p50.as_dollars(), "p90": cost.p90.as_dollars() })),
             "seconds": { "p50": seconds(estimate.time.p50), "p90": seconds(estimate.time.p90) },
+            "spawning": estimate.spawning.map(|most| json!({
+                "tasks": most.tasks,
+                "calls": most.calls,
+                "tokens": most.tokens,
+                "cost_usd": most.cost.map(Usd::as_dollars),
+                "seconds": seconds(most.time),
+            })),
         },
     })
 }
@@ -122,6 +130,11 @@ fn people(report: &RunReport, plan: &Plan, estimate: &Estimate, tiers: &[Vec<Str
     let time = |time: &Duration| format!("{:.0}s", time.as_secs_f64());
     let _ = writeln!(text, "Time of the rest:     {}", spread(&estimate.time, time));
     let _ = writeln!(text, "Calls of the rest:    {}", spread(&estimate.calls, ToString::to_string));
+    if let Some(Spawning { tasks, calls, cost, time, .. }) = estimate.spawning {
+        let cost = cost.map_or_else(String::new, |cost| format!("{cost}, "));
+        let time = time.as_secs_f64();
+        let _ = writeln!(text, "With spawned tasks:   up to {tasks} more, then {cost}{time:.0}s, {calls} calls");
+    }
     let _ = writeln!(text, "Run:                  {} (waits for approval)", report.run_id);
     text
 }
