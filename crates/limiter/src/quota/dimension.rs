@@ -232,7 +232,7 @@ impl Dimension {
 /// the probe itself takes.
 const CALLS_A_PROBE: f64 = 600.0;
 const LEAST_TRUST: f64 = 2.0;
-const MOST_TRUST: f64 = 30.0;
+const MOST_TRUST: f64 = 60.0;
 /// Estimates that differ by less are the same.
 const NOTICED: f64 = 0.002;
 const ESTIMATE_NANOS: u64 = 1_000_000_000_000_000;
