@@ -129,7 +129,6 @@ impl Live {
         if self.mode == Mode::Bars {
             self.with(|view| {
                 let bar = view.bars.add(ProgressBar::new_spinner());
-                bar.enable_steady_tick(TICK);
                 let name = task.as_ref().map_or_else(|| "plan".to_owned(), ToString::to_string);
                 let line = Line::new(bar, name, title);
                 line.draw();
@@ -173,7 +172,7 @@ impl Live {
             line.state = to.as_str();
             line.waiting = None;
             if to == TaskState::Running {
-                line.watch.begin();
+                line.begin();
             }
             if to.is_final() {
                 line.rest(to.as_str());
@@ -218,7 +217,7 @@ impl Observer for Live {
             Fact::CallQueued { call } => {
                 let paused = self.with(|view| view.paused.is_some_and(|until| until > Instant::now()));
                 self.update(call.context.task.as_ref(), |line| {
-                    line.watch.begin();
+                    line.begin();
                     line.waiting = Some(if paused { FOR_QUOTA } else { FOR_TURN });
                 });
             }
@@ -254,7 +253,7 @@ impl Line {
     fn new(bar: ProgressBar, name: String, title: &str) -> Self {
         let watch = Arc::<Stopwatch>::default();
         let shown = Arc::clone(&watch);
-        let style = ProgressStyle::with_template("{spinner} {prefix} {took:>7} {wide_msg}")
+        let style = ProgressStyle::with_template("{spinner} {prefix}{took:>8}  {wide_msg}")
             .unwrap_or_else(|_| ProgressStyle::default_spinner())
             .with_key("took", move |_: &ProgressState, to: &mut dyn fmt::Write| {
                 let _ = write!(to, "{:.1}s", shown.elapsed().as_secs_f64());
@@ -263,12 +262,21 @@ impl Line {
         Self {
             bar,
             name,
-            title: title.to_owned(),
+            // Terminals differ in how wide characters are that are joined to one or have a variant.
+            title: title.chars().filter(|c| !matches!(c, '\u{200d}' | '\u{fe00}'..='\u{fe0f}')).collect(),
             role: String::new(),
             state: "pending",
             waiting: None,
             usage: Usage::default(),
             watch,
+        }
+    }
+
+    /// Somebody is at it; until then nothing turns.
+    fn begin(&self) {
+        if self.watch.began.get().is_none() {
+            self.watch.begin();
+            self.bar.enable_steady_tick(TICK);
         }
     }
 
@@ -283,9 +291,9 @@ impl Line {
 
     fn draw(&self) {
         let cost = self.usage.cost.map_or_else(String::new, |cost| cost.to_string());
-        let (role, state) = (cut(&self.role, 10), self.waiting.unwrap_or(self.state));
-        self.bar.set_prefix(format!("{:<4} {role:<10} {state:<18}", self.name));
-        // The title comes last: where the terminal is narrow, it is what is cut.
-        self.bar.set_message(format!("{:>6} tok {cost:>9}  {}", self.usage.tokens(), self.title));
+        let (role, state) = (cut(&self.role, 10), self.waiting.unwrap_or(self.state).replace('_', " "));
+        self.bar.set_prefix(format!("{:<4} {state:<12}", cut(&self.name, 10)));
+        // Where the terminal is narrow, the end is cut: what stands before the message fits into 40 columns.
+        self.bar.set_message(format!("{role:<10} {:>6} tok {cost:>9}  {}", self.usage.tokens(), self.title));
     }
 }
