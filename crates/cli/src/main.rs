@@ -43,7 +43,12 @@ use crate::exit::{Exit, Failure};
 fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
     match runtime(&command).build() {
-        Ok(runtime) => runtime.block_on(live(command)),
+        Ok(runtime) => {
+            let life = runtime.spawn(live(command));
+            // What a runtime blocks on is polled after a look at the sockets, a system call more for each result of a batch.
+            // What is spawned takes its turn among the tasks.
+            runtime.block_on(life).unwrap_or_else(|fell| std::panic::resume_unwind(fell.into_panic()))
+        }
         Err(error) => {
             terminal::note(&format!("error: no runtime can be made: {error}"));
             Exit::Io.into()
