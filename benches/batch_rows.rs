@@ -1,0 +1,400 @@
+//! `bellwether batch` and `bellwether load` against a simulated limit: the whole table of `docs/BATCH.md` in one run.
+//!
+//! ```sh
+//! cargo build --release -p bellwether
+//! cargo bench -p bellwether-benches --bench batch_rows
+//! cargo bench -p bellwether-benches --bench batch_rows -- known floor
+//! ```
+//!
+//! The program under test is a process of its own and counts its own CPU time and memory; the simulator runs here.
+//! Three flows of weight 1, 2 and 4 have as many lines each, the lightest first in the file. *Share* is what was answered,
+//! of what a perfect client gets: the burst and the rate, over the time that was taken. *Jain* is the index of the
+//! weighted shares up to where the first flow has 95 % of its answers. The floors do the same calls at the same pace in
+//! processes of their own, too: bare `reqwest`, and threads that write and read bytes on their `TcpStream`s and understand
+//! nothing of what they read. A run takes six minutes; words choose rows.
+
+#![allow(clippy::print_stdout, reason = "a table is what this is for")]
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use bellwether_sim::{Scenario, Simulator, Stats};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+use reqwest::Client;
+use rustls::crypto::ring;
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+/// From a second on, so many a second.
+type Rates = &'static [(f64, f64)];
+
+/// One row of the table of batches.
+struct Row {
+    name: &'static str,
+    scenario: &'static str,
+    /// How many lines each flow has.
+    lines: usize,
+    /// Characters of a question.
+    length: usize,
+    told: &'static [&'static str],
+    /// What a perfect client gets at once, and how much from which second on.
+    burst: f64,
+    rates: Rates,
+    /// Whether tokens are what is limited.
+    tokens: bool,
+}
+
+const HIDDEN: Rates = &[(0.0, 80.0), (20.0, 30.0), (40.0, 120.0)];
+
+const ROWS: [Row; 5] = [
+    Row {
+        name: "known: 100 requests/s, told",
+        scenario: "[[limits]]\nrpm = 6000\nburst = 100\n[rejections]\nheaders = false",
+        lines: 1_000,
+        length: 16,
+        told: &["--rpm", "6000"],
+        burst: 100.0,
+        rates: &[(0.0, 100.0)],
+        tokens: false,
+    },
+    Row {
+        name: "free: nothing holds the calls back",
+        scenario: "",
+        lines: 1_000,
+        length: 16,
+        told: &[],
+        burst: f64::INFINITY,
+        rates: &[],
+        tokens: false,
+    },
+    Row {
+        name: "headers: 600k tokens/min, in the headers only",
+        scenario: "[[limits]]\ntpm = 600000\nburst_tokens = 10000",
+        lines: 500,
+        length: 1_080,
+        told: &[],
+        burst: 10_000.0,
+        rates: &[(0.0, 10_000.0)],
+        tokens: true,
+    },
+    Row {
+        name: "hidden: 80, 30, 120 requests/s for 20 s each",
+        scenario: "[[limits]]\nrpm = 4800\nburst = 80\n[[limits]]\nat = \"20s\"\nrpm = 1800\nburst = 30\n\
+                   [[limits]]\nat = \"40s\"\nrpm = 7200\nburst = 120\n[rejections]\nheaders = false",
+        lines: 1_534,
+        length: 16,
+        told: &[],
+        burst: 80.0,
+        rates: HIDDEN,
+        tokens: false,
+    },
+    Row {
+        name: "charged: the same, refused calls are charged",
+        scenario: "[[limits]]\nrpm = 4800\nburst = 80\n[[limits]]\nat = \"20s\"\nrpm = 1800\nburst = 30\n\
+                   [[limits]]\nat = \"40s\"\nrpm = 7200\nburst = 120\n[rejections]\nheaders = false\ncharged = true",
+        lines: 1_534,
+        length: 16,
+        told: &[],
+        burst: 80.0,
+        rates: HIDDEN,
+        tokens: false,
+    },
+];
+
+const WEIGHTS: [(&str, u32); 3] = [("light", 1), ("middle", 2), ("heavy", 4)];
+const LATENCY: &str = "[latency]\nfirst_token = \"40ms\"\njitter = 0.0\nper_token = \"0s\"\n";
+
+fn main() {
+    let words: Vec<String> = env::args().skip(1).collect();
+    if let [child, way, url, calls, rate] = words.as_slice()
+        && child == CHILD
+    {
+        let (calls, rate) = (calls.parse().expect("a number of calls"), rate.parse().expect("a rate"));
+        return floor(way, url, calls, rate);
+    }
+    if words.iter().any(|word| word == "--test") {
+        return check();
+    }
+    let Some(program) = program() else {
+        println!("there is no `bellwether` beside this benchmark; make it: cargo build --release -p bellwether");
+        return;
+    };
+    let names: Vec<&String> = words.iter().filter(|word| !word.starts_with("--")).collect();
+    let chosen = |name: &str| names.is_empty() || names.iter().any(|word| name.contains(word.as_str()));
+    println!("| limit | share | 429s | Jain index | failed | CPU per call | RSS |\n|---|---|---|---|---|---|---|");
+    for row in ROWS.iter().filter(|row| chosen(row.name)) {
+        batch(&program, row);
+    }
+    if chosen("floor") {
+        println!("\n| CPU per call | raw streams | bare reqwest |\n|---|---|---|");
+        for (name, calls, rate) in [("100 calls a second", 1_000, 100.0), ("nothing holds the calls back", 3_000, 0.0)]
+        {
+            let [raw, bare] = ["raw", "reqwest"].map(|way| floor_apart(way, calls, rate));
+            println!("| {name} | {raw:.3} ms | {bare:.3} ms |");
+        }
+    }
+    if chosen("storm") {
+        println!(
+            "\n| storm | answered | share | greedy / light | Jain index | failed | 429s | light p95 | CPU | RSS |"
+        );
+        println!("|---|---|---|---|---|---|---|---|---|---|");
+        storm(&program, "told", &["--rpm", "180"]);
+        storm(&program, "named by refusals only", &[]);
+    }
+}
+
+/// The program, where cargo puts it: above this benchmark.
+fn program() -> Option<PathBuf> {
+    let own = env::current_exe().ok()?;
+    let program = own.parent()?.parent()?.join(format!("bellwether{}", env::consts::EXE_SUFFIX));
+    program.is_file().then_some(program)
+}
+
+/// Lets `client` ask a simulator that lives as long as it does.
+fn simulated<T>(scenario: &str, client: impl FnOnce(&str) -> T) -> (T, Stats) {
+    let runtime = Runtime::new().expect("a runtime can be made");
+    let scenario = Scenario::parse(&format!("{LATENCY}{scenario}")).expect("the scenario makes sense");
+    let here = SocketAddr::from(([127, 0, 0, 1], 0));
+    let simulator = runtime.block_on(Simulator::start(scenario, here)).expect("a port is free");
+    let answer = client(&simulator.base_url());
+    let stats = simulator.stats();
+    runtime.block_on(simulator.shutdown());
+    (answer, stats)
+}
+
+/// Runs the program and reads its summary.
+fn summary(program: &Path, arguments: &[&str]) -> Value {
+    let output = Command::new(program).args(arguments).stderr(Stdio::inherit()).output().expect("the program starts");
+    serde_json::from_slice(&output.stdout).expect("the last thing it says is its summary")
+}
+
+fn batch(program: &Path, row: &Row) {
+    let folder = TempDir::new().expect("there is room for a file");
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let (input, output) = (path("input.jsonl"), path("output.jsonl"));
+    fs::write(&input, lines(row)).expect("the lines can be written");
+    let (summary, stats) = simulated(row.scenario, |url| {
+        let asked = ["batch", &input, "-o", &output, "--base-url", url, "--json"];
+        summary(program, &[&asked, row.told].concat())
+    });
+    let number = |name: &str| summary[name].as_f64().unwrap_or_default();
+    let calls = number("ok") + number("failed");
+    let had = if row.tokens { (stats.input_tokens + stats.output_tokens) as f64 } else { number("ok") };
+    let share = had / perfect(row.burst, row.rates, number("wall_s"));
+    let answered = fs::read_to_string(&output).expect("the results were written");
+    let flows = answered.lines().map(|line| {
+        let line: Value = serde_json::from_str(line).expect("a result is JSON");
+        line["bellwether"]["flow"].as_str().expect("a result names its flow").to_owned()
+    });
+    println!(
+        "| {}, {calls} calls{} | {} | {} | {:.3} | {} | {:.3} ms | {} kB |",
+        row.name,
+        if row.tokens { format!(" of {:.0} tokens", had / calls) } else { String::new() },
+        if row.burst.is_finite() { format!("{share:.3}") } else { format!("{:.0}/s", calls / number("wall_s")) },
+        stats.throttled,
+        jain(&backlogged(flows, row.lines)),
+        summary["failed"],
+        number("cpu_s") / calls * 1e3,
+        summary["peak_rss_kb"],
+    );
+}
+
+fn storm(program: &Path, name: &str, told: &[&str]) {
+    let limit = "[[limits]]\nrpm = 180\nburst = 6\n[rejections]\nheaders = false";
+    let (summary, stats) = simulated(limit, |url| {
+        let flows = "greedy:weight=1,loops=20;light:weight=1,loops=2";
+        let asked =
+            ["load", "--base-url", url, "--model", "sim-small", "--duration", "40s", "--flows", flows, "--json"];
+        summary(program, &[&asked, told].concat())
+    });
+    let number = |name: &str| summary[name].as_f64().unwrap_or_default();
+    let of = |flow: &str| summary["flows"][flow]["ok"].as_f64().unwrap_or_default();
+    let (ok, wall) = (number("ok"), number("wall_s"));
+    println!(
+        "| {name} | {ok} in {wall:.0} s | {:.3} | {} / {} | {:.3} | {} | {} | {:.2} s | {:.3} ms | {} kB |",
+        ok / perfect(6.0, &[(0.0, 3.0)], wall),
+        of("greedy"),
+        of("light"),
+        // What was under way at the end is finished without the other flow.
+        jain(&[of("greedy") - 20.0, of("light") - 2.0]),
+        summary["failed"],
+        stats.throttled,
+        summary["flows"]["light"]["latency_s"]["p95"].as_f64().unwrap_or_default(),
+        number("cpu_s") / ok * 1e3,
+        summary["peak_rss_kb"],
+    );
+}
+
+/// The lines of a batch, flow by flow.
+fn lines(row: &Row) -> String {
+    let mut lines = String::new();
+    for (flow, weight) in WEIGHTS {
+        for number in 0..row.lines {
+            let id = format!("{flow}-{number}");
+            let line = json!({ "custom_id": id, "method": "POST", "url": "/v1/chat/completions", "flow": flow,
+                "weight": weight, "body": question(number, row.length) });
+            writeln!(lines, "{line}").expect("a text can be written to");
+        }
+    }
+    lines
+}
+
+fn question(number: usize, length: usize) -> Value {
+    let content = format!("{number:<length$}.");
+    json!({ "model": "sim-small", "messages": [{ "role": "user", "content": content }], "max_tokens": 50 })
+}
+
+/// What a client gets that knows everything: the burst, and each rate for as long as it holds.
+fn perfect(burst: f64, rates: &[(f64, f64)], seconds: f64) -> f64 {
+    let ends = rates.iter().skip(1).map(|(from, _)| *from).chain([f64::INFINITY]);
+    burst + rates.iter().zip(ends).map(|((from, rate), end)| rate * (end.min(seconds) - from).max(0.0)).sum::<f64>()
+}
+
+/// Answers by weight, up to where a flow has nearly all of its `lines` and may soon have none waiting.
+fn backlogged(flows: impl Iterator<Item = String>, lines: usize) -> Vec<f64> {
+    let mut counts = BTreeMap::new();
+    for flow in flows {
+        let count = counts.entry(flow).or_insert(0_usize);
+        *count += 1;
+        if *count * 20 >= lines * 19 {
+            break;
+        }
+    }
+    WEIGHTS.map(|(flow, weight)| counts.get(flow).copied().unwrap_or(0) as f64 / f64::from(weight)).to_vec()
+}
+
+/// Jain's index: 1 if all shares are equal, 1/n if one has everything.
+fn jain(shares: &[f64]) -> f64 {
+    let sum: f64 = shares.iter().sum();
+    let squares: f64 = shares.iter().map(|share| share * share).sum();
+    sum * sum / (shares.len() as f64 * squares)
+}
+
+/// Milliseconds of CPU per call that a floor takes in a process of its own.
+fn floor_apart(way: &str, calls: u32, rate: f64) -> f64 {
+    let own = env::current_exe().expect("this program has a file");
+    let (output, stats) = simulated("", |url| {
+        let words = [CHILD, way, url, &calls.to_string(), &rate.to_string()];
+        Command::new(own).args(words).stderr(Stdio::inherit()).output().expect("this program starts again")
+    });
+    assert_eq!(stats.answered.get(&200), Some(&u64::from(calls)), "the floor `{way}` makes every call once");
+    String::from_utf8_lossy(&output.stdout).trim().parse().expect("a floor says a number")
+}
+
+/// Makes calls, `rate` of them a second or as fast as 64 at once go, and says what each took.
+fn floor(way: &str, url: &str, calls: u32, rate: f64) {
+    let pace = Arc::new(Pace { began: Instant::now(), rate, calls, taken: AtomicU32::new(0) });
+    // At the slow pace four are under way at a time.
+    let loops = if rate > 0.0 { 8 } else { 64 };
+    if way == "raw" {
+        raw(url, &pace, loops)
+    } else {
+        bare(url, &pace, loops)
+    }
+    let usage = getrusage(UsageWho::RUSAGE_SELF).expect("a process may ask for its own usage");
+    let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    println!("{}", micros as f64 / 1e3 / f64::from(calls));
+}
+
+/// When each call begins.
+struct Pace {
+    began: Instant,
+    rate: f64,
+    calls: u32,
+    taken: AtomicU32,
+}
+
+impl Pace {
+    /// The next call and its moment, until all are taken.
+    fn next(&self) -> Option<(usize, Instant)> {
+        let number = self.taken.fetch_add(1, Ordering::Relaxed);
+        let after = if self.rate > 0.0 { f64::from(number) / self.rate } else { 0.0 };
+        (number < self.calls).then(|| (number as usize, self.began + Duration::from_secs_f64(after)))
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a thread for each connection is what is measured here")]
+fn raw(url: &str, pace: &Pace, loops: usize) {
+    let host = url.trim_start_matches("http://").trim_end_matches("/v1");
+    thread::scope(|threads| {
+        for _ in 0..loops {
+            threads.spawn(|| {
+                let mut stream = TcpStream::connect(host).expect("the simulator listens");
+                stream.set_nodelay(true).expect("a socket has this option");
+                let mut answer = [0; 16 << 10];
+                while let Some((number, moment)) = pace.next() {
+                    thread::sleep(moment.saturating_duration_since(Instant::now()));
+                    let body = question(number, 16).to_string();
+                    let head = format!(
+                        "POST /v1/chat/completions HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n\
+                         content-length: {}\r\n\r\n",
+                        body.len()
+                    );
+                    stream.write_all((head + &body).as_bytes()).expect("the simulator reads");
+                    let read = stream.read(&mut answer).expect("the simulator answers");
+                    assert!(answer[..read].starts_with(b"HTTP/1.1 200"), "the simulator answers well, and at once");
+                }
+            });
+        }
+    });
+}
+
+fn bare(url: &str, pace: &Arc<Pace>, loops: usize) {
+    let provider = Arc::new(ring::default_provider());
+    let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let tls = tls.expect("the versions are known").with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+    let client = Client::builder().tls_backend_preconfigured(tls).no_proxy().build().expect("a client can be built");
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+    runtime.block_on(async {
+        let mut tasks = JoinSet::new();
+        for _ in 0..loops {
+            let (client, pace, url) = (client.clone(), Arc::clone(pace), format!("{url}/chat/completions"));
+            tasks.spawn(async move {
+                while let Some((number, moment)) = pace.next() {
+                    sleep_until(moment).await;
+                    let post = client.post(&url).header("content-type", "application/json");
+                    let answer = post.body(question(number, 16).to_string()).send().await.expect("an answer comes");
+                    let body = answer.bytes().await.expect("the answer is whole");
+                    serde_json::from_slice::<Value>(&body).expect("the answer is JSON");
+                }
+            });
+        }
+        while let Some(ended) = tasks.join_next().await {
+            ended.expect("no loop falls over");
+        }
+    });
+}
+
+/// What can be checked in a moment: the formulas, and that the floors do what they say.
+fn check() {
+    assert!((perfect(10.0, HIDDEN, 50.0) - 3_410.0).abs() < 1e-9, "a perfect client changes its rate with the limit");
+    assert!((jain(&[2.0, 2.0, 2.0]) - 1.0).abs() < 1e-9, "equal shares are fair");
+    assert!((jain(&[3.0, 0.0, 0.0]) - 1.0 / 3.0).abs() < 1e-9, "one who has everything is not");
+    let turns = (0..700).map(|turn| WEIGHTS[[2, 2, 1, 2, 0, 2, 1][turn % 7]].0.to_owned());
+    assert!(jain(&backlogged(turns, 200)) > 0.999, "turns by weight are fair");
+    for row in &ROWS {
+        assert_eq!(lines(row).lines().count(), 3 * row.lines, "each flow has as many lines");
+    }
+    for (way, rate) in [("raw", 200.0), ("raw", 0.0), ("reqwest", 200.0), ("reqwest", 0.0)] {
+        let cost = floor_apart(way, 100, rate);
+        assert!(cost > 0.0, "no call of `{way}` is for nothing");
+    }
+}
+
+/// Begins the command line of a floor's process.
+const CHILD: &str = "as-floor";
