@@ -169,7 +169,7 @@ fn what(event: &Event) -> Option<String> {
             )
         }
         Event::Undelivered { letter } => {
-            format!("a {} to {} reached nobody: {}", letter.what, letter.to, letter.reason)
+            format!("a message ({}) to {} reached nobody: {}", letter.what, letter.to, letter.reason)
         }
         Event::Unusable { job, attempt, .. } => {
             format!("the answer was of no use for {}: {}", job.phase(), attempt.problems.join("; "))
@@ -228,13 +228,11 @@ impl fmt::Display for Explanation {
         let seconds = |ms: u64| Duration::from_millis(ms).as_secs_f64();
         if let (Some(needs), Some(agent)) = (self.waited_for_needs_ms, self.waited_for_agent_ms) {
             let needed: Vec<&str> = self.needed.iter().map(TaskId::as_str).collect();
-            let for_what = if needed.is_empty() { "nothing".to_owned() } else { needed.join(", ") };
-            writeln!(
-                f,
-                "\nIt waited {:.1}s for {for_what}, then {:.1}s for an agent.",
-                seconds(needs),
-                seconds(agent)
-            )?;
+            let for_needs = match &needed[..] {
+                [] => String::new(),
+                needed => format!("{:.1}s for {}, then ", seconds(needs), needed.join(", ")),
+            };
+            writeln!(f, "\nIt waited {for_needs}{:.1}s for an agent.", seconds(agent))?;
         }
         writeln!(f)?;
         for step in &self.steps {

@@ -106,7 +106,10 @@ async fn whoever_cannot_be_asked_leaves_a_dead_letter_and_a_task_that_goes_on() 
         assert_eq!(heard.count(|fact| matches!(fact, Fact::MessageDied { what: "question", .. })), 1);
         let entries = journal.load(&"r".into()).await.expect("it is remembered");
         let explained = Explanation::of(entries, "t1").expect("it is understood").expect("there is such a task");
-        assert!(explained.to_string().contains(&format!("to {to} reached nobody: {why}")), "{explained}");
+        assert!(
+            explained.to_string().contains(&format!("a message (question) to {to} reached nobody: {why}")),
+            "{explained}"
+        );
         let recalled = team.recall("r".into()).await.expect("it is remembered");
         assert_eq!(recalled.dead_letters, report.dead_letters, "a fold of the journal says the same");
     }

@@ -200,6 +200,8 @@ async fn a_crash_at_any_moment_changes_nothing() {
     let parent = told("t1");
     assert!(parent.contains("asked for 3 further tasks and needs quorum(2): t1.1, t1.2, t1.3"), "{parent}");
     assert!(parent.contains("called off: t1.2"), "{parent}");
+    assert!(parent.contains("It waited 0.0s for an agent."), "who needs nothing waits for no task: {parent}");
+    assert!(told("t2").contains("s for t1, then 0.0s for an agent."), "{}", told("t2"));
     assert!(told("t1.2").contains("work was called off") || told("t1.2").contains("working was called off"));
 }
 
