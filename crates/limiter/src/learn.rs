@@ -146,10 +146,10 @@ impl Learner {
             Phase::Hold { until } if *until <= now => {
                 self.phase = Phase::Ramp { over: now.since(*until).as_secs_f64().min(busy) };
             }
-            Phase::Probe { over } => {
+            Phase::Probe { step, over } => {
                 *over += busy;
                 if *over >= LONGEST_PROBE {
-                    self.base *= probe(LONGEST_PROBE);
+                    self.base *= probe(*step, LONGEST_PROBE);
                     self.guess = true;
                     self.phase = Phase::Ramp { over: 0.0 };
                 }
@@ -299,7 +299,7 @@ impl Learner {
             }
             Phase::Hold { .. } if self.catch_up.is_on() => self.base * (1.0 + self.policy.utilisation),
             Phase::Hold { .. } => self.base * self.policy.utilisation,
-            Phase::Probe { over } => self.base * probe(over),
+            Phase::Probe { step, over } => self.base * probe(step, over),
             Phase::Ramp { over } => self.base * (self.policy.utilisation + ramp(over)),
             Phase::Told => self.base,
         };

@@ -33,10 +33,11 @@ impl Learner {
         }
     }
 
-    /// Forgets the ceiling, and tries at once whether there is more.
+    /// Forgets the ceiling, and tries at once whether there is more: by half as much again where nothing fell, by up to
+    /// as much again where more is likely.
     pub(crate) fn doubt(&mut self) {
         if self.ceiling.take().is_some() && self.phase == Phase::Told {
-            self.phase = Phase::Probe { over: 0.0 };
+            self.phase = Phase::Probe { step: 1.0 - self.patience() / 2.0, over: 0.0 };
         }
     }
 
