@@ -102,8 +102,9 @@ impl Dimension {
         let idle = self.bucket.refill(now);
         match (self.learner.tick(now, idle.saturating_add(frozen)), self.exact) {
             (None, Some(exact)) => {
-                // What came in during a pause is used at twice the pace.
-                let rate = if self.learner.is_catching_up() { exact.twice() } else { exact };
+                // What came in during a pause is used at twice the pace, but never beyond a limit that we were told.
+                let behind = self.named_by_refusal.is_some() && self.learner.is_catching_up();
+                let rate = if behind { exact.twice() } else { exact };
                 if self.bucket.rate() != rate {
                     self.bucket.change(rate, self.burst(exact), now);
                     self.estimate = exact.as_per_second();
