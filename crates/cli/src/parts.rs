@@ -54,7 +54,7 @@ pub(crate) struct Overrides {
 pub(crate) struct Parts {
     /// The team.
     pub(crate) team: Team,
-    /// Its providers, each behind its queue and limiter; to be shut down after the run.
+    /// Its providers, each behind its queue and limiter, if it is about to run; to be shut down after that.
     pub(crate) dispatches: Vec<Arc<Dispatch>>,
     /// What keeps its calls within their quotas.
     pub(crate) limiters: Vec<Arc<Limiter>>,
@@ -70,13 +70,13 @@ type Prices<'a> = HashMap<&'a str, BTreeMap<String, Price>>;
 /// Whether a team can do without the keys it needs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Keys {
-    /// It will not be asked to run.
+    /// It will not be asked to run, and no model is asked anything.
     Optional,
     /// It is about to run.
     Required,
 }
 
-/// Puts the parts together. Needs a runtime.
+/// Puts the parts together. Needs a runtime for a team that is about to run.
 pub(crate) fn build(
     file: &TeamFile,
     overrides: &Overrides,
@@ -93,9 +93,12 @@ pub(crate) fn build(
         if file.raw.models.0.iter().any(|(_, model)| model.provider.get_ref() == name) {
             let (provider, known) = provider(file, name, raw, overrides, keys)?;
             prices.insert(name.as_str(), known.clone());
-            let (dispatch, limiter) = dispatch(file, name, raw, purse.guard(Arc::new(provider), known), observer);
-            dispatches.insert(name.as_str(), dispatch);
-            limiters.push(limiter);
+            let key = provider.map(|provider| {
+                let (dispatch, limiter) = dispatch(file, name, raw, purse.guard(Arc::new(provider), known), observer);
+                limiters.push(limiter);
+                dispatch
+            });
+            dispatches.insert(name.as_str(), key);
         }
     }
     let settings = settings(file, overrides)?;
@@ -120,7 +123,13 @@ pub(crate) fn build(
         builder = builder.router(Arc::<Adaptive>::clone(router) as Arc<dyn Router>);
     }
     let team = builder.build().map_err(|error| Failure::usage(file.mistake(None, error.to_string())))?;
-    Ok(Parts { team, dispatches: keyring.keys.into_values().collect(), limiters, purse: purse.shared(), router })
+    Ok(Parts {
+        team,
+        dispatches: keyring.keys.into_values().flatten().collect(),
+        limiters,
+        purse: purse.shared(),
+        router,
+    })
 }
 
 fn places(count: Count) -> NonZeroUsize {
@@ -130,5 +139,21 @@ fn places(count: Count) -> NonZeroUsize {
 const fn set(value: &mut Duration, span: Option<Span>) {
     if let Some(Span(duration)) = span {
         *value = duration;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_team_that_is_only_looked_at_has_neither_connections_nor_tasks() {
+        let text = include_str!("../../../examples/teams/ladder.toml");
+        let file = TeamFile::parse("ladder.toml".as_ref(), text.to_owned()).expect("the file is right");
+        let nobody: Arc<dyn Observer> = Arc::new(());
+        // Outside of a runtime, where no task can be spawned.
+        let parts = build(&file, &Overrides::default(), Keys::Optional, &nobody, None).expect("the file is right");
+        assert!(parts.dispatches.is_empty() && parts.limiters.is_empty());
+        assert!(parts.team.roles().all(|role| !role.tiers.is_empty()));
     }
 }

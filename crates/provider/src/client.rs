@@ -65,18 +65,7 @@ impl OpenAiCompatible {
     ///
     /// [`ConfigError`] names the setting that cannot work and what to do about it.
     pub fn new(mut config: ProviderConfig) -> Result<Self, ConfigError> {
-        let timeouts = config.timeouts;
-        for (name, timeout) in [
-            ("connect", timeouts.connect),
-            ("first_token", timeouts.first_token),
-            ("idle", timeouts.idle),
-            ("total", timeouts.total),
-        ] {
-            if timeout.is_zero() {
-                return Err(ConfigError::BadTimeout { name });
-            }
-        }
-        let endpoint = Endpoint::parse(&config.base_url, config.allow_insecure)?;
+        let endpoint = reached(&config)?;
         if config.name.is_empty() {
             config.name = endpoint.host();
         }
@@ -84,6 +73,16 @@ impl OpenAiCompatible {
         let scrub = transport::scrub(&config);
         let (chat, host) = (endpoint.join("chat/completions"), endpoint.host().into());
         Ok(Self { config, endpoint, chat, host, client, scrub })
+    }
+
+    /// Whether `config` makes sense, for whoever asks nothing: connections and their encryption are not made for that.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new), which looks at the root certificates too.
+    pub fn check(config: &ProviderConfig) -> Result<(), ConfigError> {
+        reached(config)?;
+        transport::headers(config).map(drop)
     }
 
     /// Asks, and hands the answer on as soon as its head is there and good.
@@ -207,6 +206,22 @@ impl ChatProvider for OpenAiCompatible {
     async fn models(&self) -> Result<Vec<String>, ProviderError> {
         Ok(self.listed().await?.0)
     }
+}
+
+/// The endpoint, if it may be asked and the patience with it is more than none.
+fn reached(config: &ProviderConfig) -> Result<Endpoint, ConfigError> {
+    let timeouts = config.timeouts;
+    for (name, timeout) in [
+        ("connect", timeouts.connect),
+        ("first_token", timeouts.first_token),
+        ("idle", timeouts.idle),
+        ("total", timeouts.total),
+    ] {
+        if timeout.is_zero() {
+            return Err(ConfigError::BadTimeout { name });
+        }
+    }
+    Endpoint::parse(&config.base_url, config.allow_insecure)
 }
 
 /// The names in `{"data":[{"id":..}]}`, or in the same without the wrapping.

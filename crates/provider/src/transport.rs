@@ -94,7 +94,7 @@ fn tls(roots: &[RootCertificate], encrypted: bool) -> Result<ClientConfig, Confi
 }
 
 /// The headers of every request.
-fn headers(config: &ProviderConfig) -> Result<HeaderMap, ConfigError> {
+pub(crate) fn headers(config: &ProviderConfig) -> Result<HeaderMap, ConfigError> {
     let mut headers = HeaderMap::new();
     for (name, value) in &config.headers {
         let bad = |why| ConfigError::BadHeader { name: name.escape_debug().to_string(), why };

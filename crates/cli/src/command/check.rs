@@ -32,9 +32,6 @@ pub(crate) async fn run(args: &Check) -> Result<Exit, Failure> {
         };
         providers.push(json!({ "name": name, "base_url": config.base_url, "key": key }));
     }
-    for dispatch in &parts.dispatches {
-        dispatch.shutdown().await;
-    }
     let shown = json!({
         "team": parts.team.name(),
         "providers": providers,

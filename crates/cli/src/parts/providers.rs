@@ -126,13 +126,15 @@ fn key(file: &TeamFile, raw: &RawProvider, preset: Preset, config: &mut Provider
     }
 }
 
+/// A provider and the prices of its models; no provider for a team that will not be asked to run, for connections and
+/// their encryption take time and memory.
 pub(super) fn provider(
     file: &TeamFile,
     name: &str,
     raw: &RawProvider,
     overrides: &Overrides,
     keys: Keys,
-) -> Result<(OpenAiCompatible, BTreeMap<String, Price>), Failure> {
+) -> Result<(Option<OpenAiCompatible>, BTreeMap<String, Price>), Failure> {
     let (config, key) = provider_config(file, name, raw, overrides.base_url.as_deref())?;
     if let KeyState::Missing(variable) = key
         && keys == Keys::Required
@@ -142,7 +144,11 @@ pub(super) fn provider(
             .remedy(format!("export {variable}=... with the provider's key, or `bellwether demo`, which needs none")));
     }
     let prices = known_prices(file, name, &config);
-    let provider = OpenAiCompatible::new(config).map_err(|error| {
+    let made = match keys {
+        Keys::Optional => OpenAiCompatible::check(&config).map(|()| None),
+        Keys::Required => OpenAiCompatible::new(config).map(Some),
+    };
+    let provider = made.map_err(|error| {
         let place = raw.base_url.as_ref().map(toml::Spanned::span);
         Failure::usage(file.mistake(place, format!("provider {name:?}: {error}")))
     })?;

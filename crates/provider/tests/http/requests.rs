@@ -112,7 +112,9 @@ fn a_setting_that_cannot_work_is_named_with_its_remedy() {
     let build = |change: &dyn Fn(&mut ProviderConfig)| {
         let mut config = ProviderConfig::preset(Preset::Ollama);
         change(&mut config);
-        OpenAiCompatible::new(config).unwrap_err().to_string()
+        let checked = OpenAiCompatible::check(&config).unwrap_err().to_string();
+        assert_eq!(checked, OpenAiCompatible::new(config).unwrap_err().to_string(), "a look says what making it says");
+        checked
     };
     let header =
         |name: &str, value: &str| build(&|config| config.headers = [(name.to_owned(), value.to_owned())].into());
