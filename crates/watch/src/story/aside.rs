@@ -107,13 +107,9 @@ impl Story {
             _ => {
                 let letter = &event["letter"];
                 let field = |name: &str| line(&self.keep(text(letter, name)), 200);
-                format!(
-                    "a {} from {} to {} reached nobody: {}",
-                    field("what"),
-                    field("from"),
-                    field("to"),
-                    field("reason")
-                )
+                let about = letter["task"].as_str().map_or_else(String::new, |task| format!("{}: ", line(task, 60)));
+                let (what, from, to) = (message(text(letter, "what")), field("from"), field("to"));
+                format!("{about}{what} from {from} to {to} reached nobody: {}", field("reason"))
             }
         }
     }
@@ -155,4 +151,18 @@ impl Story {
         let off = if dismissed.is_empty() { String::new() } else { format!("; called off: {}", dismissed.join(", ")) };
         format!("{id}: {what}{off}")
     }
+}
+
+/// A message between agents in plain words.
+fn message(what: &str) -> String {
+    let known = match what {
+        "answer" => "an answer",
+        "assign" => "a task to work on",
+        "finished" => "what came of a step",
+        "question" => "a question",
+        "review_request" => "work to review",
+        "revise" => "work to revise",
+        other => return format!("a message ({})", line(other, 40)),
+    };
+    known.to_owned()
 }

@@ -96,6 +96,24 @@ fn a_call_that_was_sent_twice_says_so_in_the_log_and_in_the_report() {
 }
 
 #[test]
+fn a_message_that_reached_nobody_is_told_in_plain_words() {
+    let mut run = Entries::begin();
+    let mut dead = |what: &str, task: &str| {
+        let letter = format!(
+            r#"{{"letter":{{"from":"coder#1","to":"runtime","what":"{what}"{task},"reason":"the run ended before anybody read it"}}}}"#
+        );
+        run.event(1_000, "undelivered", &letter);
+    };
+    dead("finished", r#","task":"t1""#);
+    dead("assign", "");
+    dead("from the future", "");
+    let said: Vec<String> = Story::of(&run.entries).log.into_iter().skip(1).map(|line| line.text).collect();
+    let end = "from coder#1 to runtime reached nobody: the run ended before anybody read it";
+    let words = ["t1: what came of a step", "a task to work on", "a message (from the future)"];
+    assert_eq!(said, words.map(|words| format!("{words} {end}")));
+}
+
+#[test]
 fn totals_are_what_the_events_say() {
     let totals = report::totals(&Story::of(&ordinary()));
     assert_eq!((totals.calls, totals.retries, totals.throttled), (8, 1, 1));
