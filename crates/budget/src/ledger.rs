@@ -13,7 +13,8 @@ use bellwether_core::{CallContext, Usd};
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Scope {
-    /// All calls but those of one role: what is missing to the cap of [`Scope::Everything`] is held back for it.
+    /// All calls but those of one phase: what is missing to the cap of [`Scope::Everything`] is held back for it. Who makes
+    /// those calls has no claim to it for anything else it does, such as an answer to somebody's question.
     AllBut(Arc<str>),
     /// All calls together.
     Everything,
@@ -34,14 +35,8 @@ impl Scope {
     fn account(&self, context: &CallContext) -> Option<Key> {
         let of = |name: &str| Some(Key(self.clone(), name.into()));
         match self {
-            Self::AllBut(role) => {
-                if *role == context.flow.role {
-                    None
-                } else {
-                    of("")
-                }
-            }
-            Self::Everything => of(""),
+            Self::AllBut(phase) if **phase == *context.phase => None,
+            Self::AllBut(_) | Self::Everything => of(""),
             Self::EachRole => of(&context.flow.role),
             Self::EachRun => of(context.run.as_ref()?.as_str()),
             Self::EachTask => {
@@ -74,7 +69,7 @@ impl Scope {
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AllBut(role) => write!(f, "all calls but those of role {role}, for whom the rest is held back,"),
+            Self::AllBut(phase) => write!(f, "all calls but those of phase {phase}, for which the rest is held back,"),
             Self::Everything => f.write_str("all calls together"),
             Self::Role(role) => write!(f, "role {role}"),
             each => write!(f, "a {}", each.as_str()),
@@ -96,16 +91,20 @@ pub struct Caps {
 }
 
 impl Caps {
-    /// The same with so many percent held back: of what is counted at least one, if there is a cap.
+    /// The same with a share of them held back, from 0 to 1 and exact to a millionth: of what is counted at least one, if
+    /// anything is held back and there is a cap.
     #[must_use]
-    pub fn holding_back(self, percent: u32) -> Self {
-        let share = 100_u32.saturating_sub(percent);
-        let less = |cap: u64| u64::try_from(u128::from(cap) * u128::from(share) / 100).unwrap_or(cap);
+    pub fn holding_back(self, share: f64) -> Self {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most a million")]
+        let held = (share.clamp(0.0, 1.0) * 1e6).round() as u64;
+        let rest = 1_000_000 - held;
+        let less = |cap: u64| u64::try_from(u128::from(cap) * u128::from(rest) / 1_000_000).unwrap_or(cap);
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         Self {
             usd: self.usd.map(|cap| Usd::from_nanos(less(cap.as_nanos()))),
             tokens: self.tokens.map(less),
             calls: self.calls.map(less),
-            time: self.time.map(|cap| cap.mul_f64(f64::from(share) / 100.0)),
+            time: self.time.map(|cap| Duration::from_nanos(less(nanos(cap)))),
         }
     }
 }

@@ -185,25 +185,29 @@ async fn a_call_needs_room_in_the_till_as_well_and_what_was_refused_there_took_n
     assert_eq!(spent(&budgeted).0.calls, 1, "neither is it booked here");
 }
 
-/// What is held back for one role is refused to all others, and there for it, also after a resume.
+/// What is held back for one phase is refused to all others, and there for it, also after a resume.
 #[tokio::test]
-async fn what_is_held_back_is_for_one_role() {
+async fn what_is_held_back_is_for_one_phase() {
     let all =
         Caps { tokens: Some(1_000), calls: Some(5), time: Some(Duration::from_secs(100)), usd: Some(dollars(1.0)) };
-    let most = all.holding_back(8);
+    let most = all.holding_back(0.08);
     assert_eq!((most.tokens, most.calls, most.usd), (Some(920), Some(4), Some(dollars(0.92))));
     assert_eq!(most.time, Some(Duration::from_secs(92)));
-    assert_eq!(Caps::default().holding_back(8), Caps::default());
+    assert_eq!(Caps::default().holding_back(0.08), Caps::default());
+    assert_eq!(all.holding_back(0.0), all);
+    assert_eq!(all.holding_back(0.001).calls, Some(4), "half a call is none");
+    assert_eq!(all.holding_back(f64::NAN), all);
 
-    let of = |role: &str| CallContext::new(Flow::new("team", "r1", role));
-    let mut ledger = Ledger::new([(Scope::Everything, all), (Scope::AllBut("editor".into()), most)]);
+    // The editor does both: what is held back is for its phase, not for it.
+    let of = |phase| CallContext { phase, ..CallContext::new(Flow::new("team", "r1", "editor")) };
+    let mut ledger = Ledger::new([(Scope::Everything, all), (Scope::AllBut("combine".into()), most)]);
     let tokens = |tokens| Amount { tokens, calls: 1, ..Amount::default() };
-    ledger.book(&of("coder"), tokens(900));
-    let exceeded = ledger.reserve(&of("coder"), tokens(50)).expect_err("it is held back");
+    ledger.book(&of("answer"), tokens(900));
+    let exceeded = ledger.reserve(&of("answer"), tokens(50)).expect_err("it is held back");
     assert_eq!(exceeded.scope.as_str(), "everything", "the run is near its cap");
-    assert!(exceeded.to_string().contains("all calls but those of role editor"), "{exceeded}");
-    let held = ledger.reserve(&of("editor"), tokens(100)).expect("it is there");
+    assert!(exceeded.to_string().contains("all calls but those of phase combine"), "{exceeded}");
+    let held = ledger.reserve(&of("combine"), tokens(100)).expect("it is there");
     ledger.settle(held, tokens(60));
-    assert!(ledger.reserve(&of("editor"), tokens(50)).is_err(), "not more than there is");
-    assert!(ledger.reserve(&of("coder"), tokens(20)).is_ok(), "the editor's calls are not counted to the others'");
+    assert!(ledger.reserve(&of("combine"), tokens(50)).is_err(), "not more than there is");
+    assert!(ledger.reserve(&of("answer"), tokens(20)).is_ok(), "what the phase takes is not counted to the others");
 }

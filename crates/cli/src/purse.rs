@@ -9,7 +9,7 @@ use bellwether_budget::{Account, Amount, Budgeted, Caps, Exceeded, Ledger, Refus
 use bellwether_core::{CallContext, ChatProvider, Price, Usd};
 use bellwether_journal::SqliteJournal;
 use bellwether_journal::spend::{Spending, Today};
-use bellwether_team::{Booked, Doubt, new_run_id};
+use bellwether_team::{Booked, Doubt, Settings, Share, new_run_id};
 
 use crate::exit::Failure;
 use crate::parts::{Keys, Overrides};
@@ -18,9 +18,6 @@ use crate::team_file::raw::{RawCaps, RawKind, RawTeam};
 
 /// How often a day's account is looked at again while others' reservations are in the way.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
-
-/// What of the run's budget only a synthesizer may spend: what is done by then can still be made one whole.
-const HELD_BACK_PERCENT: u32 = 8;
 
 /// Puts every provider of a team under its budgets, if there are any.
 pub(crate) struct Purse {
@@ -40,7 +37,7 @@ impl Purse {
         let budget = &file.raw.budget;
         let roles = file.raw.roles.0.iter().map(|(name, raw)| (Scope::Role(name.as_str().into()), raw.budget.into()));
         let all = caps(file, overrides);
-        let whole = held_back(file).map(|role| (Scope::AllBut(role), all.holding_back(HELD_BACK_PERCENT)));
+        let whole = held_back(file).map(|share| (Scope::AllBut("combine".into()), all.holding_back(share)));
         let scopes = [(Scope::Everything, all), (Scope::EachTask, budget.task.into())];
         let scopes =
             scopes.into_iter().chain(whole).chain(roles).filter(|(_, caps)| *caps != Caps::default()).collect();
@@ -103,10 +100,16 @@ impl From<RawCaps> for Caps {
     }
 }
 
-/// The role that a part of the run's budget is held back for.
-fn held_back(file: &TeamFile) -> Option<Arc<str>> {
-    let mut roles = file.raw.roles.0.iter();
-    roles.find(|(_, raw)| matches!(raw.kind, RawKind::Synthesizer)).map(|(name, _)| name.as_str().into())
+/// The share of the run's budget that is held back for making the parts one whole, if somebody does that.
+fn held_back(file: &TeamFile) -> Option<f64> {
+    let combines = file.raw.roles.0.iter().any(|(_, raw)| matches!(raw.kind, RawKind::Synthesizer));
+    combines.then(|| reserve(file).value())
+}
+
+/// The share that a team with a synthesizer holds back for it.
+pub(crate) fn reserve(file: &TeamFile) -> Share {
+    let given = file.raw.budget.reserve_for_synthesis;
+    given.map_or_else(|| Settings::default().reserve_for_synthesis, |reserve| reserve.0)
 }
 
 /// Who pays for a team's calls.

@@ -103,6 +103,20 @@ pub struct Means {
     pub calls: Option<u64>,
 }
 
+impl Means {
+    /// What is left without a share of them, from 0 to 1.
+    pub(crate) fn without(self, share: f64) -> Self {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most a million")]
+        let rest = 1_000_000 - (share * 1e6).round() as u64;
+        let less = |most: u64| u64::try_from(u128::from(most) * u128::from(rest) / 1_000_000).unwrap_or(most);
+        Self {
+            usd: self.usd.map(|most| Usd::from_nanos(less(most.as_nanos()))),
+            tokens: self.tokens.map(less),
+            calls: self.calls.map(less),
+        }
+    }
+}
+
 impl PlanRules {
     /// Rules for these worker roles, with room for 24 subtasks and 8 in a row, and no budget.
     #[must_use]

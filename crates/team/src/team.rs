@@ -107,7 +107,8 @@ impl Team {
 
     /// What this team's plans keep to.
     pub(crate) fn plan_rules(&self) -> PlanRules {
-        let Settings { max_tasks, max_depth, right_size, means, .. } = self.settings;
+        let Settings { max_tasks, max_depth, right_size, means, reserve_for_synthesis, .. } = self.settings;
+        let held_back = self.role(RoleKind::Synthesizer).map_or(0.0, |_| reserve_for_synthesis.value());
         let workers = self.workers();
         // The first tier is the cheapest.
         let price = |role: &&Role| Some((Arc::clone(&role.name), role.tiers.first()?.price?));
@@ -115,7 +116,7 @@ impl Team {
             max_tasks: max_tasks.get(),
             max_depth: max_depth.get(),
             right_size,
-            means,
+            means: means.without(held_back),
             prices: workers.iter().filter_map(price).collect(),
             ..PlanRules::new(workers.iter().map(|role| Arc::clone(&role.name)))
         }

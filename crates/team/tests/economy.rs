@@ -151,7 +151,7 @@ fn joining(model: &Arc<Scripted>, caps: &[(Scope, Caps)], journal: &Arc<MemoryJo
     let tier = Tier::new(provider, "model");
     Team::builder("team")
         .role(Role::planner("lead", "You plan.", tier.clone()))
-        .role(Role::worker("coder", "You code.", tier.clone()))
+        .role(Role { may_ask: true, ..Role::worker("coder", "You code.", tier.clone()) })
         .role(Role { history_tokens: 2_000, ..Role::synthesizer("editor", "You join.", tier) })
         .settings(Settings { right_size: false, max_parallel: NonZeroUsize::MIN, ..Settings::default() })
         .journal(Arc::<MemoryJournal>::clone(journal) as Arc<dyn Journal>)
@@ -177,7 +177,7 @@ fn parts() -> Arc<Scripted> {
 /// So many calls, of which one is held back for the whole.
 fn held_back(calls: u64) -> Vec<(Scope, Caps)> {
     let all = Caps { calls: Some(calls), ..Caps::default() };
-    vec![(Scope::Everything, all), (Scope::AllBut("editor".into()), all.holding_back(8))]
+    vec![(Scope::Everything, all), (Scope::AllBut("combine".into()), all.holding_back(0.08))]
 }
 
 /// What was paid for is of little use in pieces: near the cap there is something left to make one whole of it. A resume
@@ -197,6 +197,37 @@ async fn what_a_budget_allowed_for_is_still_made_one_whole() {
     let pieces = joining(&parts(), &all, &Arc::default()).run("build it").await;
     assert_eq!((pieces.outcome, pieces.count(TaskState::Accepted)), (RunOutcome::BudgetExhausted, 3));
     assert_eq!(pieces.result, None);
+}
+
+/// The synthesizer is asked something by a task. What is held back for the whole is not there for its answer, neither at
+/// once nor after a resume, in which what it answered with before counts as everybody's.
+#[tokio::test(start_paused = true)]
+async fn a_synthesizer_does_not_answer_questions_with_what_is_held_back_for_the_whole() {
+    let model = Arc::new(Scripted::answering(|request, context| {
+        let told = format!("{:?}", request.messages);
+        Ok(ChatResponse::text(match (context.phase, context.task.as_ref().map(|task| task.as_str())) {
+            ("plan", _) => "1. The first part\n2. The second part".to_owned(),
+            ("combine", _) => "the whole".to_owned(),
+            ("work", Some("t2")) if !told.contains("You asked") => {
+                r#"{"ask": {"to": "editor", "question": "how long?"}}"#.to_owned()
+            }
+            (phase, _) => format!("{phase} done"),
+        }))
+    }));
+    let (journal, run) = (Arc::new(MemoryJournal::default()), RunId::from("r1"));
+    // A plan, a piece of work, a question: the fourth call is held back, and would have been the answer.
+    let team = joining(&model, &held_back(4), &journal);
+    let report = team.run_with("build it", run.clone(), &Control::default()).await;
+    let phases: Vec<&str> = model.calls().iter().map(|call| call.context.phase).collect();
+    assert_eq!(phases, ["plan", "work", "work", "combine"], "{}", report.reason);
+    assert_eq!(report.result.as_deref(), Some("the whole"));
+
+    let (journal, model) = (Arc::new(MemoryJournal::default()), Arc::clone(&model));
+    let team = joining(&model, &held_back(20), &journal);
+    team.run_with("build it", run.clone(), &Control::default()).await;
+    let booked = team.accounts(&run).await.expect("it is known");
+    let whole = booked.iter().filter(|booked| booked.context.phase == "combine");
+    assert_eq!(whole.map(|booked| booked.spent.calls).sum::<u32>(), 1, "the answer is not the whole: {booked:?}");
 }
 
 /// A digest and the whole have ended like other calls: a resume does not book their worst case as well.

@@ -31,6 +31,7 @@ pub(super) fn settings(file: &TeamFile, overrides: &Overrides) -> Result<Setting
     settings.right_size = raw.plan.right_size.unwrap_or(settings.right_size);
     let Caps { usd, tokens, calls, .. } = purse::caps(file, overrides);
     settings.means = Means { usd, tokens, calls };
+    settings.reserve_for_synthesis = purse::reserve(file);
     if let Some(Count(attempts)) = raw.workflow.max_attempts {
         settings.max_attempts = attempts;
     }

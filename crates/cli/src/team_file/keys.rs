@@ -54,6 +54,7 @@ const PLAN: Keys = These(&[
 const BUDGET: Keys = These(&[
     ("calls", Value),
     ("deadline", Value),
+    ("reserve_for_synthesis", Value),
     ("task", Table(CAPS)),
     ("tenant_day", Table(CAPS)),
     ("time", Value),

@@ -9,7 +9,7 @@ use toml::Spanned;
 use crate::routing::RawRouting;
 
 pub(crate) use values::{Count, RawPrompt, Share, Span};
-use values::{Dollars, Ordered, RawJoin};
+use values::{Dollars, Ordered, RawJoin, Reserve};
 
 /// The whole file.
 #[derive(Debug, serde::Deserialize)]
@@ -310,6 +310,7 @@ pub(crate) enum RawExpect {
 pub(crate) struct RawBudget {
     pub(crate) calls: Option<u64>,
     pub(crate) deadline: Option<Span>,
+    pub(crate) reserve_for_synthesis: Option<Reserve>,
     pub(crate) task: RawCaps,
     pub(crate) tenant_day: RawCaps,
     pub(crate) time: Option<Span>,

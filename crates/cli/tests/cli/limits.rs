@@ -237,6 +237,19 @@ const LIMITS: &[Row] = &[
         differ: |tight, loose| tight.ended("deadline_exceeded") && loose.ended("succeeded"),
     },
     Row {
+        key: "budget.reserve_for_synthesis",
+        tight: "0.9",
+        loose: "0",
+        with: &[
+            ("budget.calls", "20"),
+            ("roles.editor.kind", "'synthesizer'"),
+            ("roles.editor.prompt", "'You join.'"),
+            ("roles.editor.tiers", "['m']"),
+        ],
+        scenario: NOTHING,
+        differ: |tight, loose| tight.ended("budget_exhausted") && tight.requests() == 2 && loose.ended("succeeded"),
+    },
+    Row {
         key: "budget.tokens",
         tight: "8000",
         loose: "1_000_000",

@@ -9,13 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{ResumeError, brief, past};
 use crate::message::{Job, Spent};
+use crate::role::RoleKind;
 use crate::state::{Event, State};
 use crate::team::Team;
 
 /// What a role took for a task of a run, as far as anybody knows.
 #[derive(Clone, Debug)]
 pub struct Booked {
-    /// Whose it was: its tenant, run, task and role. What tasks took that are at rest is told by role alone.
+    /// Whose it was: its tenant, run, task and role, and its phase if it is the one that makes the parts one whole. What
+    /// tasks took that are at rest is told by role alone.
     pub context: CallContext,
     /// What it is known to have taken.
     pub spent: Spent,
@@ -52,25 +54,28 @@ impl Team {
         let (mut books, request) = (past.books, &past.opening.request);
         books.doubt(self, request, &past.state);
         let known = books.known.into_iter().flat_map(|(role, account)| {
-            let tasks = account.tasks.into_iter().map(|(task, spent)| (Some(task), spent));
-            let all = tasks.chain([(None, account.rest)]);
-            all.map(move |(task, spent)| (task, Arc::clone(&role), spent, None))
+            let context = self.payer(run, &role);
+            let whole = CallContext { phase: Job::Combine.phase(), ..context.clone() };
+            let rest = [(context.clone(), account.rest), (whole, account.whole)];
+            let task = move |(task, spent)| (CallContext { task: Some(task), ..context.clone() }, spent);
+            account.tasks.into_iter().map(task).chain(rest)
         });
-        let doubtful = books.doubtful.into_iter();
-        let doubtful = doubtful.map(|(task, role, doubt)| (task, role, Spent::ZERO, Some(doubt)));
-        let booked = known.chain(doubtful).map(|(task, role, spent, in_doubt)| Booked {
-            context: self.payer(run, task, &role),
-            spent,
-            in_doubt,
+        let known = known.map(|(context, spent)| Booked { context, spent, in_doubt: None });
+        let doubtful = books.doubtful.into_iter().map(|(task, role, doubt)| {
+            let context = self.payer(run, &role);
+            // Its role is asked for nothing else that belongs to no task.
+            let combines = task.is_none() && self.role(RoleKind::Synthesizer).is_some_and(|whole| whole.name == role);
+            let phase = if combines { Job::Combine.phase() } else { context.phase };
+            Booked { context: CallContext { task, phase, ..context }, spent: Spent::ZERO, in_doubt: Some(doubt) }
         });
-        Ok(booked.collect())
+        Ok(known.chain(doubtful).collect())
     }
 
     /// Whose call it is.
-    fn payer(&self, run: &RunId, task: Option<TaskId>, role: &str) -> CallContext {
+    fn payer(&self, run: &RunId, role: &str) -> CallContext {
         let flow = Flow { tenant: Arc::clone(&self.tenant), ..Flow::new(&*self.name, run.as_str(), role) };
         let timeout = self.named(role).map(|role| role.timeout);
-        CallContext { run: Some(run.clone()), task, timeout, ..CallContext::new(flow) }
+        CallContext { run: Some(run.clone()), timeout, ..CallContext::new(flow) }
     }
 }
 
@@ -92,6 +97,8 @@ struct Account {
     tasks: BTreeMap<TaskId, Spent>,
     /// For all others, and for none.
     rest: Spent,
+    /// For making the parts one whole.
+    whole: Spent,
 }
 
 impl Books {
@@ -124,7 +131,7 @@ impl Books {
 
     /// Keeps no account of its own for a task that takes nothing more.
     pub(super) fn sum_up(&mut self, state: &State) {
-        for Account { tasks, rest } in self.known.values_mut() {
+        for Account { tasks, rest, .. } in self.known.values_mut() {
             tasks.retain(|task, spent| {
                 let over = state.task(task).is_none_or(|record| record.state.is_final());
                 if over {
@@ -151,9 +158,10 @@ impl Books {
     fn book(&mut self, team: &Team, state: &State, job: &Job, spent: Spent) {
         let Some(role) = brief::doer(team, state, job) else { return };
         let account = self.known.entry(Arc::clone(&role.name)).or_default();
-        match job.task() {
-            Some(task) => *account.tasks.entry(task.clone()).or_default() += spent,
-            None => account.rest += spent,
+        match (job, job.task()) {
+            (Job::Combine, _) => account.whole += spent,
+            (_, Some(task)) => *account.tasks.entry(task.clone()).or_default() += spent,
+            (_, None) => account.rest += spent,
         }
     }
 

@@ -28,6 +28,10 @@ pub struct Settings {
     pub max_questions: u32,
     /// What the run may take: a plan that would take more is not begun.
     pub means: Means,
+    /// The share of these means that a team with a synthesizer holds back for making the parts one whole: a plan that would
+    /// take more than the rest is not begun. Whoever keeps the budget holds back the same, with `Scope::AllBut("combine")`
+    /// and `Caps::holding_back` of the budget room.
+    pub reserve_for_synthesis: Share,
     /// How often a model is asked again in all if its answer cannot be used: at least once.
     pub max_attempts: u32,
     /// What is good enough, and how often work may go back.
@@ -70,6 +74,7 @@ impl Default for Settings {
             spawn: SpawnRules::default(),
             max_questions: 2,
             means: Means::default(),
+            reserve_for_synthesis: Share(0.08),
             max_attempts: 3,
             review: ReviewRules::default(),
             may_skip_review: true,

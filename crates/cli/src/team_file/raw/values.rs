@@ -60,6 +60,17 @@ impl<'de> Deserialize<'de> for Share {
     }
 }
 
+/// What of a whole is held back: a share from 0 to below 1.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reserve(pub(crate) bellwether_team::Share);
+
+impl<'de> Deserialize<'de> for Reserve {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let share = bellwether_team::Share::new(f64::deserialize(deserializer)?).filter(|share| share.value() < 1.0);
+        share.map(Self).ok_or_else(|| D::Error::custom("this has to be a share from 0 to below 1, such as 0.08"))
+    }
+}
+
 /// An amount in dollars that is not negative.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dollars(pub(crate) bellwether_core::Usd);
