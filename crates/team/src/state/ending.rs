@@ -63,11 +63,12 @@ impl State {
         // Whoever resumes a run may have given it more.
         self.economy = None;
         self.take_up(&mut moves);
+        // What cannot be done now either is at rest again.
+        self.weigh_failures(&mut moves);
         if self.tasks.iter().any(|task| !task.state.is_final()) {
             // It was made of less than there will be.
             self.whole = None;
         }
-        self.weigh_failures(&mut moves);
     }
 
     /// How many tasks must have work to show for the run to count as done.

@@ -540,6 +540,22 @@ fn a_run_without_money_makes_a_whole_of_what_it_has_unless_it_is_stopped() {
     }
 }
 
+/// What was skipped looked as if it was to be done, for the moment in which it was taken up: the whole was made and paid for
+/// at every resume of a run that had come to its end in part.
+#[test]
+fn a_resume_that_adds_nothing_leaves_the_whole_as_it_is() {
+    let rules = Rules { combined: Some(100), judges: 0, ..rules(2) };
+    let mut state = planned(rules, vec![task(0, &[]), task(1, &[]), task(2, &[1])]);
+    for (job, fate) in begin_all(&mut state).iter().zip([Fate::Good, Fate::Broken]) {
+        state.apply(landed(&state, job, fate), Timestamp::ZERO);
+    }
+    assert_eq!(begin_all(&mut state), [Job::Combine]);
+    state.apply(landed(&state, &Job::Combine, Fate::Good), Timestamp::ZERO);
+    assert_eq!((state.is_over(), state.tasks()[2].state), (true, TaskState::Skipped));
+    state.apply(Event::Resumed, Timestamp::ZERO);
+    assert_eq!((state.is_over(), state.jobs()), (true, Vec::new()));
+}
+
 #[test]
 fn the_better_draft_is_kept_if_a_revision_makes_it_worse() {
     let mut state = planned(rules(1), vec![task(0, &[])]);
