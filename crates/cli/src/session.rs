@@ -251,7 +251,7 @@ pub(crate) fn show(report: &RunReport, view: &View) -> Result<(), Failure> {
         let json = serde_json::to_string(report).map_err(|error| Failure::new(Exit::Io, error.to_string()))?;
         terminal::out(&format!("{json}\n"));
     } else {
-        terminal::out(&summary::text(report, view.output.as_deref(), terminal::colourful()));
+        terminal::out(&summary::text(report, view.output.as_deref(), terminal::Paper::of_output()));
     }
     Ok(())
 }

@@ -135,7 +135,7 @@ pub(crate) async fn replay(args: Replay) -> Result<Exit, Failure> {
         let json = serde_json::to_string(&report).map_err(|error| Failure::new(Exit::Io, error.to_string()))?;
         out(&format!("{json}\n"));
     } else {
-        out(&summary::text(&report, None, terminal::colourful()));
+        out(&summary::text(&report, None, terminal::Paper::of_output()));
     }
     Ok(Exit::Done)
 }
