@@ -220,7 +220,7 @@ impl Story {
     }
 
     fn mark(&mut self, t: u64, what: &str, quota: &str, text: String) {
-        self.marks.push(Mark { t, what: what.to_owned(), quota: plain(quota), text });
+        self.marks.push(Mark { t, what: what.to_owned(), quota: plain(quota), text, until: None });
         self.touch(Part::Marks, self.marks.len() - 1);
     }
 

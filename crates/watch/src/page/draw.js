@@ -288,17 +288,30 @@ export function drawMoney(place, key, story, t, end) {
 
 export function drawLimits(place, key, story, t, end) {
   const marks = story.marks.filter((mark) => mark.what === "429" && mark.t <= t);
+  const pauses = [];
+  for (const mark of story.marks) if (mark.what === "paused" && mark.t <= t) {
+    const before = pauses.findLast((pause) => pause.quota === mark.quota);
+    if (before && mark.t <= before.until) before.until = Math.max(before.until, mark.until);
+    else pauses.push({ ...mark });
+  }
   const lines = new Map();
   for (const limit of story.limits) if (limit.t <= t) {
     const name = `${limit.quota} ${limit.dimension}`;
-    lines.set(name, [...(lines.get(name) ?? []), { t: limit.t, v: limit.limit }]);
+    if (!lines.has(name)) lines.set(name, Object.assign([], { quota: limit.quota }));
+    lines.get(name).push({ t: limit.t, v: limit.limit });
   }
   const names = [...lines.keys()].slice(0, 6);
-  legend(key, [...names.map((name, n) => [`line l${n}`, `${cut(name, 28)}: ${lines.get(name).at(-1).v}`]), ["mark", "429"]]);
-  if (!names.length && !marks.length) return void place.replaceChildren(nothing("no limit was found, and nobody was told to slow down"));
+  legend(key, [...names.map((name, n) => [`line l${n}`, `${cut(name, 28)}: ${lines.get(name).at(-1).v}`]), ["mark", "429"], ...(pauses.length ? [["pause", "pause"]] : [])]);
+  if (!names.length && !marks.length && !pauses.length) return void place.replaceChildren(nothing("no limit was found, and nobody was told to slow down"));
   const { svg, x, now, left } = frame(place, t, end, HIGH);
   // Requests and calls at once do not compare: each has a band and a measure of its own.
   const band = (HIGH - 14) / Math.max(names.length, 1);
+  // While a quota pauses, its limits are shaded; one without a limit shades the whole height.
+  const owners = names.map((name) => lines.get(name).quota);
+  for (const pause of pauses) for (const [from, long] of owners.includes(pause.quota) ? owners.flatMap((quota, n) => (quota === pause.quota ? [[14 + n * band, band]] : [])) : [[0, HIGH]]) {
+    const wide = x(Math.min(pause.until, t)) - x(pause.t);
+    svg.append(titled(s("rect", { class: "pause", x: x(pause.t), y: from, width: Math.max(wide, 1.5), height: long - 4 }), pause.text));
+  }
   if (!names.length) svg.append(s("line", { class: "grid", x1: left, x2: x(end), y1: HIGH - 4, y2: HIGH - 4 }));
   names.forEach((name, n) => {
     const points = lines.get(name);

@@ -57,14 +57,7 @@ impl Story {
                     self.moved(n, t, to);
                 }
             }
-            Heard::Paused { quota, wait } => {
-                let quota = line(&quota, 60);
-                self.fold.paused.insert(quota.clone(), t.saturating_add(wait));
-                let text = format!("{quota}: everybody stays away for {}", seconds(wait));
-                self.mark(t, "paused", &quota, text.clone());
-                self.say(seq, t, "paused", text);
-                self.gate(&quota, t);
-            }
+            Heard::Paused { quota, wait } => self.paused(seq, t, &line(&quota, 60), wait),
             Heard::Queued { call } => {
                 self.seat(&call);
                 self.queued(t, &call);
@@ -83,6 +76,18 @@ impl Story {
                 self.remark(seq, t, "429", &call, &format!("asked to stay away for {pause}"));
             }
         }
+    }
+
+    fn paused(&mut self, seq: u64, t: u64, quota: &str, wait: u64) {
+        let until = t.saturating_add(wait);
+        self.fold.paused.insert(quota.to_owned(), until);
+        let text = format!("{quota}: everybody stays away for {}", seconds(wait));
+        self.mark(t, "paused", quota, text.clone());
+        if let Some(mark) = self.marks.last_mut() {
+            mark.until = Some(until);
+        }
+        self.say(seq, t, "paused", text);
+        self.gate(quota, t);
     }
 
     /// Where a task is. What a verdict was taken to mean gives way to it; else only the end is news, for the rest is

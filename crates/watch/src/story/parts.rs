@@ -204,6 +204,9 @@ pub struct Mark {
     pub quota: String,
     /// It in words.
     pub text: String,
+    /// Until when it lasts, if it does: a pause.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
 }
 
 /// A line of the log.

@@ -96,6 +96,17 @@ fn a_call_that_was_sent_twice_says_so_in_the_log_and_in_the_report() {
 }
 
 #[test]
+fn a_pause_says_until_when_it_lasts() {
+    let mut run = Entries::begin();
+    let note =
+        format!(r#"{{"lost":0,"notes":[{{"at":{},"what":"paused","quota":"main","wait":2500}}]}}"#, BEGAN + 1_000);
+    run.at(1_000, "heard", &note);
+    let story = Story::of(&run.entries);
+    let paused: Vec<_> = story.marks.iter().map(|mark| (mark.what.as_str(), mark.t, mark.until)).collect();
+    assert_eq!(paused, [("paused", 1_000, Some(3_500))]);
+}
+
+#[test]
 fn a_message_that_reached_nobody_is_told_in_plain_words() {
     let mut run = Entries::begin();
     let mut dead = |what: &str, task: &str| {
