@@ -8,7 +8,7 @@ use bellwether_budget::Amount;
 use bellwether_core::{Journal, Observer, RunId, TaskId, TaskState};
 use bellwether_journal::SqliteJournal;
 use bellwether_team::{
-    ChangedTerms, Control, ResumeError, Ruling, RunOutcome, RunReport, TaskRuling, Team, new_run_id,
+    ChangedTerms, Control, Past, ResumeError, Ruling, RunOutcome, RunReport, TaskRuling, Team, new_run_id,
 };
 use bellwether_watch::Page;
 
@@ -31,6 +31,12 @@ pub(crate) enum Work {
     Begin(String),
     /// Go on with a run.
     Resume(RunId, ChangedTerms),
+}
+
+/// What a team is to do, once what came before is known.
+enum Ready {
+    Begin(String),
+    Resume(Box<Past>, ChangedTerms),
 }
 
 /// Lets the team of `file` do its work, and shows what `view` asks for. With a journal it can be resumed.
@@ -77,11 +83,14 @@ pub(crate) async fn perform(
         writable(path)?;
     }
     let store = journal.map(|directory| memory::open(directory, Some(file))).transpose()?;
-    let before = match &work {
-        Work::Begin(_) => None,
-        Work::Resume(run, _) => Some(recall(file, run, store.clone().map(Memory::from)).await?),
+    let (work, spent) = match work {
+        Work::Begin(request) => (Ready::Begin(request), Amount::default()),
+        Work::Resume(run, changed) => {
+            let memory = store.clone().map(Memory::from);
+            let (past, spent) = remembered(file, memory, &run, |past, team| amount(&past.report(team))).await?;
+            (Ready::Resume(Box::new(past), changed), spent)
+        }
     };
-    let spent = before.as_ref().map_or_else(Amount::default, amount);
     overrides.budget = Budget::caps(budget, spent);
     overrides.stats = journal.as_ref().map(|directory| directory.join(routing::NAME));
 
@@ -98,9 +107,8 @@ pub(crate) async fn perform(
     let observer: Arc<dyn Observer> = Arc::new(watchers);
     let memory = store.zip(onlookers.journal()).map(|(store, journal)| Memory { journal, store });
     let parts = parts::build(file, &overrides, Keys::Required, &observer, memory)?;
-    if let (Some(purse), Work::Resume(run, _)) = (&parts.purse, &work) {
-        let booked = parts.team.accounts(run).await.map_err(not_resumed)?;
-        booked.iter().for_each(|booked| purse::book(purse, booked));
+    if let (Some(purse), Ready::Resume(past, _)) = (&parts.purse, &work) {
+        past.accounts(&parts.team).iter().for_each(|booked| purse::book(purse, booked));
     }
     if view.metrics.is_some() {
         onlookers.measure(parts.limiters.clone());
@@ -160,11 +168,23 @@ pub(crate) async fn rule(
 
 /// What is remembered of a run, without asking any model.
 pub(crate) async fn recall(file: &TeamFile, run: &RunId, memory: Option<Memory>) -> Result<RunReport, Failure> {
+    Ok(remembered(file, memory, run, Past::report).await?.1)
+}
+
+/// The past of a run, and what somebody makes of it.
+async fn remembered<T>(
+    file: &TeamFile,
+    memory: Option<Memory>,
+    run: &RunId,
+    made_of: impl FnOnce(&Past, &Team) -> T,
+) -> Result<(Past, T), Failure> {
     let nobody: Arc<dyn Observer> = Arc::new(());
     let parts = parts::build(file, &Overrides::default(), Keys::Optional, &nobody, memory)?;
-    let recalled = parts.team.recall(run.clone()).await;
+    let past = parts.team.past(run).await;
     parts.shutdown().await;
-    recalled.map_err(not_resumed)
+    let past = past.map_err(not_resumed)?;
+    let made = made_of(&past, &parts.team);
+    Ok((past, made))
 }
 
 /// What a run has taken so far, as far as anybody knows.
@@ -199,12 +219,12 @@ impl Parts {
     }
 }
 
-async fn live_through(team: &Team, work: Work, live: &Live, onlookers: &Onlookers) -> Result<RunReport, ResumeError> {
+async fn live_through(team: &Team, work: Ready, live: &Live, onlookers: &Onlookers) -> Result<RunReport, ResumeError> {
     let control = Control::default();
     let worked = async {
         match work {
-            Work::Begin(request) => Ok(team.run_with(&request, new_run_id(), &control).await),
-            Work::Resume(run, changed) => team.resume(run, changed, &control).await,
+            Ready::Begin(request) => Ok(team.run_with(&request, new_run_id(), &control).await),
+            Ready::Resume(past, changed) => team.resume_from(*past, changed, &control).await,
         }
     };
     tokio::select! {

@@ -76,5 +76,5 @@ pub use review::{Check, CommandCheck, Finding, OnExhausted, ReviewRules};
 #[cfg(feature = "checks")]
 pub use review::{PatternCheck, SchemaCheck};
 pub use role::{Role, RoleKind, Tier};
-pub use runtime::{Booked, ChangedTerms, Control, Doubt, ResumeError, Ruling, TaskRuling, fork, new_run_id};
+pub use runtime::{Booked, ChangedTerms, Control, Doubt, Past, ResumeError, Ruling, TaskRuling, fork, new_run_id};
 pub use team::{OnInvalidPlan, OnTaskFailure, Settings, Share, Team, TeamBuilder, TeamError};

@@ -11,7 +11,7 @@ mod snapshots;
 use std::sync::Arc;
 
 use bellwether_core::journal::{Holder, JournalError};
-use bellwether_core::{Journal, RunId, TaskId};
+use bellwether_core::{RunId, TaskId};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -23,7 +23,7 @@ use crate::team::Team;
 pub use accounts::{Booked, Doubt};
 pub use fork::fork;
 use live::Runtime;
-use past::Past;
+pub use past::Past;
 
 /// Stops a run from outside. Cheap to clone; all clones stop the same runs.
 #[derive(Clone, Debug, Default)]
@@ -182,9 +182,21 @@ impl Team {
     ///
     /// Nothing is changed.
     pub async fn recall(&self, run: RunId) -> Result<RunReport, ResumeError> {
+        Ok(self.past(&run).await?.report(self))
+    }
+
+    /// What is remembered of a run, for whoever wants more of it than one thing.
+    ///
+    /// # Errors
+    ///
+    /// [`ResumeError`] if it is unknown or not understood.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is changed.
+    pub async fn past(&self, run: &RunId) -> Result<Past, ResumeError> {
         let journal = self.journal.as_ref().ok_or(ResumeError::NoJournal)?;
-        let past = past::fold(self, &**journal, &run).await?.ok_or(ResumeError::Unknown)?;
-        Ok(live::recall(self, &run, &past))
+        past::fold(self, &**journal, run).await?.ok_or(ResumeError::Unknown)
     }
 
     /// Agrees to the plan of a run that waits for it, or does not. [`Team::resume`] then goes on with it.
@@ -225,8 +237,7 @@ impl Team {
         event: Event,
         waits: impl FnOnce(&State) -> Result<(), ResumeError>,
     ) -> Result<(), ResumeError> {
-        let journal = self.journal.as_ref().ok_or(ResumeError::NoJournal)?;
-        let (log, past) = self.take_up(journal, run).await?;
+        let (log, past) = self.take_up(self.past(run).await?).await?;
         let written = match waits(&past.state) {
             Ok(()) => log.write(past.at, &[event]).await.map(drop).map_err(ResumeError::Journal),
             refused => refused,
@@ -248,25 +259,44 @@ impl Team {
     ///
     /// As for [`Team::run`]; the run can be resumed again.
     pub async fn resume(&self, run: RunId, changed: ChangedTerms, control: &Control) -> Result<RunReport, ResumeError> {
-        let journal = self.journal.as_ref().ok_or(ResumeError::NoJournal)?;
+        self.resume_from(self.past(&run).await?, changed, control).await
+    }
+
+    /// Goes on with a run of which somebody knows the past already, as [`Team::resume`] does.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Team::resume`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`Team::resume`].
+    pub async fn resume_from(
+        &self,
+        past: Past,
+        changed: ChangedTerms,
+        control: &Control,
+    ) -> Result<RunReport, ResumeError> {
         // Whether it may go on is found out before anybody else is kept from it.
-        let opening = past::opening(&**journal, &run).await?.ok_or(ResumeError::Unknown)?;
-        let parts = opening.changed(&self.terms());
+        let parts = past.opening.changed(&self.terms());
         if !parts.is_empty() && changed == ChangedTerms::Refuse {
             return Err(ResumeError::Changed { parts });
         }
-        let (log, past) = self.take_up(journal, &run).await?;
-        Ok(Runtime::new(self, &opening.request, run, Ok(Some(log))).resume(past, control).await)
+        let (log, past) = self.take_up(past).await?;
+        let (request, run) = (past.opening.request.clone(), past.run.clone());
+        Ok(Runtime::new(self, &request, run, Ok(Some(log))).resume(past, control).await)
     }
 
-    /// Becomes the writer of a run, and folds what is remembered of it.
-    async fn take_up(&self, journal: &Arc<dyn Journal>, run: &RunId) -> Result<(Log, Past), ResumeError> {
-        let log = Log::reopen(Arc::clone(journal), run).await.map_err(LogError::from)?.ok_or(ResumeError::Unknown)?;
-        match past::fold(self, &**journal, run).await {
-            Ok(Some(past)) => Ok((log, past)),
-            failed => {
+    /// Becomes the writer of a run, and folds what was remembered of it since.
+    async fn take_up(&self, mut past: Past) -> Result<(Log, Past), ResumeError> {
+        let journal = self.journal.as_ref().ok_or(ResumeError::NoJournal)?;
+        let log = Log::reopen(Arc::clone(journal), &past.run).await.map_err(LogError::from)?;
+        let log = log.ok_or(ResumeError::Unknown)?;
+        match past.go_on(self, &**journal).await {
+            Ok(()) => Ok((log, past)),
+            Err(error) => {
                 log.let_go().await.map_err(ResumeError::Journal)?;
-                Err(failed.map_or_else(ResumeError::from, |_| ResumeError::Unknown))
+                Err(error.into())
             }
         }
     }

@@ -7,7 +7,7 @@ use bellwether_core::chat::Part;
 use bellwether_core::{CallContext, Flow, Message, RunId, TaskId};
 use serde::{Deserialize, Serialize};
 
-use super::{ResumeError, brief, past};
+use super::{ResumeError, brief};
 use crate::message::{Job, Spent};
 use crate::role::RoleKind;
 use crate::state::{Event, State};
@@ -49,10 +49,12 @@ impl Team {
     ///
     /// Nothing is changed.
     pub async fn accounts(&self, run: &RunId) -> Result<Vec<Booked>, ResumeError> {
-        let journal = self.journal.as_ref().ok_or(ResumeError::NoJournal)?;
-        let past = past::fold(self, &**journal, run).await?.ok_or(ResumeError::Unknown)?;
-        let (mut books, request) = (past.books, &past.opening.request);
-        books.doubt(self, request, &past.state);
+        Ok(self.past(run).await?.accounts(self))
+    }
+
+    /// What was taken, with what nobody knows the end of.
+    pub(super) fn booked(&self, run: &RunId, request: &str, state: &State, mut books: Books) -> Vec<Booked> {
+        books.doubt(self, request, state);
         let known = books.known.into_iter().flat_map(|(role, account)| {
             let context = self.payer(run, &role);
             let whole = CallContext { phase: Job::Combine.phase(), ..context.clone() };
@@ -68,7 +70,7 @@ impl Team {
             let phase = if combines { Job::Combine.phase() } else { context.phase };
             Booked { context: CallContext { task, phase, ..context }, spent: Spent::ZERO, in_doubt: Some(doubt) }
         });
-        Ok(known.chain(doubtful).collect())
+        known.chain(doubtful).collect()
     }
 
     /// Whose call it is.

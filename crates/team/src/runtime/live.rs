@@ -243,8 +243,8 @@ impl<'a> Runtime<'a> {
 }
 
 /// What is remembered of a run, as a report.
-pub(super) fn recall(team: &Team, run: &RunId, past: &Past) -> RunReport {
-    report(team, &past.opening.request, run, &past.state, past.at)
+pub(super) fn recall(team: &Team, past: &Past) -> RunReport {
+    report(team, &past.opening.request, &past.run, &past.state, past.at)
 }
 
 fn report(team: &Team, request: &str, run: &RunId, state: &State, now: Timestamp) -> RunReport {

@@ -3,17 +3,23 @@
 use bellwether_core::journal::JournalError;
 use bellwether_core::{Journal, RunId, Timestamp};
 
-use super::accounts::Books;
+use super::accounts::{Booked, Books};
+use super::live;
 use crate::log::{self, LogError, Opening};
+use crate::report::RunReport;
 use crate::state::{Rules, State};
 use crate::team::Team;
 
 /// How many entries are read at once.
 const PAGE: usize = 1_024;
 
-/// What is remembered of a run, folded.
+/// What is remembered of a run, folded once: to be reported, to fill budgets, and to go on with.
+///
+/// It is what was remembered when [`Team::past`] was asked. Whoever goes on with it folds what came in since.
 #[derive(Debug)]
-pub(super) struct Past {
+pub struct Past {
+    /// Whose past it is.
+    pub(super) run: RunId,
     /// What was asked for, and of whom.
     pub(super) opening: Opening,
     pub(super) state: State,
@@ -28,7 +34,7 @@ pub(super) struct Past {
 }
 
 /// What was asked for, and of whom; `None` if there is no such run.
-pub(super) async fn opening(journal: &dyn Journal, run: &RunId) -> Result<Option<Opening>, LogError> {
+async fn opening(journal: &dyn Journal, run: &RunId) -> Result<Option<Opening>, LogError> {
     let first = journal.read(run, 0, 1).await?.pop();
     match first.map(|recorded| Opening::read(recorded.entry)).transpose() {
         Ok(opening) => Ok(opening),
@@ -39,14 +45,14 @@ pub(super) async fn opening(journal: &dyn Journal, run: &RunId) -> Result<Option
 /// Folds what is remembered of a run; `None` if there is no such run.
 pub(super) async fn fold(team: &Team, journal: &dyn Journal, run: &RunId) -> Result<Option<Past>, LogError> {
     let Some(opening) = opening(journal, run).await? else { return Ok(None) };
-    let mut past = Past::beginning(team, opening);
+    let mut past = Past::beginning(team, run, opening);
     // A snapshot that is not understood costs time and nothing else.
     if let Some(snapshot) = journal.last_snapshot(run).await?
         && let Some((state, at, books)) = State::thaw(&snapshot.state)
     {
         past = Past { state, books, at, seq: snapshot.seq, kept: snapshot.seq, ..past };
     }
-    match past.go_on(team, journal, run).await {
+    match past.go_on(team, journal).await {
         Ok(()) => Ok(Some(past)),
         Err(error) => Err(why(journal, run, error).await),
     }
@@ -59,9 +65,22 @@ async fn why(journal: &dyn Journal, run: &RunId, error: LogError) -> LogError {
 }
 
 impl Past {
-    fn beginning(team: &Team, opening: Opening) -> Self {
+    /// A report of the run as it is remembered.
+    #[must_use]
+    pub fn report(&self, team: &Team) -> RunReport {
+        live::recall(team, self)
+    }
+
+    /// What the run took so far, for whoever keeps its budgets.
+    #[must_use]
+    pub fn accounts(&self, team: &Team) -> Vec<Booked> {
+        team.booked(&self.run, &self.opening.request, &self.state, self.books.clone())
+    }
+
+    fn beginning(team: &Team, run: &RunId, opening: Opening) -> Self {
         let rules = opening.rules.clone().unwrap_or_else(|| Rules::of(team));
-        Self { opening, state: State::new(rules), books: Books::default(), at: Timestamp::ZERO, seq: 1, kept: 0 }
+        let run = run.clone();
+        Self { run, opening, state: State::new(rules), books: Books::default(), at: Timestamp::ZERO, seq: 1, kept: 0 }
     }
 
     /// What a snapshot holds.
@@ -71,9 +90,9 @@ impl Past {
     }
 
     /// Folds what came after.
-    async fn go_on(&mut self, team: &Team, journal: &dyn Journal, run: &RunId) -> Result<(), LogError> {
+    pub(super) async fn go_on(&mut self, team: &Team, journal: &dyn Journal) -> Result<(), LogError> {
         loop {
-            let page = journal.read(run, self.seq, PAGE).await?;
+            let page = journal.read(&self.run, self.seq, PAGE).await?;
             if page.is_empty() {
                 return Ok(());
             }

@@ -1,0 +1,122 @@
+//! A run's past is folded once, whatever is wanted of it, and stays right if the run goes on meanwhile.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use bellwether_core::journal::{Entry, JournalError, Lease, Recorded, Snapshot};
+use bellwether_core::test_util::MemoryJournal;
+use bellwether_core::{ChatProvider, ChatResponse, Journal, RunId, RunOutcome};
+use bellwether_provider::Scripted;
+use bellwether_team::{ChangedTerms, Control, Role, Settings, Team, Tier};
+
+/// Counts the entries that are read.
+#[derive(Debug, Default)]
+struct Counting {
+    inner: MemoryJournal,
+    read: AtomicUsize,
+}
+
+#[async_trait]
+impl Journal for Counting {
+    async fn lease(&self, run: &RunId) -> Result<Lease, JournalError> {
+        self.inner.lease(run).await
+    }
+
+    async fn take_over(&self, run: &RunId) -> Result<Lease, JournalError> {
+        self.inner.take_over(run).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), JournalError> {
+        self.inner.release(lease).await
+    }
+
+    async fn append(&self, lease: &Lease, entries: Vec<Entry>) -> Result<u64, JournalError> {
+        self.inner.append(lease, entries).await
+    }
+
+    async fn load(&self, run: &RunId) -> Result<Vec<Entry>, JournalError> {
+        self.inner.load(run).await
+    }
+
+    async fn read(&self, run: &RunId, after: u64, most: usize) -> Result<Vec<Recorded>, JournalError> {
+        let page = self.inner.read(run, after, most).await?;
+        self.read.fetch_add(page.len(), Ordering::Relaxed);
+        Ok(page)
+    }
+
+    async fn runs(&self) -> Result<Vec<RunId>, JournalError> {
+        self.inner.runs().await
+    }
+
+    async fn snapshot(&self, lease: &Lease, seq: u64, state: Vec<u8>) -> Result<(), JournalError> {
+        self.inner.snapshot(lease, seq, state).await
+    }
+
+    async fn last_snapshot(&self, run: &RunId) -> Result<Option<Snapshot>, JournalError> {
+        self.inner.last_snapshot(run).await
+    }
+}
+
+fn model() -> Arc<Scripted> {
+    Arc::new(Scripted::answering(|_, context| {
+        Ok(ChatResponse::text(match context.phase {
+            "plan" => (1..=6).map(|n| format!("{n}. Part {n} of it\n")).collect(),
+            "review" => r#"{"decision": "accept", "score": 0.9}"#.to_owned(),
+            _ => "the work".to_owned(),
+        }))
+    }))
+}
+
+fn team(model: &Arc<Scripted>, journal: &Arc<Counting>) -> Team {
+    let tier = Tier::new(Arc::<Scripted>::clone(model) as Arc<dyn ChatProvider>, "model");
+    Team::builder("team")
+        .role(Role::planner("lead", "You plan.", tier.clone()))
+        .role(Role::worker("coder", "You code.", tier.clone()))
+        .role(Role::reviewer("critic", "You review.", tier))
+        .settings(Settings { right_size: false, ..Settings::default() })
+        .journal(Arc::<Counting>::clone(journal) as Arc<dyn Journal>)
+        .build()
+        .expect("the team makes sense")
+}
+
+/// A finished run, and the same run as it was after so many entries.
+async fn cut_off(entries: usize) -> (Arc<Counting>, RunId) {
+    let (run, whole) = (RunId::from("r1"), Arc::new(Counting::default()));
+    team(&model(), &whole).run_with("build it", run.clone(), &Control::default()).await;
+    let all = whole.load(&run).await.expect("memory does not fail");
+    let journal = Arc::new(Counting::default());
+    let lease = journal.lease(&run).await.expect("the run is free");
+    journal.append(&lease, all[..entries].to_vec()).await.expect("memory does not fail");
+    journal.release(&lease).await.expect("memory does not fail");
+    (journal, run)
+}
+
+/// Whoever resumed a run had it folded three times: for what was spent, for the budgets, and to go on.
+#[tokio::test(start_paused = true)]
+async fn one_fold_serves_the_report_the_budgets_and_the_resume() {
+    let (journal, run) = cut_off(20).await;
+    let model = model();
+    let team = team(&model, &journal);
+    let past = team.past(&run).await.expect("it is known");
+    let (report, booked) = (past.report(&team), past.accounts(&team));
+    let resumed = team.resume_from(past, ChangedTerms::Refuse, &Control::default()).await.expect("it goes on");
+    let read = journal.read.load(Ordering::Relaxed);
+    assert!((20..=22).contains(&read), "the first entry is looked at by itself, twice; {read} were read");
+    assert_eq!(resumed.outcome, RunOutcome::Succeeded);
+    assert_eq!(report.calls, booked.iter().map(|booked| booked.spent.calls).sum::<u32>());
+}
+
+/// Another process takes the run up and ends it, after its past was folded and before somebody goes on with it.
+#[tokio::test(start_paused = true)]
+async fn what_happened_since_a_past_was_folded_is_not_done_again() {
+    let (journal, run) = cut_off(20).await;
+    let (first, second) = (model(), model());
+    let team_of_both = [team(&first, &journal), team(&second, &journal)];
+    let [one, other] = &team_of_both;
+    let past = other.past(&run).await.expect("it is known");
+    let ended = one.resume(run.clone(), ChangedTerms::Refuse, &Control::default()).await.expect("it goes on");
+    let again = other.resume_from(past, ChangedTerms::Refuse, &Control::default()).await.expect("it is over");
+    assert_eq!((ended.outcome, again.outcome), (RunOutcome::Succeeded, RunOutcome::Succeeded));
+    assert_eq!((again.calls, second.calls().len()), (ended.calls, 0), "nothing was left to do");
+}
