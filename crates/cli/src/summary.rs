@@ -48,7 +48,10 @@ fn figures(report: &RunReport, colour: bool) -> String {
     let _ = writeln!(text, "Run:                  {} ({})", report.run_id, plain(&report.team, false));
     let _ = writeln!(text, "Outcome:              {outcome}: {}", plain(&report.reason, false));
     if report.degraded {
-        text.push_str("Plan:                 none could be read from the planner's answers; one task for everything\n");
+        let why =
+            report.plan_mended.last().map_or_else(String::new, |why| format!(": {}", cut(&plain(why, false), 300)));
+        let what = "none could be read from the planner's answers; one task for everything";
+        let _ = writeln!(text, "Plan:                 {what}{why}");
     }
     let _ = writeln!(text, "Total Tasks:          {}", report.tasks.len());
     let _ = writeln!(text, "Successful:           {}", report.tasks.iter().filter(|task| task.success).count());

@@ -14,7 +14,7 @@ use crate::mailbox::Mailbox;
 use crate::message::{Address, Assignment, Body, Envelope, Finished, Job, JobError, Product, Spent};
 use crate::plan::{Plan, PlanRules};
 use crate::question::DeadLetter;
-use crate::role::Role;
+use crate::role::{Role, Tier};
 use crate::verdict::Verdict;
 
 /// What all agents of a run share.
@@ -133,9 +133,9 @@ impl Agent {
         let began = Instant::now();
         let mut spent = Spent::ZERO;
         let result = match self.ask(&assignment, &mut spent).await {
-            Ok(answer) => self
-                .make(&assignment, &answer)
-                .map_err(|problems| JobError::Unusable { answer: beginning(answer.text), problems }),
+            Ok(answer) => {
+                self.make(&assignment, &answer).map_err(|problems| self.unusable(&assignment, answer, problems))
+            }
             Err(error) => Err(error.into()),
         };
         spent.busy = began.elapsed();
@@ -193,6 +193,30 @@ impl Agent {
                 ..Flow::new(Arc::clone(team), run.as_str(), Arc::clone(&self.role.name))
             })
         }
+    }
+
+    /// An answer of no use, and what can be done about it.
+    fn unusable(&self, assignment: &Assignment, answer: ChatResponse, problems: Vec<String>) -> JobError {
+        let cut_off = answer.finish == FinishReason::Length && answer.refusal.is_none();
+        let remedy = cut_off.then(|| self.longer_answers(assignment));
+        JobError::Unusable { answer: beginning(answer.text), problems, remedy }
+    }
+
+    /// How an answer to this job may become longer, or what is asked for shorter.
+    fn longer_answers(&self, assignment: &Assignment) -> String {
+        let Role { name, max_output_tokens, .. } = &*self.role;
+        let Tier { model, max_output, .. } = &self.role.tiers[assignment.tier];
+        let usual = self.role.output_cap(assignment.tier);
+        let longer = if assignment.output_cap < usual {
+            "the budget has made answers shorter: raise it".to_owned()
+        } else if max_output.is_some() && usual == *max_output && *max_output_tokens != *max_output {
+            format!("{model} gives no more: give role {name} a model that does")
+        } else if usual.is_some() {
+            format!("raise max_output_tokens of role {name}")
+        } else {
+            format!("set max_output_tokens of role {name}: without it the provider decides")
+        };
+        if assignment.job == Job::Plan { format!("{longer}, or lower plan.max_tasks") } else { longer }
     }
 
     /// Makes of an answer what the job is for, or says what is wrong with it.

@@ -291,12 +291,14 @@ pub enum JobError {
     #[error("the agent panicked")]
     Panicked,
     /// The model's answer could not be used.
-    #[error("no usable answer: {}", problems.join("; "))]
+    #[error("no usable answer: {}{}", problems.join("; "), remedy.as_ref().map_or(String::new(), |it| format!(" ({it})")))]
     Unusable {
         /// The answer.
         answer: String,
-        /// What is wrong with it.
+        /// What is wrong with it, as the model is told.
         problems: Vec<String>,
+        /// What somebody can do about it that the model cannot.
+        remedy: Option<String>,
     },
 }
 

@@ -36,7 +36,7 @@ pub struct Plan {
     pub combine: String,
     /// Whether this is the fallback, because the planner's answer was of no use.
     pub degraded: bool,
-    /// What was wrong with the planner's answer and could be mended without asking again.
+    /// What was wrong with the planner's answer and could be mended without asking again; of a fallback, why it is one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mended: Vec<String>,
 }

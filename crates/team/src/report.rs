@@ -28,7 +28,7 @@ pub struct RunReport {
     pub reason: String,
     /// Whether there was no usable plan, so that the request was worked on as a whole.
     pub degraded: bool,
-    /// What was wrong with the planner's answer and could be mended without asking again.
+    /// What was wrong with the planner's answer and could be mended without asking again; of a fallback, why it is one.
     pub plan_mended: Vec<String>,
     /// The plan; not a part of the JSON, which has the tasks.
     #[serde(skip)]

@@ -67,3 +67,23 @@ fn a_quorum_without_a_share_is_a_mistake_with_a_remedy() {
     assert_eq!(checked.code, Some(2));
     assert!(checked.stderr.contains("needs quorum = 0.0 to 1.0"), "{}", checked.stderr);
 }
+
+/// Sixty tasks do not fit into what the planner of the example may say. The message said only that it was cut off.
+#[test]
+fn who_is_cut_off_is_told_which_setting_it_was() {
+    let team = std::fs::read_to_string(feature_team()).expect("the example is there");
+    let team = team.replace("max_tasks = 12", "max_tasks = 64");
+    let folder = Folder::new("cut-off");
+    let folder = folder.with("fail.toml", &team.replace("\"fallback\"", "\"fail\""));
+    let folder =
+        folder.with("short.toml", &team.replace("max_output_tokens = 4096\ntemp", "max_output_tokens = 5\ntemp"));
+    let simulator = Simulator::start(&folder, &["--plan-tasks", "60"]);
+    let run = |team| said(bellwether(&folder).args(["run", team, "Build it", "--base-url", &simulator.base_url]));
+    let planned = run("fail.toml");
+    assert_eq!(planned.code, Some(4), "{}", planned.stderr);
+    let remedy = "raise max_output_tokens of role lead, or lower plan.max_tasks";
+    assert!(planned.stdout.contains(remedy), "{}", planned.stdout);
+    let worked = run("short.toml");
+    assert!(worked.stdout.contains("(raise max_output_tokens of role coder)"), "{}", worked.stdout);
+    assert!(worked.stdout.contains(remedy), "why there is one task for everything: {}", worked.stdout);
+}

@@ -36,7 +36,8 @@ impl Runtime<'_> {
             (job, Err(JobError::CalledOff)) => Event::CalledOff { job, spent },
             (job, Ok(_)) => {
                 let problems = vec!["it is not what was asked for".to_owned()];
-                return self.unusable(job, JobError::Unusable { answer: String::new(), problems }, spent).await;
+                let error = JobError::Unusable { answer: String::new(), problems, remedy: None };
+                return self.unusable(job, error, spent).await;
             }
             (job, Err(error @ JobError::Unusable { .. })) => return self.unusable(job, error, spent).await,
             (job, Err(error)) => {
@@ -73,11 +74,12 @@ impl Runtime<'_> {
             self.tell(&Fact::PlanRejected { run: self.shared.run.clone(), reason: failure.message.clone() });
         }
         let event = match error {
-            JobError::Unusable { answer, problems } if self.state.may_ask_again(&job) => {
+            JobError::Unusable { answer, problems, .. } if self.state.may_ask_again(&job) => {
                 Event::Unusable { job, attempt: Attempt { answer, problems }, spent }
             }
             _ if job == Job::Plan && self.team.settings.on_invalid_plan == OnInvalidPlan::Fallback => {
-                let plan = Plan::single(self.request, &self.shared.plan_rules, true);
+                let mut plan = Plan::single(self.request, &self.shared.plan_rules, true);
+                plan.mended.push(failure.message);
                 return self.accept_plan(plan, spent).await;
             }
             _ => Event::Failed { job, failure, spent },

@@ -30,7 +30,7 @@ impl Runtime<'_> {
         });
         match read {
             Ok(Spawn { tasks, join, mended }) => Ok(Event::Spawned { task: task.clone(), tasks, join, mended, spent }),
-            Err(problems) => Err(JobError::Unusable { answer: beginning(text), problems }),
+            Err(problems) => Err(JobError::Unusable { answer: beginning(text), problems, remedy: None }),
         }
     }
 

@@ -19,8 +19,11 @@ impl Runtime<'_> {
         let (Some(record), Some(asked)) = (record, asked) else {
             return self.work_or_tasks(task, text, spent).map(|event| vec![event]);
         };
-        let unusable =
-            |problem: String| JobError::Unusable { answer: beginning(text.clone()), problems: vec![problem] };
+        let unusable = |problem: String| JobError::Unusable {
+            answer: beginning(text.clone()),
+            problems: vec![problem],
+            remedy: None,
+        };
         if self.state.questions_left(record) == 0 {
             return Err(unusable("you have no question left: answer with the finished work".to_owned()));
         }
