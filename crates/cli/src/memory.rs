@@ -15,7 +15,7 @@ use crate::team_file::TeamFile;
 pub(crate) const DIRECTORY: &str = "runs";
 
 /// A key that is shorter is none, but what somebody wrote where a local endpoint wants something to stand, such as `x` or
-/// `none`. To take it out of every entry would take the entries apart, down to the names of their fields.
+/// `none`. To take it out of every text of every entry would take the texts apart.
 const LEAST_SECRET_BYTES: usize = 8;
 
 /// Where a team remembers its runs: the journal it writes, and the store beneath it.

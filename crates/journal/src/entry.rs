@@ -56,8 +56,7 @@ impl Packed {
     ///
     /// [`Error::Deep`], [`Error::Large`].
     pub(crate) fn new(entry: Entry, bodies: Bodies, secrets: &[Secret]) -> Result<Self, Error> {
-        let Entry { mut kind, mut body } = entry;
-        secrets.iter().for_each(|secret| secret.hide(&mut kind));
+        let Entry { kind, mut body } = entry;
         let mut lift = Lift { bodies, secrets, texts: Vec::new() };
         lift.value(&mut body, 0)?;
         let packed = Self { kind, body: body.to_string(), texts: lift.texts };
@@ -142,12 +141,8 @@ impl Lift<'_> {
         map.values_mut().try_for_each(|value| self.value(value, depth + 1))?;
         let only = if map.len() == 1 { map.keys().next() } else { None };
         let looks_like_ours = only.is_some_and(|key| mark(key).is_some());
-        if looks_like_ours || !self.secrets.is_empty() {
-            let rename = |mut key: String| {
-                self.secrets.iter().for_each(|secret| secret.hide(&mut key));
-                if looks_like_ours { format!("${key}") } else { key }
-            };
-            *map = std::mem::take(map).into_iter().map(|(key, value)| (rename(key), value)).collect();
+        if looks_like_ours {
+            *map = std::mem::take(map).into_iter().map(|(key, value)| (format!("${key}"), value)).collect();
         }
         Ok(())
     }

@@ -25,7 +25,8 @@ pub struct Settings {
     pub pending_kib: u32,
     /// How long to wait before a commit that found no room is tried again.
     pub retry: Duration,
-    /// What must never reach the file. Each occurrence in an entry is replaced before it is hashed or stored.
+    /// What must never reach the file. Each occurrence in a text of an entry is replaced before it is hashed or stored. An
+    /// entry's kind and the names of its fields are words of whoever writes it, and stay: without them it means nothing.
     pub secrets: Vec<Secret>,
 }
 
