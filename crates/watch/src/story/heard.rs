@@ -175,7 +175,9 @@ impl Story {
     fn gate(&mut self, quota: &str, t: u64) {
         let at_gate =
             |(job, doing): (&Job, &Doing)| Some((job.clone(), doing.waits.filter(|_| doing.provider == quota)?));
-        let waiting: Vec<(Job, usize)> = self.fold.jobs.iter().filter_map(at_gate).collect();
+        let mut waiting: Vec<(Job, usize)> = self.fold.jobs.iter().filter_map(at_gate).collect();
+        // In the order in which they began to wait, so that a run is told in the same way each time.
+        waiting.sort_unstable_by_key(|(_, span)| *span);
         for (job, span) in waiting {
             if self.spans[span].why.as_deref() != Some("queue") {
                 continue;

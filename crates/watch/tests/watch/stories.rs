@@ -96,6 +96,24 @@ fn a_call_that_was_sent_twice_says_so_in_the_log_and_in_the_report() {
 }
 
 #[test]
+fn a_run_is_told_in_the_same_way_each_time() {
+    let mut run = Entries::begin();
+    let ids: Vec<String> = (1..=8).map(|n| format!("t{n}")).collect();
+    let tasks: Vec<String> = ids.iter().map(|id| format!(r#"{{"id":"{id}","title":"A","role":"coder"}}"#)).collect();
+    run.event(100, "planned", &format!(r#"{{"plan":{{"tasks":[{}]}},"spent":{{}}}}"#, tasks.join(",")));
+    for id in &ids {
+        run.began(200, "work", id, 0);
+        run.heard(300, "queued", id, "work", "");
+    }
+    let note =
+        format!(r#"{{"lost":0,"notes":[{{"at":{},"what":"paused","quota":"main","wait":2500}}]}}"#, BEGAN + 1_000);
+    run.at(1_000, "heard", &note);
+    let story = Story::of(&run.entries);
+    let gate = story.spans.iter().filter(|span| span.why.as_deref() == Some("quota"));
+    assert!(gate.filter_map(|span| span.task.as_ref()).eq(&ids), "{:?}", story.spans);
+}
+
+#[test]
 fn a_pause_says_until_when_it_lasts() {
     let mut run = Entries::begin();
     let note =
