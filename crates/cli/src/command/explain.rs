@@ -17,7 +17,7 @@ pub(crate) async fn run(args: &Explain) -> Result<Exit, Failure> {
     let explanation = explained.map_err(|known| {
         let known: Vec<&str> = known.iter().map(|task| task.as_str()).collect();
         Failure::usage(format!("run {} has no task {}", info.run, args.task)).remedy(if known.is_empty() {
-            "later: it has no plan yet".to_owned()
+            format!("bellwether runs show {}: it has no plan, or none yet", info.run)
         } else {
             known.join(", ")
         })

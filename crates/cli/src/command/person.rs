@@ -1,12 +1,16 @@
 //! `bellwether approve`: a person decides on a plan, or on work that was never good enough.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
-use bellwether_core::{TaskId, TaskState};
-use bellwether_team::{Ruling, RunReport, TaskResult, TaskRuling};
+use bellwether_core::{RunId, TaskState};
+use bellwether_journal::SqliteJournal;
+use bellwether_team::{Ruling, RunOutcome, RunReport, TaskResult, TaskRuling};
 
 use crate::args::Approve;
+use crate::command::runs;
 use crate::exit::{Exit, Failure};
+use crate::team_file::TeamFile;
 use crate::terminal::{cut, note, out, plain};
 use crate::{memory, session};
 
@@ -17,43 +21,84 @@ const LINES: usize = 20;
 pub(crate) async fn approve(args: Approve) -> Result<Exit, Failure> {
     let reader = memory::read(&args.which.journal)?;
     let info = memory::find(&reader, &args.which.run).await?;
+    let state = runs::state(&reader, &info).await?;
     let file = memory::team_of(&reader, &info.run, args.team.clone()).await?;
     drop(reader);
     let store = memory::open(&args.which.journal, Some(&file))?;
     let at = session::beside(&args.which.journal);
-    let (run, decision) = (&info.run, decision(&args));
-    let report = session::recall(&file, run, Some(std::sync::Arc::clone(&store).into())).await?;
+    let run = &info.run;
+    let report = session::recall(&file, run, Some(Arc::clone(&store).into())).await?;
     let waiting: Vec<&TaskResult> = report.tasks.iter().filter(|task| task.state == TaskState::Blocked).collect();
-    if waiting.is_empty() && decision.is_none() && args.task.is_none() {
-        let denied = args.deny.is_some();
-        session::approve(&file, run, args.deny.map_or(Ruling::Approve, Ruling::Deny), store).await?;
-        out(&if denied {
-            format!("the plan of run {run} is not approved; nothing further is done\n")
-        } else {
-            format!("the plan of run {run} is approved; go on with: bellwether resume {run}{at}\n")
-        });
-        return Ok(Exit::Done);
+    let decision = decision(&args);
+    if waiting.is_empty() {
+        if report.outcome != RunOutcome::Parked || report.error.is_some() {
+            return Err(nobody(&report, &state, info.holder.is_some(), &at));
+        }
+        if decision.is_some() || args.task.is_some() {
+            let what = format!("it is the plan of run {run} that waits, and none of its tasks");
+            return Err(Failure::usage(what).remedy(format!("bellwether approve {run}{at} [--deny REASON]")));
+        }
+        return plan(&file, run, args.deny, store, &at).await;
     }
-    let Some(ruling) = decision else {
-        waiting.iter().for_each(|task| out(&shown(task)));
-        waits(&report, &at);
-        return Ok(Exit::Parked);
-    };
-    let task = match (&args.task, &waiting[..]) {
-        (Some(task), _) => TaskId::from(task.as_str()),
-        (None, [only]) => only.task_id.clone(),
-        (None, []) => {
-            return Err(Failure::usage("no task of the run waits for a person").remedy("bellwether runs list"));
+    let asked = |task: &&&TaskResult| args.task.as_deref().is_none_or(|id| task.task_id.as_str() == id);
+    let meant: Vec<&TaskResult> = waiting.iter().filter(asked).copied().collect();
+    let ids = || waiting.iter().map(|task| task.task_id.as_str()).collect::<Vec<_>>().join(", ");
+    match (decision, args.deny, &meant[..]) {
+        (_, Some(_), _) => {
+            Err(Failure::usage(format!("the plan of run {run} waits for nobody, but the work of {}", ids()))
+                .remedy("--fail REASON, to turn the work of a task down"))
         }
-        (None, several) => {
-            let ids: Vec<&str> = several.iter().map(|task| task.task_id.as_str()).collect();
-            return Err(Failure::usage(format!("several tasks wait for a person: {}", ids.join(", ")))
-                .remedy("--task with one of them"));
+        (_, _, []) => Err(Failure::usage(format!("that task of run {run} waits for nobody's decision"))
+            .remedy(format!("--task with one of those that do: {}", ids()))),
+        (None, ..) => {
+            meant.iter().for_each(|task| out(&shown(task)));
+            waits(&report, &at);
+            Ok(Exit::Parked)
         }
-    };
-    session::rule(&file, run, task.clone(), ruling, store).await?;
-    out(&format!("task {task} of run {run} is decided; go on with: bellwether resume {run}{at}\n"));
+        (Some(ruling), _, [only]) => {
+            let task = only.task_id.clone();
+            session::rule(&file, run, task.clone(), ruling, store).await?;
+            out(&format!("task {task} of run {run} is decided; go on with: bellwether resume {run}{at}\n"));
+            Ok(Exit::Done)
+        }
+        (Some(_), ..) => {
+            Err(Failure::usage(format!("several tasks wait for a person: {}", ids())).remedy("--task with one of them"))
+        }
+    }
+}
+
+/// Decides on the plan of a run.
+async fn plan(
+    file: &TeamFile,
+    run: &RunId,
+    deny: Option<String>,
+    store: Arc<SqliteJournal>,
+    at: &str,
+) -> Result<Exit, Failure> {
+    let denied = deny.is_some();
+    session::approve(file, run, deny.map_or(Ruling::Approve, Ruling::Deny), store).await?;
+    out(&if denied {
+        format!("the plan of run {run} is not approved; nothing further is done\n")
+    } else {
+        format!("the plan of run {run} is approved; go on with: bellwether resume {run}{at}\n")
+    });
     Ok(Exit::Done)
+}
+
+/// What to say to somebody who would decide where nothing is to be decided.
+fn nobody(report: &RunReport, state: &str, held: bool, at: &str) -> Failure {
+    let (run, reason) = (&report.run_id, plain(&report.reason, false));
+    let done = matches!(report.outcome, RunOutcome::Succeeded | RunOutcome::SucceededWithDefects);
+    let (how, remedy) = if held {
+        (state.to_owned(), format!("bellwether tail {run}{at}, or bellwether cancel {run}{at}"))
+    } else if state == runs::INTERRUPTED {
+        ("it was interrupted".to_owned(), format!("bellwether resume {run}{at}"))
+    } else if done {
+        (format!("it {}", state.replace('_', " ")), format!("bellwether report {run}{at}, to see what came of it"))
+    } else {
+        (format!("it ended as {state}: {reason}"), format!("bellwether resume {run}{at}"))
+    };
+    Failure::usage(format!("run {run} waits for nobody's decision: {how}")).remedy(remedy)
 }
 
 fn decision(args: &Approve) -> Option<TaskRuling> {

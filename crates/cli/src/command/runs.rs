@@ -14,6 +14,8 @@ use crate::{memory, session, summary, terminal};
 
 /// How often a run that is written elsewhere is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// The state of a run that no process works on, and whose end nobody remembers.
+pub(crate) const INTERRUPTED: &str = "interrupted";
 /// How many entries are read at once.
 const PAGE: usize = 256;
 
@@ -53,14 +55,14 @@ async fn list(directory: &Path, json: bool) -> Result<Exit, Failure> {
 }
 
 /// How a run ended, or who works on it.
-async fn state(reader: &bellwether_journal::Reader, info: &RunInfo) -> Result<String, Failure> {
+pub(crate) async fn state(reader: &bellwether_journal::Reader, info: &RunInfo) -> Result<String, Failure> {
     if let Some(holder) = &info.holder {
         return Ok(format!("process {} works on it", holder.pid));
     }
     let last =
         reader.read(&info.run, info.entries.saturating_sub(1), 1).await.map_err(|error| memory::failed(&error))?;
     let outcome = last.first().and_then(|recorded| recorded.entry.body["outcome"].as_str()).map(str::to_owned);
-    Ok(outcome.unwrap_or_else(|| "interrupted".to_owned()))
+    Ok(outcome.unwrap_or_else(|| INTERRUPTED.to_owned()))
 }
 
 async fn show(directory: &Path, meant: &str, json: bool) -> Result<Exit, Failure> {

@@ -58,13 +58,23 @@ fn what_waits_is_shown_and_waits_on_until_somebody_accepts_it() {
     assert_eq!((early.code, early.json()["outcome"].as_str()), (Some(75), Some("parked")));
     let paid = simulator.stats()["requests"].clone();
 
-    assert_eq!(approve(&folder, &["--task", "t9", "--accept"]).code, Some(2), "there is no such task");
+    let other = approve(&folder, &["--task", "t9", "--accept"]);
+    assert_eq!(other.code, Some(2), "there is no such task");
+    assert!(other.stderr.contains("those that do: t1"), "{}", other.stderr);
+    let denied = approve(&folder, &["--deny", "too dear"]);
+    assert_eq!(denied.code, Some(2), "its plan waits for nobody");
+    assert!(denied.stderr.contains("but the work of t1") && denied.stderr.contains("--fail"), "{}", denied.stderr);
     let accepted = approve(&folder, &["--accept"]);
     assert_eq!(accepted.code, Some(0), "{}", accepted.stderr);
-    assert_eq!(approve(&folder, &["--accept"]).code, Some(2), "it is decided already");
+    let twice = approve(&folder, &["--accept"]);
+    assert_eq!(twice.code, Some(2), "it is decided already");
+    assert!(twice.stderr.contains("bellwether resume"), "{}", twice.stderr);
     let resumed = resume(&folder, &simulator);
     assert_eq!((resumed.code, resumed.json()["outcome"].as_str()), (Some(0), Some("succeeded")), "{}", resumed.stderr);
     assert_eq!(simulator.stats()["requests"], paid, "a person's word costs nothing");
+    let over = approve(&folder, &[]);
+    assert_eq!(over.code, Some(2));
+    assert!(over.stderr.contains("nobody's decision: it succeeded\n  try: bellwether report"), "{}", over.stderr);
     let explained = said(bellwether(&folder).args(["explain", "last", "t1"]));
     assert!(explained.stdout.contains("a person accepts the best of it"), "{}", explained.stdout);
 }
@@ -86,6 +96,9 @@ fn another_round_is_granted_with_a_note_and_a_task_can_be_turned_down() {
     let resumed = resume(&folder, &simulator);
     assert_eq!((resumed.code, &resumed.json()["tasks"][0]["state"]), (Some(4), &"failed".into()), "{}", resumed.stderr);
     assert_eq!(resumed.json()["tasks"][0]["error"]["message"], "wrong track");
+    let over = approve(&folder, &["--accept"]);
+    let ended = over.stderr.contains("it ended as failed: ") && over.stderr.contains("try: bellwether resume");
+    assert!(over.code == Some(2) && ended, "{}", over.stderr);
 }
 
 #[test]

@@ -26,6 +26,8 @@ fn a_plan_is_shown_before_more_than_the_planning_is_spent_and_goes_on_once_appro
     let list = said(bellwether(&folder).args(["runs", "list"]));
     assert!(list.stdout.contains("parked"), "{}", list.stdout);
 
+    let accepted = said(bellwether(&folder).args(["approve", run, "--accept"]));
+    assert!(accepted.code == Some(2) && accepted.stderr.contains("it is the plan"), "{}", accepted.stderr);
     let approved = said(bellwether(&folder).args(["approve", run]));
     assert_eq!(approved.code, Some(0), "{}", approved.stderr);
     assert_eq!(said(bellwether(&folder).args(["approve", run])).code, Some(2), "it is decided already");
