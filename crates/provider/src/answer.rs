@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bellwether_core::chat::ChatEvent;
+use bellwether_core::chat::{ChatEvent, ChatResponse, Fold};
 use bellwether_core::{ChatStream, ProviderError};
 use futures_util::stream;
 use reqwest::Response;
@@ -29,7 +29,17 @@ impl Answer {
 
     /// The answer as a stream of events.
     pub(crate) fn into_stream(self) -> ChatStream {
-        ChatStream::new(stream::unfold(self, |mut answer| async { Some((answer.next().await?, answer)) }))
+        // In a box, for it changes hands with each event.
+        ChatStream::new(stream::unfold(Box::new(self), |mut answer| async { Some((answer.next().await?, answer)) }))
+    }
+
+    /// The answer once all of it is there.
+    pub(crate) async fn into_whole(mut self) -> Result<ChatResponse, ProviderError> {
+        let mut fold = Fold::default();
+        while let Some(event) = self.next().await {
+            fold.add(event?);
+        }
+        fold.finish()
     }
 
     async fn next(&mut self) -> Option<Result<ChatEvent, ProviderError>> {

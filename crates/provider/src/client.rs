@@ -86,7 +86,7 @@ impl OpenAiCompatible {
     }
 
     /// Asks, and hands the answer on as soon as its head is there and good.
-    async fn ask(&self, request: ChatRequest, context: CallContext, mode: Mode) -> Result<ChatStream, ProviderError> {
+    async fn ask(&self, request: ChatRequest, context: CallContext, mode: Mode) -> Result<Answer, ProviderError> {
         let asked = self.asked(Some(&request.model));
         let patience = Patience::new(self.config.timeouts, matches!(mode, Mode::Stream(_)), Some(&context));
         patience.check(&asked)?;
@@ -110,7 +110,7 @@ impl OpenAiCompatible {
         let price = price.or_else(|| profile?.price.map(Price::from));
         let dialect = Dialect::new(started, price, request.messages.len());
         let reading = Reading::new(asked.clone(), head, dialect);
-        Ok(Answer::new(response, asked, patience, reading).into_stream())
+        Ok(Answer::new(response, asked, patience, reading))
     }
 
     /// The models on offer, and the provider's date.
@@ -192,11 +192,11 @@ impl ChatProvider for OpenAiCompatible {
     }
 
     async fn stream(&self, request: ChatRequest, context: CallContext) -> Result<ChatStream, ProviderError> {
-        self.ask(request, context, Mode::Stream(self.config.stream_usage)).await
+        Ok(self.ask(request, context, Mode::Stream(self.config.stream_usage)).await?.into_stream())
     }
 
     async fn chat(&self, request: ChatRequest, context: CallContext) -> Result<ChatResponse, ProviderError> {
-        self.ask(request, context, Mode::Whole).await?.fold().await.map_err(|mut error| {
+        self.ask(request, context, Mode::Whole).await?.into_whole().await.map_err(|mut error| {
             // Whatever came of the answer, nobody has seen it.
             error.details.emitted_output = false;
             error

@@ -1,5 +1,6 @@
 //! Chunks and whole answers, in every dialect, as one kind of event.
 
+mod plain;
 mod responses;
 mod tools;
 mod usage;
@@ -13,6 +14,7 @@ use serde_json::Value;
 
 use crate::classify::Envelope;
 use crate::sse::{DONE, SseEvent};
+use plain::Plain;
 use responses::Told;
 use tools::Calls;
 
@@ -95,6 +97,31 @@ impl Dialect {
 
     /// Takes an answer that came in one piece.
     pub(crate) fn whole(&mut self, body: &[u8], out: &mut VecDeque<ChatEvent>) -> Result<(), Fault> {
+        match plain::read(body) {
+            Some(answer) => self.plain(answer, out),
+            None => self.tree(body, out)?,
+        }
+        // What came whole is complete, also without a word about it.
+        self.done = true;
+        Ok(())
+    }
+
+    fn plain(&mut self, answer: Plain, out: &mut VecDeque<ChatEvent>) {
+        let Plain { id, model, latency_ms, reasoning, text, refusal, reason, usage } = answer;
+        self.valid = true;
+        self.begin(id, model, latency_ms, out);
+        out.extend(reasoning.map(ChatEvent::Reasoning));
+        out.extend(text.map(ChatEvent::Text));
+        out.extend(refusal.map(ChatEvent::Refusal));
+        let reason = finish_reason(&reason);
+        self.reason = Some(reason.clone());
+        self.finish(reason, out);
+        if usage.tokens() > 0 {
+            self.count(usage, out);
+        }
+    }
+
+    fn tree(&mut self, body: &[u8], out: &mut VecDeque<ChatEvent>) -> Result<(), Fault> {
         let value = serde_json::from_slice(body).map_err(|error| match error.is_eof() {
             true => Fault::CutOff,
             false => Fault::Garbage("sent an answer that is not json"),
@@ -103,8 +130,6 @@ impl Dialect {
         if !self.valid {
             return Err(Fault::Garbage("sent an answer without a choice in it"));
         }
-        // What came whole is complete, also without a word about it.
-        self.done = true;
         Ok(())
     }
 
@@ -177,10 +202,14 @@ impl Dialect {
     /// Reports what was used so far. Snapshots replace each other and are never summed.
     fn account(&mut self, sent: Option<&Value>, out: &mut VecDeque<ChatEvent>) {
         if let Some(sent) = sent.and_then(usage::read) {
-            self.usage = usage::overlay(self.usage, sent);
-            let cost = self.usage.cost.or_else(|| self.price?.of(&self.usage));
-            out.push_back(ChatEvent::Usage(Usage { cost, ..self.usage }));
+            self.count(sent, out);
         }
+    }
+
+    fn count(&mut self, sent: Usage, out: &mut VecDeque<ChatEvent>) {
+        self.usage = usage::overlay(self.usage, sent);
+        let cost = self.usage.cost.or_else(|| self.price?.of(&self.usage));
+        out.push_back(ChatEvent::Usage(Usage { cost, ..self.usage }));
     }
 
     fn start(&mut self, chunk: &Value, has_choice: bool, out: &mut VecDeque<ChatEvent>) {
@@ -189,12 +218,16 @@ impl Dialect {
         if !has_choice && id.is_none() && chunk.get("usage").is_none() {
             return;
         }
+        self.begin(id, model, chunk.get("latency_ms").and_then(Value::as_f64), out);
+    }
+
+    /// Says once who answers, and as which answer.
+    fn begin(&mut self, id: Option<String>, model: Option<String>, millis: Option<f64>, out: &mut VecDeque<ChatEvent>) {
         if let Some(head) = self.head.take() {
             if let Some(id) = &id {
                 self.calls.belong_to(id);
             }
-            let latency = chunk.get("latency_ms").and_then(Value::as_f64).map(|millis| millis / 1_000.0);
-            let latency = latency.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+            let latency = millis.and_then(|millis| Duration::try_from_secs_f64(millis / 1_000.0).ok());
             out.push_back(ChatEvent::Started(Started { id, model, latency, ..head }));
         }
     }

@@ -233,11 +233,102 @@ fn an_event_called_error_is_an_error_whatever_is_in_it() {
     }
 }
 
+/// What becomes of a whole answer: by the way that is found for it, and by the tree of its values.
+fn both_ways(body: &Value) -> [Result<VecDeque<ChatEvent>, String>; 2] {
+    let body = body.to_string();
+    let [input_per_mtok, cached_per_mtok, output_per_mtok] = [2, 1, 3].map(Usd::from_nanos);
+    let price = Price { input_per_mtok, cached_per_mtok, output_per_mtok };
+    [Dialect::whole, Dialect::tree].map(|read| {
+        let mut dialect = Dialect::new(Started::default(), Some(price), 1);
+        let mut out = VecDeque::new();
+        read(&mut dialect, body.as_bytes(), &mut out).map_err(|fault| format!("{fault:?}"))?;
+        dialect.done = true;
+        dialect.end(&mut out).then_some(out).ok_or_else(|| "broke off".to_owned())
+    })
+}
+
+#[test]
+fn a_plain_answer_is_read_without_a_tree() {
+    let body = json!({
+        "id": "x", "object": "chat.completion", "created": 1, "model": "m", "service_tier": "default",
+        "choices": [{
+            "index": 0, "logprobs": null, "finish_reason": "length",
+            "message": { "role": "assistant", "content": "a\u{e4}\n", "refusal": null, "annotations": [], "tool_calls": [] },
+        }],
+        "usage": {
+            "prompt_tokens": 42, "completion_tokens": 38, "total_tokens": 80,
+            "prompt_tokens_details": { "cached_tokens": 5, "audio_tokens": 0 },
+            "completion_tokens_details": { "reasoning_tokens": 7 },
+        },
+    });
+    let plain = plain::read(body.to_string().as_bytes()).expect("it is plain");
+    assert_eq!((plain.text.as_deref(), &*plain.reason, plain.usage.tokens()), (Some("a\u{e4}\n"), "length", 80));
+    let [whole, tree] = both_ways(&body);
+    assert_eq!(whole, tree);
+    assert!(whole.is_ok_and(|events| events.len() == 4));
+}
+
 fn dialect_of(body: &Value) -> Result<(), Fault> {
     Dialect::new(Started::default(), None, 1).whole(body.to_string().as_bytes(), &mut VecDeque::new())
 }
 
+/// What may stand in a field of an answer.
+fn said() -> impl Strategy<Value = Value> {
+    let word = proptest::sample::select(vec!["", "stop", "length", "error", "null", "tool_calls", "response", "x"]);
+    let plain = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        (0u64..9).prop_map(Value::from),
+        (-2.0..9.0).prop_map(Value::from),
+        word.prop_map(Value::from),
+        Just(json!([])),
+        Just(json!({})),
+    ];
+    let text = plain.clone().prop_map(|text| json!([{ "type": "text", "text": text }]));
+    prop_oneof![8 => plain, 1 => text]
+}
+
+/// An object with some of the `usual` fields and some that are `odd`.
+fn object(usual: Value, odd: &'static str) -> impl Strategy<Value = Value> {
+    let usual = usual.as_object().expect("it is an object").clone();
+    let odd = proptest::sample::select(odd.split_whitespace().collect::<Vec<_>>());
+    let odd = proptest::collection::vec((odd, said()), 0..2);
+    (proptest::option::weighted(0.2, 0..usual.len()), odd).prop_map(move |(missing, odd)| {
+        let left = usual.clone().into_iter().enumerate().filter(|(at, _)| Some(*at) != missing).map(|(_, field)| field);
+        let odd = odd.into_iter().map(|(name, value)| (name.to_owned(), value));
+        Value::Object(left.chain(odd).collect())
+    })
+}
+
+fn whole_answer() -> impl Strategy<Value = Value> {
+    let usage = object(json!({ "prompt_tokens": 3, "completion_tokens": 2 }), USED);
+    let message = object(json!({ "role": "assistant", "content": "a", "reasoning": "hm" }), SAID);
+    let choice = object(json!({ "index": 0, "finish_reason": "stop" }), CHOSEN);
+    let top = object(json!({ "id": "x", "model": "m", "object": "chat.completion" }), TOP);
+    (top, choice, message, usage, 0usize..9).prop_map(|(mut top, mut choice, message, usage, second)| {
+        choice.as_object_mut().expect("it is an object").entry("message").or_insert(message);
+        let choices = if second == 0 { json!([choice.clone(), choice]) } else { json!([choice]) };
+        let fields = top.as_object_mut().expect("it is an object");
+        fields.entry("choices").or_insert(choices);
+        fields.entry("usage").or_insert(usage);
+        top
+    })
+}
+
+const TOP: &str = "id object model choices usage latency_ms error type x_groq message detail errors data code";
+const CHOSEN: &str = "index message delta finish_reason error text usage content";
+const SAID: &str = "role content reasoning reasoning_content refusal function_call reasoning_details tool_calls text";
+const USED: &str = "prompt_tokens completion_tokens total_tokens prompt_tokens_details completion_tokens_details \
+    cache_read_input_tokens cache_creation_input_tokens cached_tokens cost cost_usd input_tokens output_tokens \
+    input_tokens_details output_tokens_details prompt_cache_hit_tokens reasoning_tokens";
+
 proptest! {
+    #[test]
+    fn an_answer_says_the_same_with_and_without_a_tree(body in whole_answer()) {
+        let [whole, tree] = both_ways(&body);
+        prop_assert_eq!(whole, tree, "{}", body);
+    }
+
     #[test]
     fn no_stream_makes_it_panic_and_calls_are_numbered_in_order(
         pieces in proptest::collection::vec(
