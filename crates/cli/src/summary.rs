@@ -68,9 +68,10 @@ fn figures(report: &RunReport, colour: bool) -> String {
     let millis = |duration: std::time::Duration| duration.as_secs_f64() * 1e3;
     let _ = writeln!(
         text,
-        "Total Execution Time: {:.2}ms ({:.2}ms of work, side by side)",
+        "Total Execution Time: {:.2}ms ({:.2}ms of work, side by side{})",
         millis(report.wall),
-        millis(report.busy)
+        millis(report.busy),
+        stretch(report),
     );
     text
 }
@@ -81,6 +82,15 @@ fn cost(report: &RunReport) -> String {
         0 => known,
         unpriced => format!("{known}, and {unpriced} calls of unknown cost"),
     }
+}
+
+/// How far a run is from the shortest that it could have been.
+fn stretch(report: &RunReport) -> String {
+    let (wall, least) = (report.wall.as_secs_f64(), report.least.as_secs_f64());
+    if report.tasks.is_empty() || least <= 0.0 || wall < least {
+        return String::new();
+    }
+    format!("; {:.2} times the shortest possible", wall / least)
 }
 
 /// A line for each task and below it what is wanting; where there is no room for that, its figures are below it, too.
@@ -261,6 +271,7 @@ mod tests {
             stalls: 0,
             wall: Duration::from_millis(11_346),
             busy: Duration::from_millis(27_869),
+            least: Duration::from_millis(10_000),
             economies: Vec::new(),
             dead_letters: Vec::new(),
             error: None,

@@ -61,6 +61,10 @@ pub struct RunReport {
     /// What all agents together spent on it.
     #[serde(rename = "busy_ms", serialize_with = "millis")]
     pub busy: Duration,
+    /// The least time in which the same work could have been done: its longest chain of tasks, or all of it shared evenly by
+    /// as many agents as may work at once.
+    #[serde(rename = "least_ms", serialize_with = "millis")]
+    pub least: Duration,
     /// What it did without, step by step, because its budget did not cover more.
     pub economies: Vec<Economy>,
     /// Messages that reached nobody.
@@ -202,6 +206,7 @@ impl RunReport {
             stalls: state.stalls(),
             wall: frame.wall,
             busy,
+            least: state.least_time(),
             economies: state.economies().to_vec(),
             dead_letters: state.dead_letters().to_vec(),
             error: match state.stop() {

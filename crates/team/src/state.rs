@@ -12,6 +12,7 @@ mod due;
 mod ending;
 pub(crate) mod event;
 mod jobs;
+mod makespan;
 pub(crate) mod order;
 mod person;
 mod record;

@@ -233,3 +233,16 @@ fn an_estimate_says_what_half_and_what_most_runs_stay_below() {
     assert!(narrow.time.p50 > wide.time.p90 && narrow.cost.unwrap().p50 < wide.cost.unwrap().p90, "{narrow:?}");
     assert_eq!(team(None, 8).estimate(&plan, "build it").cost, None, "an unknown price is not zero");
 }
+
+/// The plan takes a second, the chain of two tasks and their reviews four, and the whole one more; what others do fits in beside.
+#[tokio::test(start_paused = true)]
+async fn a_run_says_what_the_least_time_was() {
+    let second = Duration::from_secs(1);
+    let wide = team(&model(&[]), Settings::default(), None).run("build it").await;
+    assert_eq!((wide.wall, wide.least), (second * 6, second * 6), "as quick as can be");
+    let places = NonZeroUsize::MIN.saturating_add(1);
+    let narrow =
+        team(&model(&[]), Settings { max_parallel: places, ..Settings::default() }, None).run("build it").await;
+    assert_eq!(narrow.least, second * 7, "five tasks and their reviews, two at once");
+    assert!(narrow.wall >= narrow.least && narrow.wall < second * 10, "{:?}", narrow.wall);
+}
