@@ -77,7 +77,6 @@ struct Fold {
     /// Until when each quota pauses.
     paused: HashMap<String, u64>,
     touched: BTreeSet<(Part, usize)>,
-    headed: bool,
 }
 
 /// A step of a run: what for, on which task, in which round.
@@ -132,6 +131,7 @@ impl Story {
     pub fn of(entries: &[Recorded]) -> Self {
         let mut story = Self::new();
         entries.iter().for_each(|recorded| story.apply(recorded));
+        story.head.critical = path::critical(&story.tasks, story.head.now);
         story
     }
 
@@ -147,8 +147,6 @@ impl Story {
             "resumed" => self.resume(recorded.seq, wall, body),
             kind => self.event(recorded.seq, wall, kind, body),
         }
-        self.head.critical = path::critical(&self.tasks, self.head.now);
-        self.fold.headed = true;
     }
 
     /// What was changed since the last call: the head, and the items of each list that are new or other than they were,
@@ -158,6 +156,7 @@ impl Story {
         for (part, n) in std::mem::take(&mut self.fold.touched) {
             put.entry(part.name()).or_default().push(json!([n, self.item(part, n)]));
         }
+        self.head.critical = path::critical(&self.tasks, self.head.now);
         json!({ "head": self.head, "put": put })
     }
 
@@ -177,7 +176,9 @@ impl Story {
         ] {
             put.insert(part.name(), (0..len).map(|n| json!([n, self.item(part, n)])).collect::<Vec<_>>());
         }
-        json!({ "head": self.head, "put": put, "whole": true })
+        let critical = path::critical(&self.tasks, self.head.now);
+        let head = Head { critical, ..self.head.clone() };
+        json!({ "head": head, "put": put, "whole": true })
     }
 
     fn item(&self, part: Part, n: usize) -> Value {

@@ -1,7 +1,11 @@
 // Drawing a moment of a story as SVG. What came later than the moment is left out.
 const SVG = "http://www.w3.org/2000/svg";
 
-export const seconds = (ms) => (ms < 60_000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.floor(ms / 60_000)}:${String(Math.floor(ms / 1000) % 60).padStart(2, "0")} min`);
+export function seconds(ms) {
+  const two = (n) => String(Math.floor(n) % 60).padStart(2, "0");
+  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
+  return ms < 3_600_000 ? `${Math.floor(ms / 60_000)}:${two(ms / 1000)} min` : `${Math.floor(ms / 3_600_000)}:${two(ms / 60_000)} h`;
+}
 
 export function stateAt(task, t) {
   return task.states.findLast(([at]) => at <= t)?.[1] ?? "";
@@ -21,10 +25,23 @@ const apart = (text) => `\u2068${text}\u2069`;
 const pen = document.createElement("canvas").getContext("2d");
 const letters = new Intl.Segmenter();
 
+const family = getComputedStyle(document.body).fontFamily;
+const widths = new Map();
+
 function width(text, font) {
-  pen.font = `${font} ${getComputedStyle(document.body).fontFamily}`;
-  return pen.measureText(text).width;
+  const key = `${font} ${text}`;
+  if (!widths.has(key)) {
+    if (widths.size > 20_000) widths.clear();
+    pen.font = `${font} ${family}`;
+    widths.set(key, pen.measureText(text).width);
+  }
+  return widths.get(key);
 }
+
+// How wide each place is. Asked for all before anything is drawn: what was drawn would have to be laid out for an answer.
+const rooms = new Map();
+
+export const measure = (places) => places.forEach((place) => rooms.set(place, place.clientWidth));
 
 // As much of a text as there is room for, in whole characters.
 function fit(text, room, font) {
@@ -141,13 +158,13 @@ export function drawGraph(place, story, t, chosen, choose) {
     return;
   }
   const critical = new Set(story.head.critical);
-  const key = JSON.stringify([story.head.run, place.clientWidth, chosen, story.head.critical, tasks.map((task) => [task.id, stateAt(task, t), rounds(task, t)])]);
+  const key = JSON.stringify([story.head.run, rooms.get(place), chosen, story.head.critical, tasks.map((task) => [task.id, stateAt(task, t), rounds(task, t)])]);
   if (place.dataset.key === key) return;
   place.dataset.key = key;
   const depth = depths(tasks);
   const layers = [];
   for (const task of tasks) (layers[depth.get(task.id)] ??= []).push(task);
-  const { at, wide, high, across, down } = laidOut(layers, place.clientWidth - 8);
+  const { at, wide, high, across, down } = laidOut(layers, rooms.get(place) - 8);
   const svg = s("svg", { width: across + 8, height: down + 12, role: "group", "aria-label": "the plan" });
   for (const task of tasks) for (const need of task.needs.filter((id) => at.has(id))) {
     const [from, to] = [at.get(need), at.get(task.id)];
@@ -183,11 +200,13 @@ function node(task, { x, y }, state, t, critical, { wide, high }, choose) {
 
 // A frame for something over time: where a moment lies, and the grid below it.
 function frame(place, t, end, high, left = 64) {
-  const wide = Math.max(place.clientWidth, 240);
+  const wide = Math.max(rooms.get(place), 240);
   const x = (moment) => left + (Math.min(moment, end) / end) * (wide - left - 8);
   const svg = s("svg", { width: wide, height: high + 20 });
   svg.append(hatchings());
-  const ticks = wide < 420 ? 3 : 6;
+  // As many as leave room between their labels, of which the last one ends where the others have their middle.
+  const label = 1.5 * Math.max(width(seconds(end), "11px"), width(seconds(end * 0.9), "11px")) + 8;
+  const ticks = [6, 3, 2].find((ticks) => (wide - left - 8) / ticks >= label) ?? 1;
   for (let n = 0; n <= ticks; n += 1) {
     const moment = (end * n) / ticks;
     svg.append(s("line", { class: "grid", x1: x(moment), x2: x(moment), y1: 0, y2: high }));
@@ -336,17 +355,22 @@ export function drawShares(place, key, story, t, end) {
   if (!flows.length) return void place.replaceChildren(nothing(isOver(story, t) ? "no tokens were used" : "no tokens yet"));
   const { svg, x, now, left } = frame(place, t, end, HIGH);
   const y = scale(svg, 1, left, (part) => `${Math.round(part * 100)} %`);
-  const so = new Map();
-  shares.forEach((share, n) => {
+  // Where the part of each flow ends, from each moment on; what happens within a pixel is one moment.
+  const [so, edges] = [new Map(), []];
+  let sum = 0;
+  for (const share of shares) {
+    sum += share.tokens - (so.get(share.flow) ?? 0);
     so.set(share.flow, share.tokens);
-    const sum = [...so.values()].reduce((sum, tokens) => sum + tokens, 0);
-    const to = shares[n + 1]?.t ?? t;
     let below = 0;
-    flows.forEach((flow, index) => {
-      const part = (so.get(flow) ?? 0) / sum;
-      if (part && to > share.t) svg.append(s("rect", { class: `solid f${index}`, x: x(share.t), y: y(below + part), width: x(to) - x(share.t) + 0.3, height: y(below) - y(below + part) }));
-      below += part;
-    });
+    const tops = flows.map((flow) => (below += (so.get(flow) ?? 0) / sum));
+    const at = x(share.t);
+    if (edges.length && at - edges.at(-1).at < 1) edges.at(-1).tops = tops;
+    else edges.push({ at, tops });
+  }
+  flows.forEach((_, n) => {
+    const forth = edges.map((edge) => `H${edge.at}V${y(edge.tops[n])}`).join("");
+    const back = edges.map((edge) => `V${y(edge.tops[n - 1] ?? 0)}H${edge.at}`).reverse().join("");
+    svg.append(s("path", { class: `solid f${n}`, d: `M${edges[0].at} ${y(edges[0].tops[n])}${forth}H${x(t)}${back}z` }));
   });
   now();
   place.replaceChildren(svg);

@@ -1,5 +1,5 @@
 // The live page: keeps one run's story up to date and shows any moment of it. Every text is set as text, never as HTML.
-import { drawGraph, drawLanes, drawLimits, drawMoney, drawShares, legend, stateAt, seconds } from "./draw.js";
+import { drawGraph, drawLanes, drawLimits, drawMoney, drawShares, legend, measure, stateAt, seconds } from "./draw.js";
 
 const $ = (id) => document.getElementById(id);
 const PARTS = ["tasks", "spans", "costs", "money", "shares", "limits", "marks", "log"];
@@ -14,6 +14,8 @@ let chosen = null; // the task whose rounds are shown
 let heardAt = 0; // when the last news came, by this page's clock
 let over = false;
 let due = false;
+let stale = false; // whether there are news that are not drawn yet
+let rested = 0; // until when nothing is drawn unless somebody asks: where very much is drawn, time is left for who clicks
 
 function empty(run) {
   const story = { head: { run, now: 0, lanes: [], critical: [] } };
@@ -27,7 +29,8 @@ function take(news) {
   Object.assign(story.head, news.head, { run: news.head.run || run });
   for (const part of PARTS) for (const [n, item] of news.put[part] || []) story[part][n] = item;
   heardAt = performance.now();
-  redraw();
+  stale = true;
+  if (heardAt >= rested) redraw();
 }
 
 function open(run) {
@@ -120,7 +123,10 @@ function draw() {
   const end = Math.max(latest(), 1);
   const t = moment === null ? end : Math.min(moment, end);
   const last = (points) => points.findLast((point) => point.t <= t);
+  const began = performance.now();
+  stale = false;
   $("main").hidden = false;
+  measure(["graph", "lanes", "money", "limits", "shares"].map($));
   $("over").textContent = `team ${story.head.team} · run ${story.head.run}`;
   $("request").textContent = story.head.request;
   document.title = `${story.head.request.slice(0, 60)} · Bellwether`;
@@ -154,6 +160,7 @@ function draw() {
   drawShares($("shares"), $("shares-key"), story, t, end);
   drawDetail(t);
   drawLog(t);
+  rested = performance.now() + 4 * (performance.now() - began);
 }
 
 function tiles(values) {
@@ -254,6 +261,6 @@ addEventListener("hashchange", () => {
 });
 legend($("states"), [["s-pending", "pending"], ["s-running", "running"], ["s-produced", "produced"], ["s-in_review", "in review"], ["s-revising", "revising"], ["s-accepted", "accepted"], ["s-rejected", "wanting"], ["s-failed", "came to nothing"], ["path", "critical path"]]);
 legend($("kinds"), [["plan", "plan"], ["work", "work"], ["review", "review"], ["span queue", "waits: queue"], ["span quota", "quota"], ["span dependency", "dependency"], ["span retry", "retry"], ["mark", "429"]]);
-setInterval(() => { if (story && !over && moment === null) redraw(); }, 250);
+setInterval(() => { if (story && (stale || (!over && moment === null)) && performance.now() >= rested) redraw(); }, 250);
 setInterval(list, 3000);
 list();

@@ -27,7 +27,8 @@ pub struct Head {
     pub degraded: bool,
     /// The agents, such as `coder#1`.
     pub lanes: Vec<String>,
-    /// The chain of tasks that decides how long the run takes.
+    /// The chain of tasks that decides how long the run takes, as of [`Story::of`](super::Story::of) or the latest
+    /// [`news`](super::Story::news).
     pub critical: Vec<String>,
     /// Calls that were under way when a process ended, and may have been billed twice.
     pub doubtful: u64,
