@@ -1,7 +1,10 @@
 //! A conversation as the JSON that endpoints expect.
 
+use std::collections::BTreeMap;
+
 use bellwether_core::chat::{ChatRequest, Message, MessageRole, Part, ResponseFormat, Tool, ToolCall, ToolChoice};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::catalogue::ReasoningBack;
 use crate::config::{MaxTokensField, StreamUsage};
@@ -20,69 +23,83 @@ pub(crate) struct Wishes {
     pub(crate) reasoning: ReasoningBack,
 }
 
-/// The request's body. It has no nulls, and its fields have a stable order, so that prompt caches hit.
+/// The request's body. It has no nulls, and its fields stand in the order of their names, so that prompt caches hit.
 pub(crate) fn body(request: &ChatRequest, mode: Mode, wishes: Wishes) -> Vec<u8> {
-    let mut body = Map::new();
-    let mut set = |name: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            body.insert(name.to_owned(), value);
-        }
-    };
-    set("model", Some(Value::from(&*request.model)));
-    set("messages", Some(request.messages.iter().map(|said| message(said, wishes.reasoning)).collect()));
-    set("tools", some(request.tools.iter().map(tool)));
-    set("tool_choice", request.tool_choice.as_ref().map(tool_choice));
-    set("response_format", request.response_format.as_ref().map(response_format));
+    let messages = request.messages.iter().map(|said| message(said, wishes.reasoning)).collect();
+    let mut body = BTreeMap::from([("model", Field::Text(&request.model)), ("messages", Field::Messages(messages))]);
     let max_tokens = match wishes.max_tokens {
         MaxTokensField::MaxCompletionTokens => "max_completion_tokens",
         MaxTokensField::MaxTokens => "max_tokens",
     };
-    set(max_tokens, request.max_output_tokens.map(Value::from));
-    set("temperature", request.temperature.and_then(decimal));
-    set("top_p", request.top_p.and_then(decimal));
-    set("stop", some(request.stop.iter().map(|stop| Value::from(stop.as_str()))));
-    set("seed", request.seed.map(Value::from));
-    if let Mode::Stream(usage) = mode {
-        set("stream", Some(Value::Bool(true)));
-        set("stream_options", (usage == StreamUsage::Ask).then(|| json!({ "include_usage": true })));
-    }
+    let streams = matches!(mode, Mode::Stream(_));
+    let asks_for_usage = mode == Mode::Stream(StreamUsage::Ask);
+    let values = [
+        ("tools", some(request.tools.iter().map(tool))),
+        ("tool_choice", request.tool_choice.as_ref().map(tool_choice)),
+        ("response_format", request.response_format.as_ref().map(response_format)),
+        (max_tokens, request.max_output_tokens.map(Value::from)),
+        ("temperature", request.temperature.and_then(decimal)),
+        ("top_p", request.top_p.and_then(decimal)),
+        ("stop", some(request.stop.iter().map(|stop| Value::from(stop.as_str())))),
+        ("seed", request.seed.map(Value::from)),
+        ("stream", streams.then_some(Value::Bool(true))),
+        ("stream_options", asks_for_usage.then(|| json!({ "include_usage": true }))),
+    ];
+    body.extend(values.into_iter().filter_map(|(name, value)| Some((name, Field::Value(value?)))));
     for (name, value) in &request.extra {
         let decided = match name.as_str() {
             "stream" | "stream_options" => true,
             "max_completion_tokens" | "max_tokens" => request.max_output_tokens.is_some(),
-            _ => body.contains_key(name),
+            name => body.contains_key(name),
         };
         if !decided {
-            body.insert(name.clone(), value.clone());
+            body.insert(name, Field::Extra(value));
         }
     }
     serde_json::to_vec(&body).expect("a map with string keys is always JSON")
 }
 
-fn message(message: &Message, reasoning: ReasoningBack) -> Value {
+/// What stands in a field of a body. What is long is written from where it is.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Field<'a> {
+    Extra(&'a Value),
+    Messages(Vec<Said<'a>>),
+    Text(&'a str),
+    Value(Value),
+}
+
+/// A message, its fields in the order of their names.
+#[derive(Serialize)]
+struct Said<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<Field<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<String>,
+    role: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_call_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_calls: Option<Value>,
+}
+
+fn message(message: &Message, reasoning: ReasoningBack) -> Said<'_> {
     let role = match message.role {
         MessageRole::Assistant => "assistant",
         MessageRole::System => "system",
         MessageRole::Tool => "tool",
         MessageRole::User => "user",
     };
-    let mut out = Map::from_iter([("role".to_owned(), Value::from(role))]);
     let said: Vec<_> = message.content.iter().filter(|part| thought(part).is_none()).collect();
-    // Next to tool calls an empty text is left out: some endpoints reject it there.
-    if !said.is_empty() || message.tool_calls.is_empty() {
-        out.insert("content".to_owned(), content(&said));
-    }
     let thoughts: String = message.content.iter().filter_map(thought).collect();
-    if reasoning == ReasoningBack::Send && !thoughts.is_empty() {
-        out.insert("reasoning_content".to_owned(), Value::from(thoughts));
+    Said {
+        // Next to tool calls an empty text is left out: some endpoints reject it there.
+        content: (!said.is_empty() || message.tool_calls.is_empty()).then(|| content(&said)),
+        reasoning_content: Some(thoughts).filter(|text| reasoning == ReasoningBack::Send && !text.is_empty()),
+        role,
+        tool_call_id: message.tool_call_id.as_deref(),
+        tool_calls: some(message.tool_calls.iter().map(tool_call)),
     }
-    if let Some(calls) = some(message.tool_calls.iter().map(tool_call)) {
-        out.insert("tool_calls".to_owned(), calls);
-    }
-    if let Some(id) = &message.tool_call_id {
-        out.insert("tool_call_id".to_owned(), Value::from(id.as_str()));
-    }
-    Value::Object(out)
 }
 
 fn thought(part: &Part) -> Option<&str> {
@@ -90,16 +107,16 @@ fn thought(part: &Part) -> Option<&str> {
 }
 
 /// A single text goes as a string, which every endpoint knows.
-fn content(parts: &[&Part]) -> Value {
+fn content<'a>(parts: &[&'a Part]) -> Field<'a> {
     let part = |part: &&Part| match part {
         Part::Opaque(value) => value.clone(),
         Part::Text(text) => json!({ "type": "text", "text": text }),
         _ => unreachable!("core and this crate are built together, and reasoning was taken out before"),
     };
     match parts {
-        [] => Value::from(""),
-        [Part::Text(text)] => Value::from(text.as_str()),
-        parts => parts.iter().map(part).collect(),
+        [] => Field::Text(""),
+        [Part::Text(text)] => Field::Text(text),
+        parts => Field::Value(parts.iter().map(part).collect()),
     }
 }
 
@@ -175,6 +192,19 @@ mod tests {
         let expected =
             json!({ "model": "m", "messages": [], "max_tokens": 7, "temperature": 0.7, "thinking": { "type": "on" } });
         assert_eq!(encode(&request, Mode::Whole), expected);
+    }
+
+    #[test]
+    fn fields_stand_in_the_order_of_their_names() {
+        let mut request = ChatRequest::new("m", vec![Message::tool("c1", "found")]);
+        request.max_output_tokens = Some(7);
+        request.extra = json!({ "user": "u", "audio": {}, "n": 1 }).as_object().unwrap().clone();
+        let sent = String::from_utf8(body(&request, Mode::Whole, Wishes::default())).unwrap();
+        let messages = r#"[{"content":"found","role":"tool","tool_call_id":"c1"}]"#;
+        assert_eq!(
+            sent,
+            format!(r#"{{"audio":{{}},"max_tokens":7,"messages":{messages},"model":"m","n":1,"user":"u"}}"#)
+        );
     }
 
     #[test]
