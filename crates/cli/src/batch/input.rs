@@ -1,11 +1,16 @@
 //! Lines of a batch: OpenAI's (`custom_id`, `method`, `url`, `body`), or bare request bodies; each may name its
 //! `flow`, `weight` and `class`.
 
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use bellwether_core::chat::{MessageRole, Part, ResponseFormat, Tool, ToolCall, ToolChoice};
 use bellwether_core::{ChatRequest, Class, Message};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 /// One request of a batch.
@@ -25,107 +30,229 @@ pub(crate) struct Item {
 
 /// Understands a line; `number` counts from 1 and names a line without an id, `model` is asked if the line names none.
 pub(crate) fn read(line: &[u8], number: usize, model: Option<&str>) -> Result<Item, String> {
-    let value: Value = serde_json::from_slice(line).map_err(|error| format!("this is not JSON: {error}"))?;
-    let Value::Object(mut fields) = value else { return Err("this is not a JSON object".to_owned()) };
-    let flow = text(&mut fields, "flow")?.unwrap_or_else(|| "batch".to_owned());
-    let weight = match fields.remove("weight") {
+    let Object(Line { id, flow, weight, class, url, body, bare }) =
+        serde_json::from_slice(line).map_err(|why| match serde_json::from_slice::<IgnoredAny>(line) {
+            Ok(_) => why.to_string(),
+            Err(error) => format!("this is not JSON: {error}"),
+        })?;
+    let weight = match weight {
         None => NonZeroU32::MIN,
         Some(weight) => weight
             .as_u64()
             .and_then(|weight| NonZeroU32::new(u32::try_from(weight).ok()?))
             .ok_or("`weight` has to be a whole number from 1 up")?,
     };
-    let class = match text(&mut fields, "class")?.as_deref() {
+    let class = match class {
         None => Class::Batch,
         Some(name) => [Class::Interactive, Class::Standard, Class::Batch]
             .into_iter()
             .find(|class| class.as_str() == name)
             .ok_or("`class` has to be interactive, standard or batch")?,
     };
-    let id = text(&mut fields, "custom_id")?.unwrap_or_else(|| format!("line-{number}"));
-    let body = match fields.remove("body") {
-        None => fields,
-        Some(Value::Object(body)) => {
-            let url = text(&mut fields, "url")?;
-            if url.as_deref().is_some_and(|url| !url.ends_with("/chat/completions")) {
-                return Err(format!("`url` is {:?}; only /v1/chat/completions is understood", url.unwrap_or_default()));
-            }
-            body
+    if body.is_some() && url.as_ref().is_some_and(|url| !url.ends_with("/chat/completions")) {
+        return Err(format!("`url` is {:?}; only /v1/chat/completions is understood", url.unwrap_or_default()));
+    }
+    let id = id.map_or_else(|| format!("line-{number}").into(), |id| Arc::from(&*id));
+    let flow = flow.map_or_else(|| "batch".into(), |flow| Arc::from(&*flow));
+    Ok(Item { id, flow, weight, class, request: body.map_or(bare, |body| body.0).request(model)? })
+}
+
+/// The fields of a line. It is read straight into them: a tree of values in between took a sixth of a batch's work.
+#[derive(Debug, Default)]
+struct Line<'a> {
+    id: Option<Cow<'a, str>>,
+    flow: Option<Cow<'a, str>>,
+    weight: Option<Value>,
+    class: Option<Cow<'a, str>>,
+    url: Option<Cow<'a, str>>,
+    body: Option<Object<Body<'a>>>,
+    /// What stands beside these: the request itself, if there is no `body`.
+    bare: Body<'a>,
+}
+
+/// A request body in OpenAI's form.
+#[derive(Debug, Default)]
+struct Body<'a> {
+    model: Option<Cow<'a, str>>,
+    messages: Option<Vec<Said<'a>>>,
+    rest: Map<String, Value>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Said<'a> {
+    #[serde(borrow)]
+    role: Option<Text<'a>>,
+    content: Option<Content>,
+    tool_calls: Option<Value>,
+    tool_call_id: Option<String>,
+}
+
+/// What a message says: a text or a list of parts.
+#[derive(Debug)]
+struct Content(Vec<Part>);
+
+#[derive(Debug, Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// What is filled with the fields of a JSON object, one after the other; of two with the same name the later one counts.
+trait Fields<'de>: Default {
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error>;
+}
+
+/// A JSON object that was read straight into `T`.
+#[derive(Debug)]
+struct Object<T>(T);
+
+// === impl Line ===
+
+impl<'de> Fields<'de> for Line<'de> {
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "custom_id" => self.id = text(map)?,
+            "flow" => self.flow = text(map)?,
+            "weight" => self.weight = Some(map.next_value()?),
+            "class" => self.class = text(map)?,
+            "method" => _ = map.next_value::<IgnoredAny>()?,
+            "url" => self.url = text(map)?,
+            "body" => self.body = Some(map.next_value()?),
+            _ => self.bare.field(name, map)?,
         }
-        Some(_) => return Err("`body` has to be a JSON object".to_owned()),
-    };
-    let request = request(body, model)?;
-    Ok(Item { id: id.into(), flow: flow.into(), weight, class, request })
-}
-
-fn text(fields: &mut Map<String, Value>, key: &str) -> Result<Option<String>, String> {
-    match fields.remove(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(format!("`{key}` has to be a text")),
+        Ok(())
     }
 }
 
-/// A request body in OpenAI's form. What is not understood is passed on as it is.
-fn request(mut body: Map<String, Value>, model: Option<&str>) -> Result<ChatRequest, String> {
-    let named = text(&mut body, "model")?;
-    let model = named.or_else(|| model.map(str::to_owned)).ok_or("there is no `model`, and no --model is given")?;
-    let Some(Value::Array(messages)) = body.remove("messages") else {
-        return Err("`messages` has to be a list".to_owned());
-    };
-    let messages = messages.into_iter().map(message).collect::<Result<Vec<_>, _>>()?;
-    if messages.is_empty() {
-        return Err("`messages` is empty".to_owned());
+// === impl Body ===
+
+impl<'de> Fields<'de> for Body<'de> {
+    fn field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "model" => self.model = text(map)?,
+            "messages" => self.messages = Some(map.next_value()?),
+            _ => _ = self.rest.insert(name.to_owned(), map.next_value()?),
+        }
+        Ok(())
     }
-    let cap = body.remove("max_completion_tokens").or_else(|| body.remove("max_tokens"));
-    // Whether the answer is streamed is ours to choose; the result is whole either way.
-    body.remove("stream");
-    body.remove("stream_options");
-    let whole = |value: Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
-    #[expect(clippy::cast_possible_truncation, reason = "sampling needs no more digits than an f32 has")]
-    let number = |value: Value| value.as_f64().map(|number| number as f32);
-    let tools = body.remove("tools").and_then(|tools| tools.as_array().cloned()).unwrap_or_default();
-    Ok(ChatRequest {
-        model: model.into(),
-        messages,
-        tools: tools.iter().map(tool).collect::<Option<_>>().ok_or("`tools` has an entry that is no function")?,
-        tool_choice: body.remove("tool_choice").as_ref().and_then(tool_choice),
-        response_format: body.remove("response_format").as_ref().and_then(response_format),
-        max_output_tokens: cap.and_then(whole),
-        temperature: body.remove("temperature").and_then(number),
-        top_p: body.remove("top_p").and_then(number),
-        stop: match body.remove("stop") {
-            Some(Value::String(stop)) => vec![stop],
-            Some(Value::Array(stops)) => stops.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-            _ => Vec::new(),
-        },
-        seed: body.remove("seed").and_then(|seed| seed.as_u64()),
-        extra: body,
-    })
 }
 
-fn message(value: Value) -> Result<Message, String> {
-    let Value::Object(mut fields) = value else { return Err("a message has to be a JSON object".to_owned()) };
-    let role = match text(&mut fields, "role")?.as_deref() {
-        Some("assistant") => MessageRole::Assistant,
-        Some("system" | "developer") => MessageRole::System,
-        Some("tool") => MessageRole::Tool,
-        Some("user") => MessageRole::User,
-        other => return Err(format!("a message's role is {:?}", other.unwrap_or("missing"))),
-    };
-    let content = match fields.remove("content") {
-        None | Some(Value::Null) => Vec::new(),
-        Some(Value::String(text)) => vec![Part::Text(text)],
-        Some(Value::Array(parts)) => parts.into_iter().map(part).collect(),
-        Some(_) => return Err("a message's content has to be a text or a list of parts".to_owned()),
-    };
-    let calls = fields.remove("tool_calls").and_then(|calls| calls.as_array().cloned()).unwrap_or_default();
-    Ok(Message {
-        role,
-        content,
-        tool_calls: calls.iter().filter_map(tool_call).collect(),
-        tool_call_id: text(&mut fields, "tool_call_id")?,
-    })
+impl Body<'_> {
+    /// What is not understood is passed on as it is.
+    fn request(self, model: Option<&str>) -> Result<ChatRequest, String> {
+        let Self { model: named, messages, rest: mut body } = self;
+        let model = named.as_deref().or(model).ok_or("there is no `model`, and no --model is given")?;
+        let messages = messages.ok_or("`messages` has to be a list")?;
+        let messages = messages.into_iter().map(Said::message).collect::<Result<Vec<_>, _>>()?;
+        if messages.is_empty() {
+            return Err("`messages` is empty".to_owned());
+        }
+        let cap = body.remove("max_completion_tokens").or_else(|| body.remove("max_tokens"));
+        // Whether the answer is streamed is ours to choose; the result is whole either way.
+        body.remove("stream");
+        body.remove("stream_options");
+        let whole = |value: Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
+        #[expect(clippy::cast_possible_truncation, reason = "sampling needs no more digits than an f32 has")]
+        let number = |value: Value| value.as_f64().map(|number| number as f32);
+        let tools = body.remove("tools").and_then(|tools| tools.as_array().cloned()).unwrap_or_default();
+        Ok(ChatRequest {
+            model: model.into(),
+            messages,
+            tools: tools.iter().map(tool).collect::<Option<_>>().ok_or("`tools` has an entry that is no function")?,
+            tool_choice: body.remove("tool_choice").as_ref().and_then(tool_choice),
+            response_format: body.remove("response_format").as_ref().and_then(response_format),
+            max_output_tokens: cap.and_then(whole),
+            temperature: body.remove("temperature").and_then(number),
+            top_p: body.remove("top_p").and_then(number),
+            stop: match body.remove("stop") {
+                Some(Value::String(stop)) => vec![stop],
+                Some(Value::Array(stops)) => stops.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+                _ => Vec::new(),
+            },
+            seed: body.remove("seed").and_then(|seed| seed.as_u64()),
+            extra: body,
+        })
+    }
+}
+
+// === impl Said ===
+
+impl Said<'_> {
+    fn message(self) -> Result<Message, String> {
+        let role = match self.role.as_ref().map(|Text(role)| &**role) {
+            Some("assistant") => MessageRole::Assistant,
+            Some("system" | "developer") => MessageRole::System,
+            Some("tool") => MessageRole::Tool,
+            Some("user") => MessageRole::User,
+            other => return Err(format!("a message's role is {:?}", other.unwrap_or("missing"))),
+        };
+        let calls = self.tool_calls.as_ref().and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        Ok(Message {
+            role,
+            content: self.content.map(|Content(parts)| parts).unwrap_or_default(),
+            tool_calls: calls.iter().filter_map(tool_call).collect(),
+            tool_call_id: self.tool_call_id,
+        })
+    }
+}
+
+// === impl Content ===
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Contents)
+    }
+}
+
+struct Contents;
+
+impl<'de> Visitor<'de> for Contents {
+    type Value = Content;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text or a list of parts")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Content, E> {
+        Ok(Content(vec![Part::Text(text.to_owned())]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Content, A::Error> {
+        let mut parts = Vec::new();
+        while let Some(value) = list.next_element()? {
+            parts.push(part(value));
+        }
+        Ok(Content(parts))
+    }
+}
+
+// === impl Object ===
+
+impl<'de, T: Fields<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Objects(PhantomData))
+    }
+}
+
+struct Objects<T>(PhantomData<T>);
+
+impl<'de, T: Fields<'de>> Visitor<'de> for Objects<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<T>, A::Error> {
+        let mut filled = T::default();
+        while let Some(Text(name)) = map.next_key()? {
+            let field = filled.field(&name, &mut map);
+            field.map_err(|error| A::Error::custom(format_args!("`{}`: {error}", name.escape_debug())))?;
+        }
+        Ok(Object(filled))
+    }
+}
+
+/// The text of a field, or null.
+fn text<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<Cow<'de, str>>, A::Error> {
+    Ok(map.next_value::<Option<Text<'de>>>()?.map(|Text(text)| text))
 }
 
 fn part(value: Value) -> Part {
@@ -197,11 +324,15 @@ mod tests {
     fn a_line_that_makes_no_sense_is_told_why() {
         for (line, why) in [
             ("nonsense", "not JSON"),
-            ("[]", "not a JSON object"),
+            ("[]", "expected a JSON object"),
+            (r#"{"body":[]}"#, "`body`: invalid type: sequence, expected a JSON object"),
+            (r#"{"body":{"model":5}}"#, "`body`: `model`: invalid type: integer `5`, expected a string"),
+            (r#"{"body":{"messages":[{"content""#, "not JSON: EOF"),
             (r#"{"messages":[]}"#, "--model"),
             (r#"{"model":"m"}"#, "`messages` has to be a list"),
             (r#"{"model":"m","messages":[]}"#, "empty"),
             (r#"{"model":"m","messages":[{"role":"king","content":"x"}]}"#, "king"),
+            (r#"{"model":"m","messages":[{"role":"user","content":5}]}"#, "a text or a list of parts"),
             (r#"{"body":{},"url":"/v1/embeddings"}"#, "only /v1/chat/completions"),
             (r#"{"weight":0}"#, "from 1 up"),
             (r#"{"class":"vip"}"#, "interactive"),
