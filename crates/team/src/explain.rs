@@ -193,7 +193,8 @@ fn judged(verdict: &Verdict) -> String {
     if !verdict.summary.is_empty() {
         said.push_str(&format!(": {}", verdict.summary));
     }
-    for issue in &verdict.issues {
+    let unmet = verdict.wanting().into_iter().filter(|wanting| !verdict.issues.contains(wanting));
+    for issue in verdict.issues.iter().cloned().chain(unmet) {
         said.push_str(&format!("\n            [{}] {}", issue.severity, issue.fix));
     }
     said

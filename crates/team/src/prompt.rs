@@ -11,7 +11,7 @@ use crate::question::Asked;
 use crate::review::Finding;
 use crate::role::Role;
 use crate::team::Settings;
-use crate::verdict::Issue;
+use crate::verdict::{Issue, Verdict};
 
 /// What the planner gets.
 pub(crate) fn plan(planner: &Role, request: &str, workers: &[&Role], settings: &Settings) -> Vec<Message> {
@@ -247,8 +247,16 @@ pub(crate) fn review(
 }
 
 /// What a worker gets when the work goes back.
-pub(crate) fn revise(issues: &[Issue], summary: &str, note: Option<&str>) -> Message {
-    let reasons = if issues.is_empty() { format!("- {summary}\n") } else { list(issues) };
+pub(crate) fn revise(verdict: &Verdict, note: Option<&str>) -> Message {
+    let issues = verdict.wanting();
+    let reasons = match verdict.summary.trim() {
+        _ if !issues.is_empty() => list(&issues),
+        "" => format!(
+            "- it names none, and scores the work {:.2}: go through what it is judged by, point by point\n",
+            verdict.score
+        ),
+        summary => format!("- {summary}\n"),
+    };
     // Unlike what a model says, what a person says is an instruction.
     let note =
         note.map_or_else(String::new, |note| format!("\nThe person in charge adds, and that counts first:\n{note}\n"));

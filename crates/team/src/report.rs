@@ -106,7 +106,7 @@ pub struct TaskResult {
     pub revisions: u32,
     /// The reviewer's score of the result, from 0 to 1.
     pub score: Option<f64>,
-    /// What the reviewer still finds wanting.
+    /// What the reviewer still finds wanting: issues, and criteria that are not met.
     pub open_issues: Vec<Issue>,
     /// Tokens.
     #[serde(serialize_with = "tokens")]
@@ -243,7 +243,7 @@ impl TaskResult {
             calls,
             revisions: u32::try_from(record.drafts.len().saturating_sub(1)).unwrap_or(u32::MAX),
             score: best.and_then(|draft| draft.verdict.as_ref()).map(|verdict| verdict.score),
-            open_issues: if record.state == TaskState::Accepted { Vec::new() } else { record.open_issues() },
+            open_issues: if record.state == TaskState::Accepted { Vec::new() } else { record.wanting() },
             usage,
             cost_usd: usage.cost,
         }

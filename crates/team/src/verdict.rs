@@ -100,6 +100,18 @@ impl Verdict {
         self.issues.iter().filter(|issue| issue.open).cloned().collect()
     }
 
+    /// What is wanting: the issues that count, and the criteria that are not met.
+    #[must_use]
+    pub fn wanting(&self) -> Vec<Issue> {
+        // What a check found is an issue already.
+        let unmet = self.criteria.iter().filter(|finding| finding.must && !finding.pass && !self.by_checks);
+        let unmet = unmet.map(|Finding { id, evidence, .. }| {
+            let found = if evidence.is_empty() { String::new() } else { format!(": {evidence}") };
+            Issue { key: id.clone(), ..Issue::new("major", "", &format!("criterion {id} is not met{found}")) }
+        });
+        self.issues.iter().filter(|issue| issue.open).cloned().chain(unmet).collect()
+    }
+
     /// How many issues count.
     #[must_use]
     pub fn open_count(&self) -> usize {
@@ -133,11 +145,19 @@ impl Verdict {
     ///
     /// What is missing, in a sentence a reviewer can act on. An answer without a clear verdict is never taken for one.
     pub fn read(answer: &str) -> Result<Self, String> {
-        extract::objects(answer)
-            .iter()
-            .find_map(structured)
-            .or_else(|| lines(answer))
-            .ok_or_else(|| "the answer contains no verdict: neither a JSON object with \"decision\" and \"score\" nor the lines \"Verdict: accept|revise|reject\" and \"Score: 0.0 to 1.0\"".to_owned())
+        let objects = extract::objects(answer);
+        objects.iter().find_map(structured).or_else(|| lines(answer)).ok_or_else(|| missing(&objects))
+    }
+}
+
+fn missing(objects: &[Value]) -> String {
+    let decided = objects.iter().find(|object| object.get("decision").is_some());
+    match decided.map(|object| extract::text(object, "score")) {
+        Some(None) => "the verdict has no \"score\", a number from 0.0 to 1.0".to_owned(),
+        Some(Some(given)) if score(&given).is_none() => {
+            format!("the score {:?} is no number from 0.0 to 1.0", given.chars().take(40).collect::<String>())
+        }
+        _ => "the answer contains no verdict: neither a JSON object with \"decision\" and \"score\" nor the lines \"Verdict: accept|revise|reject\" and \"Score: 0.0 to 1.0\"".to_owned(),
     }
 }
 
@@ -148,7 +168,7 @@ fn structured(object: &Value) -> Option<Verdict> {
     Some(Verdict {
         summary: clip(&extract::text(object, "summary").unwrap_or_default()),
         issues: list("issues").iter().filter_map(issue).take(MAX_POINTS).collect(),
-        criteria: list("criteria").iter().filter_map(criterion).take(MAX_POINTS).collect(),
+        criteria: criteria(object.get("criteria")),
         ..Verdict::new(decision, score)
     })
 }
@@ -167,14 +187,35 @@ fn issue(value: &Value) -> Option<Issue> {
     })
 }
 
-/// `{"id": "c1", "pass": false, "evidence": "..."}`. Without a clear word on whether it is met there is none.
-fn criterion(value: &Value) -> Option<Finding> {
-    Some(Finding {
-        id: clip(&extract::text(value, "id")?),
-        must: true,
-        pass: value.get("pass").and_then(Value::as_bool)?,
-        evidence: clip(&extract::text(value, "evidence").unwrap_or_default()),
-    })
+/// A list of `{"id": "c1", "pass": false, "evidence": "..."}`, or an object with the ids as names.
+fn criteria(value: Option<&Value>) -> Vec<Finding> {
+    let found: Vec<Finding> = match value {
+        Some(Value::Array(items)) => {
+            items.iter().filter_map(|item| criterion(extract::text(item, "id"), item)).collect()
+        }
+        Some(Value::Object(by_id)) => by_id.iter().filter_map(|(id, item)| criterion(Some(id.clone()), item)).collect(),
+        _ => Vec::new(),
+    };
+    found.into_iter().take(MAX_POINTS).collect()
+}
+
+/// Without a clear word on whether it is met there is none.
+fn criterion(id: Option<String>, value: &Value) -> Option<Finding> {
+    let evidence = extract::text(value, "evidence").unwrap_or_default();
+    let pass = is_met(value.get("pass").unwrap_or(value))?;
+    Some(Finding { id: clip(&id?), must: true, pass, evidence: clip(&evidence) })
+}
+
+fn is_met(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(met) => Some(*met),
+        Value::String(word) => match word.trim().to_ascii_lowercase().as_str() {
+            "true" | "yes" | "pass" | "passed" | "met" => Some(true),
+            "false" | "no" | "fail" | "failed" | "not met" | "unmet" => Some(false),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 fn lines(answer: &str) -> Option<Verdict> {

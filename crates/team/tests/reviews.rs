@@ -266,3 +266,25 @@ async fn patterns_and_schemas_say_what_is_wrong() {
     assert!(schema.look("{\"name\": 1}").await.unwrap_err().contains("/name"));
     assert!(schema.look("no json").await.unwrap_err().contains("no JSON"));
 }
+
+/// A judge found criteria unmet and named no issues: the author was told to address nothing, and paid for its rounds.
+#[tokio::test(start_paused = true)]
+async fn an_author_is_told_which_criteria_are_not_met_and_what_a_bare_score_is() {
+    let unmet =
+        r#"{"decision": "accept", "score": 0.9, "criteria": [{"id": "c1", "pass": false, "evidence": "no tests"}]}"#;
+    let bare = r#"{"decision": "revise", "score": 0.25}"#;
+    for (verdict, told) in [(unmet, "criterion c1 is not met: no tests"), (bare, "scores the work 0.25")] {
+        let provider = scripted(move |request, context| match context.phase {
+            "work" if context.round == 0 => say("draft"),
+            "work" => {
+                assert!(last_words(request).contains(told), "{}", last_words(request));
+                say(format!("draft {}", context.round))
+            }
+            _ => say(verdict),
+        });
+        let report = run(team(&provider, ReviewRules { max_escalations: 0, ..ReviewRules::default() })).await;
+        let task = &report.tasks[0];
+        assert_eq!((task.state, task.revisions > 0), (TaskState::Rejected, true), "{verdict}");
+        assert_eq!(task.open_issues.len(), usize::from(verdict == unmet), "and so is whoever reads the report");
+    }
+}

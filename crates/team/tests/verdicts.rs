@@ -34,7 +34,7 @@ fn an_answer_without_a_clear_verdict_is_never_one() {
 #[test]
 fn criteria_keys_and_causes_are_read_and_a_hostile_reviewer_cannot_fill_the_memory() {
     let json = r#"{"decision": "revise", "score": 0.6, "criteria": [
-        {"id": "c1", "pass": true, "evidence": "line 3"}, {"id": "c2", "pass": "yes"}, {"id": "c3", "pass": false}],
+        {"id": "c1", "pass": true, "evidence": "line 3"}, {"id": "c2", "pass": "perhaps"}, {"id": "c3", "pass": false}],
         "issues": [{"key": "i2", "severity": "Blocker", "fix": "it panics", "from_revision": true}]}"#;
     let verdict = Verdict::read(json).unwrap();
     let criteria: Vec<(&str, bool)> = verdict.criteria.iter().map(|found| (&*found.id, found.pass)).collect();
@@ -46,6 +46,30 @@ fn criteria_keys_and_causes_are_read_and_a_hostile_reviewer_cannot_fill_the_memo
     let huge = format!("{{\"decision\": \"revise\", \"score\": 0, \"issues\": [{}]}}", issues.join(","));
     let kept = Verdict::read(&huge).unwrap();
     assert_eq!((kept.issues.len(), kept.issues[0].fix.len()), (50, 2_000));
+}
+
+/// A criterion that a judge said is not met was passed over if it said so as a text, or under its id, and the work accepted.
+#[test]
+fn a_criterion_that_is_not_met_counts_in_whatever_form_a_judge_says_so() {
+    for criteria in [
+        r#"[{"id": "c1", "pass": "false"}, {"id": 2, "pass": "Yes"}]"#,
+        r#"{"c1": {"pass": "failed", "evidence": "line 3"}, "2": true}"#,
+        r#"{"c1": "no", "2": "met"}"#,
+    ] {
+        let verdict = Verdict::read(&format!(r#"{{"decision": "accept", "score": 1.0, "criteria": {criteria}}}"#));
+        let mut found: Vec<(String, bool)> =
+            verdict.unwrap().criteria.into_iter().map(|found| (found.id, found.pass)).collect();
+        found.sort();
+        assert_eq!(found, [("2".to_owned(), true), ("c1".to_owned(), false)], "{criteria}");
+    }
+}
+
+#[test]
+fn a_judge_is_told_what_is_wrong_with_its_score() {
+    let told = |answer| Verdict::read(answer).unwrap_err();
+    assert_eq!(told(r#"{"decision": "accept", "score": 90}"#), "the score \"90\" is no number from 0.0 to 1.0");
+    assert!(told(r#"{"decision": "accept"}"#).contains("has no \"score\""));
+    assert!(told("fine").contains("contains no verdict"));
 }
 
 proptest! {

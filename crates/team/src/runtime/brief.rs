@@ -140,7 +140,7 @@ fn work_so_far(
     for draft in best.into_iter().chain(here) {
         if let Some(verdict) = &draft.verdict {
             let said = Message::assistant(draft.text.as_str());
-            history.push(said, prompt::revise(&verdict.open_issues(), &verdict.summary, draft.note.as_deref()));
+            history.push(said, prompt::revise(verdict, draft.note.as_deref()));
         }
     }
     history.messages()

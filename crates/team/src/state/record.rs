@@ -284,7 +284,15 @@ impl Record {
 
     /// The issues that the latest verdict left open, those that count only.
     pub(crate) fn open_issues(&self) -> Vec<Issue> {
-        let verdict = self.drafts.iter().rev().find_map(|draft| draft.verdict.as_ref());
-        verdict.map_or_else(Vec::new, Verdict::open_issues)
+        self.verdict().map_or_else(Vec::new, Verdict::open_issues)
+    }
+
+    /// What the latest verdict found wanting.
+    pub(crate) fn wanting(&self) -> Vec<Issue> {
+        self.verdict().map_or_else(Vec::new, Verdict::wanting)
+    }
+
+    fn verdict(&self) -> Option<&Verdict> {
+        self.drafts.iter().rev().find_map(|draft| draft.verdict.as_ref())
     }
 }
