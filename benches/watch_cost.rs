@@ -2,17 +2,17 @@
 //!
 //! ```sh
 //! cargo bench -p bellwether-benches --bench watch_cost
-//! cargo bench -p bellwether-benches --bench watch_cost -- readers
+//! cargo bench -p bellwether-benches --bench watch_cost -- readers     # or: calls, facts
 //! ```
 //!
 //! Each comparison is made in one run, in pairs that take turns at going first, so that a machine that grows slower or
 //! quicker meanwhile does so for both. What is printed is the median of the pairs, between their quartiles.
 //!
 //! `call` goes through fair queue and limiter, over HTTP to a simulator without latency, and to a provider in the
-//! same process that answers at once: without metrics, and with every fact counted and folded. `run` is a journaled run
-//! whose page nobody reads, and the same with a hundred readers of its event stream: half of them take 64 bytes every
-//! fifth of a second, half take nothing at all. The processor time that the readers add, by entry of the journal and
-//! reader, is a figure that a busy machine hardly moves.
+//! same process that answers at once, on all threads and on one: without metrics, and with every fact counted and
+//! folded. `run` is a journaled run whose page nobody reads, and the same with a hundred readers of its event stream:
+//! half of them take 64 bytes every fifth of a second, half take nothing at all. The processor time that the readers
+//! add, by entry of the journal and reader, is a figure that a busy machine hardly moves.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -38,7 +38,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -49,18 +49,24 @@ const TASKS: usize = 64;
 #[expect(clippy::print_stdout, reason = "the table is what it is for")]
 fn main() {
     let quick = std::env::args().any(|arg| arg == "--test");
-    let only_readers = std::env::args().any(|arg| arg == "readers");
+    let parts = ["calls", "readers", "facts"];
+    let named: Vec<String> = std::env::args().filter(|arg| parts.contains(&arg.as_str())).collect();
+    let wanted = |part: &str| named.is_empty() || named.iter().any(|name| name == part);
     let pairs = |full| if quick { 1 } else { full };
-    println!("| what | without | with | more |\n|---|---|---|---|");
     let exporter = Exporter::install().expect("nobody else counts in this process");
-    if !only_readers {
+    if wanted("calls") || wanted("readers") {
+        println!("| what | without | with | more |\n|---|---|---|---|");
+    }
+    if wanted("calls") {
         calls_over_http(&exporter, pairs(100));
         calls_in_process(&exporter, pairs(100));
     }
-    // A model that answers in a tenth of a second is a quick one; none answers in a fiftieth.
-    readers(pairs(16), Duration::from_millis(100));
-    readers(pairs(16), Duration::from_millis(20));
-    if !only_readers {
+    if wanted("readers") {
+        // A model that answers in a tenth of a second is a quick one; none answers in a fiftieth.
+        readers(pairs(16), Duration::from_millis(100));
+        readers(pairs(16), Duration::from_millis(20));
+    }
+    if wanted("facts") {
         facts_alone(&exporter, pairs(100));
     }
 }
@@ -74,6 +80,10 @@ fn processor() -> f64 {
 
 fn runtime() -> Runtime {
     Runtime::new().expect("a runtime can be made")
+}
+
+fn one_thread() -> Runtime {
+    Builder::new_current_thread().enable_all().build().expect("a runtime can be made")
 }
 
 /// Seconds of one way and of the other, from as many pairs; the first pair only warms up.
@@ -158,17 +168,25 @@ fn calls_over_http(exporter: &Exporter, pairs: usize) {
         .expect("a port on this machine is free");
     let config = ProviderConfig::new("simulator", simulator.base_url());
     let provider = Arc::new(OpenAiCompatible::new(config).expect("the configuration makes sense"));
-    calls("call, over HTTP", exporter, pairs, 200, &(provider as Arc<dyn ChatProvider>));
+    calls("call, over HTTP", exporter, pairs, 200, &(provider as Arc<dyn ChatProvider>), &runtime());
     server.block_on(simulator.shutdown());
 }
 
 fn calls_in_process(exporter: &Exporter, pairs: usize) {
-    calls("call, answered in process", exporter, pairs, 2_000, &(Arc::new(After(Duration::ZERO)) as Arc<_>));
+    let provider: Arc<dyn ChatProvider> = Arc::new(After(Duration::ZERO));
+    calls("call, answered in process", exporter, pairs, 2_000, &provider, &runtime());
+    calls("call, answered in process, one thread", exporter, pairs, 2_000, &provider, &one_thread());
 }
 
 /// Compares `count` calls, one after the other, without and with metrics; what is shown is one call.
-fn calls(name: &str, exporter: &Exporter, pairs: usize, count: u32, provider: &Arc<dyn ChatProvider>) {
-    let client = runtime();
+fn calls(
+    name: &str,
+    exporter: &Exporter,
+    pairs: usize,
+    count: u32,
+    provider: &Arc<dyn ChatProvider>,
+    client: &Runtime,
+) {
     let [without, with] = client.block_on(async {
         let observer = Arc::new(MetricsObserver::new());
         [dispatch(Arc::clone(provider), Arc::new(())), dispatch(Arc::clone(provider), observer)]

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use bellwether_core::{Call, Class, ErrorKind, Fact, RunId};
 use metrics::counter;
 
 use crate::fairness::Shares;
-use crate::kinds::{Kind, Kinds, float};
+use crate::kinds::{Kind, Kinds};
 use crate::mix::Mix;
 use crate::waiting::Line;
 use crate::{clock, names};
@@ -116,14 +117,20 @@ impl Calls {
     }
 
     fn admitted(&mut self, call: &Arc<Call>, waited: Duration, overhead: Duration) {
-        self.leave_line(call);
-        self.room(call).shares.admitted(call, waited);
-        let known = self.under_way.get(&name(call)).map(|under_way| under_way.kind);
-        let kind = known.unwrap_or_else(|| self.kinds.of(call));
-        self.under_way.insert(name(call), UnderWay { kind, stage: Stage::Sent });
-        if let Some(kind) = self.kinds.at(kind) {
-            kind.in_flight.increment(1.0);
-            kind.reserved.increment(float(call.demand.tokens()));
+        let known = self.under_way.get_mut(&name(call));
+        let before = known.map(|known| (known.kind, mem::replace(&mut known.stage, Stage::Sent)));
+        let room = self.room(call);
+        room.shares.admitted(call, waited);
+        let kind = if let Some((kind, stage)) = before {
+            room.leave(call, stage);
+            kind
+        } else {
+            let kind = self.kinds.of(call);
+            self.under_way.insert(name(call), UnderWay { kind, stage: Stage::Sent });
+            kind
+        };
+        if let Some((kind, sent)) = self.kinds.with_sent(kind) {
+            sent.begin(call.demand.tokens());
             kind.wait.record(waited);
             kind.overhead.record(overhead);
         }
@@ -136,15 +143,16 @@ impl Calls {
 
     /// A call is no longer there, however that came.
     fn left(&mut self, call: &Arc<Call>) -> Option<&mut Kind> {
-        self.leave_line(call);
         let place = match self.under_way.remove(&name(call)) {
             Some(UnderWay { kind, stage: Stage::Sent }) => {
-                let kind = self.kinds.at(kind)?;
-                kind.in_flight.decrement(1.0);
-                kind.reserved.decrement(float(call.demand.tokens()));
+                let (kind, sent) = self.kinds.with_sent(kind)?;
+                sent.end(call.demand.tokens());
                 return Some(kind);
             }
-            Some(UnderWay { kind, .. }) => kind,
+            Some(UnderWay { kind, stage }) => {
+                self.room(call).leave(call, stage);
+                kind
+            }
             None => self.kinds.of(call),
         };
         self.kinds.at(place)
@@ -158,16 +166,19 @@ impl Calls {
         Some(kind)
     }
 
-    fn leave_line(&mut self, call: &Arc<Call>) {
-        if let Some(UnderWay { stage: Stage::Queued(place), .. }) = self.under_way.get(&name(call)).copied() {
-            self.room(call).line.leave(place, call.demand.tokens());
-        }
-    }
-
     fn room(&mut self, call: &Call) -> &mut Room {
         let class = call.context.class;
         let room = || Room { line: Line::new(class), shares: Shares::new(class, clock::now()) };
         self.rooms[class as usize].get_or_insert_with(room)
+    }
+}
+
+impl Room {
+    /// Lets a call go from where it stood, if it did.
+    fn leave(&mut self, call: &Call, stage: Stage) {
+        if let Stage::Queued(place) = stage {
+            self.line.leave(place, call.demand.tokens());
+        }
     }
 }
 

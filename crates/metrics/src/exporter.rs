@@ -7,16 +7,15 @@ use std::sync::Arc;
 
 use axum::Router;
 use metrics::{gauge, set_global_recorder, with_local_recorder};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use crate::names::{self, MetricKind};
+use crate::figures::Figures;
+use crate::names;
 use crate::server::MetricsServer;
 
 /// Keeps the figures, and renders them in Prometheus' text format.
 #[derive(Clone)]
 pub struct Exporter {
-    recorder: Arc<PrometheusRecorder>,
-    handle: PrometheusHandle,
+    figures: Arc<Figures>,
 }
 
 /// Why an exporter could not be installed.
@@ -36,50 +35,35 @@ impl Exporter {
     /// [`ExporterError::AlreadyInstalled`] if there is one, which then stays.
     pub fn install() -> Result<Self, ExporterError> {
         let exporter = Self::local();
-        set_global_recorder(Arc::clone(&exporter.recorder)).map_err(|_| ExporterError::AlreadyInstalled)?;
+        set_global_recorder(Arc::clone(&exporter.figures)).map_err(|_| ExporterError::AlreadyInstalled)?;
         Ok(exporter)
     }
 
     /// An exporter that hears only what is counted inside [`record`](Self::record).
-    ///
-    /// # Panics
-    ///
-    /// Never: the histograms' buckets are constants, and there are some.
     #[must_use]
     pub fn local() -> Self {
-        let mut builder = PrometheusBuilder::new();
-        for info in names::catalogue() {
-            if let MetricKind::Histogram(buckets) = info.kind {
-                builder = builder
-                    .set_buckets_for_metric(Matcher::Full(info.name.to_owned()), buckets)
-                    .expect("every histogram of the catalogue has buckets");
-            }
-        }
-        let recorder = builder.build_recorder();
-        let exporter = Self { handle: recorder.handle(), recorder: Arc::new(recorder) };
-        exporter.record(|| {
-            names::describe();
-            gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1);
-        });
+        let exporter = Self { figures: Arc::new(Figures::new()) };
+        exporter.record(|| gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1));
         exporter
     }
 
     /// Lets this exporter hear what is counted on this thread while `work` runs.
     pub fn record<T>(&self, work: impl FnOnce() -> T) -> T {
-        with_local_recorder(&*self.recorder, work)
+        with_local_recorder(&*self.figures, work)
     }
 
     /// All figures, in Prometheus' text format.
     #[must_use]
     pub fn render(&self) -> String {
-        self.handle.render()
+        self.figures.render()
     }
 
-    /// Folds what was recorded into the histograms, so that samples nobody asks for do not pile up.
+    /// Folds the samples of whatever else counts through the facade, so that those nobody asks for do not pile up. Our own
+    /// histograms keep none.
     ///
     /// A [`MetricsServer`] does this every few seconds; whoever renders only now and then calls it between.
     pub fn upkeep(&self) {
-        self.handle.run_upkeep();
+        self.figures.upkeep();
     }
 
     /// Serves the figures at `http://addr/metrics`, `ok` at `/healthz` while the process lives, and whether it takes work

@@ -20,6 +20,10 @@ pub(crate) struct Kinds {
     roles: Cap,
     pub(crate) teams: Cap,
     kinds: Vec<Kind>,
+    /// What each provider has to do, by its name.
+    sent: Vec<(Arc<str>, Sent)>,
+    /// The place of the one last found: most calls are like the one before.
+    last: usize,
     /// By what makes them alike.
     places: HashMap<u64, usize, BuildHasherDefault<Mix>>,
 }
@@ -39,8 +43,8 @@ struct Names {
 #[derive(Debug)]
 pub(crate) struct Kind {
     names: Names,
-    pub(crate) in_flight: Gauge,
-    pub(crate) reserved: Gauge,
+    /// The place of its provider's.
+    sent: usize,
     pub(crate) wait: Histogram,
     pub(crate) overhead: Histogram,
     answered: Option<Answered>,
@@ -50,6 +54,15 @@ pub(crate) struct Kind {
     tokens: [Option<Counter>; 4],
     shared: Option<Counter>,
     unpriced: Option<Counter>,
+}
+
+/// The calls that a provider has to answer.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    calls: u64,
+    tokens: u64,
+    in_flight: Gauge,
+    reserved: Gauge,
 }
 
 #[derive(Debug)]
@@ -66,7 +79,12 @@ impl Kinds {
         let context = &call.context;
         let class = context.class.as_str();
         let (model, provider) = (&call.model, &call.provider);
-        if let Some(place) = self.find(class, [model, provider, &context.flow.role, &context.flow.team]) {
+        let given = [model, provider, &context.flow.role, &context.flow.team];
+        if self.kinds.get(self.last).is_some_and(|kind| kind.names.are(class, given)) {
+            return self.last;
+        }
+        if let Some(place) = self.find(class, given) {
+            self.last = place;
             return place;
         }
         let names = Names {
@@ -81,8 +99,19 @@ impl Kinds {
         }
         let place = self.kinds.len();
         self.places.insert(hash(class, names.all()), place);
-        self.kinds.push(Kind::new(names));
+        let sent = self.sent.iter().position(|(provider, _)| *provider == names.provider).unwrap_or_else(|| {
+            self.sent.push((Arc::clone(&names.provider), Sent::new(&names.provider)));
+            self.sent.len() - 1
+        });
+        self.kinds.push(Kind::new(names, sent));
         place
+    }
+
+    /// The kind at a place, and what its provider has to do.
+    pub(crate) fn with_sent(&mut self, place: usize) -> Option<(&mut Kind, &mut Sent)> {
+        let kind = self.kinds.get_mut(place)?;
+        let (_, sent) = self.sent.get_mut(kind.sent)?;
+        Some((kind, sent))
     }
 
     pub(crate) fn at(&mut self, place: usize) -> Option<&mut Kind> {
@@ -114,16 +143,44 @@ impl Names {
     }
 }
 
+// === impl Sent ===
+
+impl Sent {
+    fn new(provider: &Arc<str>) -> Self {
+        let provider = || label(provider);
+        let in_flight = gauge!(names::CALLS_IN_FLIGHT, "provider" => provider());
+        let reserved = gauge!(names::LIMIT_RESERVED, "provider" => provider());
+        Self { calls: 0, tokens: 0, in_flight, reserved }
+    }
+
+    /// A call is on its way.
+    pub(crate) fn begin(&mut self, tokens: u64) {
+        self.calls += 1;
+        self.tokens = self.tokens.saturating_add(tokens);
+        self.show();
+    }
+
+    /// A call is no longer on its way.
+    pub(crate) fn end(&mut self, tokens: u64) {
+        self.calls = self.calls.saturating_sub(1);
+        self.tokens = self.tokens.saturating_sub(tokens);
+        self.show();
+    }
+
+    fn show(&self) {
+        self.in_flight.set(float(self.calls));
+        self.reserved.set(float(self.tokens));
+    }
+}
+
 // === impl Kind ===
 
 impl Kind {
-    fn new(names: Names) -> Self {
-        let provider = || label(&names.provider);
+    fn new(names: Names, sent: usize) -> Self {
         Self {
-            in_flight: gauge!(names::CALLS_IN_FLIGHT, "provider" => provider()),
-            reserved: gauge!(names::LIMIT_RESERVED, "provider" => provider()),
+            sent,
             wait: histogram!(names::QUEUE_WAIT, "class" => names.class),
-            overhead: histogram!(names::OVERHEAD, "provider" => provider()),
+            overhead: histogram!(names::OVERHEAD, "provider" => label(&names.provider)),
             answered: None,
             cost: None,
             first_token: None,

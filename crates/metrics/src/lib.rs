@@ -22,6 +22,7 @@ mod caps;
 mod clock;
 mod exporter;
 mod fairness;
+mod figures;
 mod kinds;
 mod mix;
 mod names;

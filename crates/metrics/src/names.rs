@@ -50,6 +50,11 @@ pub fn catalogue() -> &'static [MetricInfo] {
     CATALOGUE
 }
 
+/// What is known of the metric of that name.
+pub(crate) fn find(name: &str) -> Option<&'static MetricInfo> {
+    CATALOGUE.iter().find(|info| info.name == name)
+}
+
 /// Gives help texts and units to the current recorder of the `metrics` facade.
 ///
 /// [`Exporter`](crate::Exporter) does this by itself.

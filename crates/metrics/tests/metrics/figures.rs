@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_core::{Call, Class, Fact, TaskState, Usage, Usd};
+use bellwether_metrics::Exporter;
+use metrics::{counter, gauge, histogram};
 
 use crate::story::{self, call, text_after};
 use crate::text::{Labels, Text};
@@ -186,7 +188,7 @@ fn a_key_shows_its_state_and_what_that_meant_for_calls() {
 
 #[test]
 fn what_no_fact_tells_is_said_by_whoever_holds_it() {
-    let exporter = bellwether_metrics::Exporter::local();
+    let exporter = Exporter::local();
     story::standing(&exporter);
     let quota = ("quota", "holysheep");
     assert_values(
@@ -221,4 +223,48 @@ fn the_call_that_waits_longest_is_known_by_when_it_came() {
     assert!(oldest(&[queued(&first), queued(&second)]) > 1e9, "a moment since 1970");
     assert!(oldest(&[queued(&first), queued(&second), admitted(&first)]) > 1e9, "the second one still waits");
     assert_eq!(oldest(&[queued(&first), queued(&second), admitted(&second), admitted(&first)]), 0.0, "nobody waits");
+}
+
+#[test]
+fn what_else_counts_through_the_facade_is_exported_too() {
+    let exporter = Exporter::local();
+    exporter.record(|| {
+        counter!("sheep_total", "flock" => "north").increment(3);
+        gauge!("bells").set(2.5);
+        histogram!("bleat_seconds").record(0.5);
+        // A name of ours as what it is not stays apart from ours.
+        gauge!("bellwether_plan_rejected_total").set(7);
+    });
+    exporter.upkeep();
+    let text = Text::read(&exporter.render());
+    assert_values(
+        &text,
+        &[
+            ("sheep_total", &[("flock", "north")], 3.0),
+            ("bells", &[], 2.5),
+            ("bleat_seconds_count", &[], 1.0),
+            ("bleat_seconds_sum", &[], 0.5),
+            ("bellwether_plan_rejected_total", &[], 7.0),
+        ],
+    );
+}
+
+#[test]
+fn a_sample_at_a_bound_lies_within_it_and_one_above_all_bounds_is_counted() {
+    let exporter = Exporter::local();
+    exporter.record(|| {
+        let rounds = histogram!("bellwether_task_rounds");
+        rounds.record_many(1.0, 3);
+        rounds.record(1e9);
+    });
+    let text = Text::read(&exporter.render());
+    assert_values(
+        &text,
+        &[
+            ("bellwether_task_rounds_bucket", &[("le", "1")], 3.0),
+            ("bellwether_task_rounds_bucket", &[("le", "+Inf")], 4.0),
+            ("bellwether_task_rounds_count", &[], 4.0),
+            ("bellwether_task_rounds_sum", &[], 1e9 + 3.0),
+        ],
+    );
 }
