@@ -28,13 +28,14 @@ impl Answer {
     }
 
     /// The answer as a stream of events.
-    pub(crate) fn into_stream(self) -> ChatStream {
-        // In a box, for it changes hands with each event.
-        ChatStream::new(stream::unfold(Box::new(self), |mut answer| async { Some((answer.next().await?, answer)) }))
+    ///
+    /// It comes in a box, for it changes hands with each of them.
+    pub(crate) fn into_stream(self: Box<Self>) -> ChatStream {
+        ChatStream::new(stream::unfold(self, |mut answer| async { Some((answer.next().await?, answer)) }))
     }
 
     /// The answer once all of it is there.
-    pub(crate) async fn into_whole(mut self) -> Result<ChatResponse, ProviderError> {
+    pub(crate) async fn into_whole(mut self: Box<Self>) -> Result<ChatResponse, ProviderError> {
         let mut fold = Fold::default();
         while let Some(event) = self.next().await {
             fold.add(event?);

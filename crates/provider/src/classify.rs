@@ -2,8 +2,6 @@
 
 mod envelope;
 
-use std::time::SystemTime;
-
 use bellwether_core::permit::RateLimits;
 use bellwether_core::{ErrorKind, ProviderError, Retry};
 
@@ -22,8 +20,6 @@ pub(crate) struct Head {
     pub(crate) should_retry: Option<bool>,
     /// Where a redirect points: a host, never a whole address.
     pub(crate) redirect: Option<String>,
-    /// The provider's date and time.
-    pub(crate) date: Option<SystemTime>,
 }
 
 /// A refusal: the head says failure, and the body may say why.

@@ -86,7 +86,7 @@ impl OpenAiCompatible {
     }
 
     /// Asks, and hands the answer on as soon as its head is there and good.
-    async fn ask(&self, request: ChatRequest, context: CallContext, mode: Mode) -> Result<Answer, ProviderError> {
+    async fn ask(&self, request: ChatRequest, context: CallContext, mode: Mode) -> Result<Box<Answer>, ProviderError> {
         let asked = self.asked(Some(&request.model));
         let patience = Patience::new(self.config.timeouts, matches!(mode, Mode::Stream(_)), Some(&context));
         patience.check(&asked)?;
@@ -110,7 +110,7 @@ impl OpenAiCompatible {
         let price = price.or_else(|| profile?.price.map(Price::from));
         let dialect = Dialect::new(started, price, request.messages.len());
         let reading = Reading::new(asked.clone(), head, dialect);
-        Ok(Answer::new(response, asked, patience, reading))
+        Ok(Box::new(Answer::new(response, asked, patience, reading)))
     }
 
     /// The models on offer, and the provider's date.
@@ -118,7 +118,7 @@ impl OpenAiCompatible {
         let asked = self.asked(None);
         let patience = Patience::new(self.config.timeouts, false, None);
         let mut response = self.send(self.client.get(self.endpoint.join("models")), &asked, &patience).await?;
-        let head = self.head(&response);
+        let (head, date) = (self.head(&response), transport::date(response.headers()));
         let mut body = Vec::new();
         while let Some(bytes) = patience
             .wait(Stage::Flowing, &asked, response.chunk())
@@ -141,7 +141,7 @@ impl OpenAiCompatible {
             error.details.body = asked.excerpt(&body);
             error
         });
-        Ok((models?, head.date))
+        Ok((models?, date))
     }
 
     /// What a call to `model` cost, and who says so. See [`Catalogue::cost`](crate::Catalogue::cost).

@@ -213,10 +213,16 @@ impl Dialect {
     }
 
     fn start(&mut self, chunk: &Value, has_choice: bool, out: &mut VecDeque<ChatEvent>) {
+        if self.head.is_none() {
+            return;
+        }
         let named = |name| text(chunk.get(name)).map(str::to_owned);
         let (id, model) = (named("id"), named("model"));
         if !has_choice && id.is_none() && chunk.get("usage").is_none() {
             return;
+        }
+        if let Some(id) = &id {
+            self.calls.belong_to(id);
         }
         self.begin(id, model, chunk.get("latency_ms").and_then(Value::as_f64), out);
     }
@@ -224,9 +230,6 @@ impl Dialect {
     /// Says once who answers, and as which answer.
     fn begin(&mut self, id: Option<String>, model: Option<String>, millis: Option<f64>, out: &mut VecDeque<ChatEvent>) {
         if let Some(head) = self.head.take() {
-            if let Some(id) = &id {
-                self.calls.belong_to(id);
-            }
             let latency = millis.and_then(|millis| Duration::try_from_secs_f64(millis / 1_000.0).ok());
             out.push_back(ChatEvent::Started(Started { id, model, latency, ..head }));
         }

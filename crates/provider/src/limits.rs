@@ -17,7 +17,9 @@ pub(crate) fn from_headers(headers: &HeaderMap, now: SystemTime) -> RateLimits {
     let sent = Sent { headers, now };
     // Most relays say nothing about limits, and then there is nothing to look for.
     if !headers.keys().any(|name| name.as_str().contains("ratelimit")) {
-        return RateLimits { retry_after: sent.retry_after(), ..RateLimits::default() };
+        let named = headers.keys().any(|name| name.as_str().trim_end_matches("-ms").ends_with("retry-after"));
+        let retry_after = if named { sent.retry_after() } else { None };
+        return RateLimits { retry_after, ..RateLimits::default() };
     }
     let mut limits = RateLimits {
         requests: sent.level("requests"),

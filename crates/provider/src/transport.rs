@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use bellwether_core::error::Phase;
 use bellwether_core::{ErrorKind, ProviderError};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Url, redirect, retry};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::{ClientConfig, RootCertStore};
@@ -136,9 +136,13 @@ pub(crate) fn head(status: u16, headers: &HeaderMap, scrub: &Scrub, now: SystemT
         request_id: id.map(|id| clip(&scrub.apply(id), 120).to_owned()),
         limits: limits::from_headers(headers, now),
         should_retry: text("x-should-retry").and_then(|answer| answer.parse().ok()),
-        redirect: text("location").filter(|_| redirected).map(|to| scrub.apply(&target(to))),
-        date: text("date").and_then(|date| httpdate::parse_http_date(date).ok()),
+        redirect: redirected.then(|| text("location")).flatten().map(|to| scrub.apply(&target(to))),
     }
+}
+
+/// The provider's date and time.
+pub(crate) fn date(headers: &HeaderMap) -> Option<SystemTime> {
+    httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()
 }
 
 /// Where a redirect points, without the path and the query, which may hold anything.

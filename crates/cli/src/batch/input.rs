@@ -30,8 +30,10 @@ pub(crate) struct Item {
 
 /// Understands a line; `number` counts from 1 and names a line without an id, `model` is asked if the line names none.
 pub(crate) fn read(line: &[u8], number: usize, model: Option<&str>) -> Result<Item, String> {
+    // Looked through as a whole, it need not be looked through string by string.
+    let line = str::from_utf8(line).map_err(|error| format!("this is not JSON: {error}"))?;
     let Object(Line { id, flow, weight, class, url, body, bare }) =
-        serde_json::from_slice(line).map_err(|why| match serde_json::from_slice::<IgnoredAny>(line) {
+        serde_json::from_str(line).map_err(|why| match serde_json::from_str::<IgnoredAny>(line) {
             Ok(_) => why.to_string(),
             Err(error) => format!("this is not JSON: {error}"),
         })?;

@@ -24,7 +24,9 @@ pub(super) struct Plain {
 /// Whatever the tree's reader would look at is either understood here as it would be there, or makes the answer one for the
 /// tree. What neither knows is skipped.
 pub(super) fn read(body: &[u8]) -> Option<Plain> {
-    let Answer { id, object, model, choices: (choice,), latency_ms, usage, .. } = serde_json::from_slice(body).ok()?;
+    // Looked through as a whole, it need not be looked through string by string.
+    let body = str::from_utf8(body).ok()?;
+    let Answer { id, object, model, choices: (choice,), latency_ms, usage, .. } = serde_json::from_str(body).ok()?;
     let Choice { index, message, finish_reason, .. } = choice;
     let ended = !matches!(&*finish_reason, "" | "error" | "function_call" | "null" | "tool_calls" | "tool_use");
     if object == "response" || index != 0 || !ended {
