@@ -50,15 +50,25 @@ pub(crate) async fn run(
 ) -> Result<Exit, Failure> {
     let report = perform(file, overrides, budget, work, journal.as_deref(), view).await?;
     show(&report, view)?;
-    if let Some(directory) = journal.filter(|_| is_resumable(report.outcome)) {
+    if let Some(directory) = journal.filter(|_| is_unfinished(report.outcome)) {
         let at = beside(&directory);
         if report.outcome == RunOutcome::Parked && report.error.is_none() {
             let blocked = report.count(TaskState::Blocked) > 0;
             if blocked { person::waits(&report, &at) } else { plan::waits(&report, &at) }
         }
-        terminal::note(&format!("go on with: bellwether resume {}{at}", report.run_id));
+        let run = &report.run_id;
+        terminal::note(&if report.resumable {
+            format!("go on with: bellwether resume {run}{at}")
+        } else {
+            format!("a resume has nothing left to do, except under other terms; why: {}", explain(run, &at))
+        });
     }
     Ok(Exit::of(&report))
+}
+
+/// What tells why a task of a run came to nothing.
+pub(crate) fn explain(run: &RunId, at: &str) -> String {
+    format!("bellwether explain {run} TASK{at}")
 }
 
 /// What has to be said of a journal that is not where commands look for it.
@@ -193,7 +203,7 @@ fn amount(report: &RunReport) -> Amount {
     Amount { usd: report.cost_usd.unwrap_or_default(), tokens: report.usage.tokens(), calls, time: report.busy }
 }
 
-const fn is_resumable(outcome: RunOutcome) -> bool {
+const fn is_unfinished(outcome: RunOutcome) -> bool {
     !matches!(outcome, RunOutcome::Succeeded | RunOutcome::SucceededWithDefects)
 }
 

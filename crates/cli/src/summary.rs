@@ -275,6 +275,7 @@ mod tests {
             economies: Vec::new(),
             dead_letters: Vec::new(),
             error: None,
+            resumable: false,
         }
     }
 

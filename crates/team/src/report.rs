@@ -71,6 +71,8 @@ pub struct RunReport {
     pub dead_letters: Vec<DeadLetter>,
     /// The failure that ended the run, if one did.
     pub error: Option<Failure>,
+    /// Whether a resume under the same terms has anything left to do, be it after somebody's decision.
+    pub resumable: bool,
 }
 
 /// What came of a task.
@@ -95,7 +97,7 @@ pub struct TaskResult {
     pub result: Option<String>,
     /// Why it, or its review, came to nothing.
     pub error: Option<Failure>,
-    /// From its first agent's begin to its end, waiting included.
+    /// From its first agent's begin to its end, or until now, waiting included.
     #[serde(rename = "execution_time_ms", serialize_with = "millis")]
     pub execution_time: Duration,
     /// How often one of its calls was sent again.
@@ -213,6 +215,7 @@ impl RunReport {
                 Some(Stop::Hopeless(failure)) => Some(failure.clone()),
                 _ => None,
             },
+            resumable: state.is_resumable(),
         }
     }
 
@@ -226,7 +229,7 @@ impl RunReport {
 impl TaskResult {
     fn new(state: &State, record: &Record, frame: &Frame<'_>) -> Self {
         let best = record.best();
-        let at = |moment: Option<Timestamp>| moment.unwrap_or_default();
+        let ended = record.ended.unwrap_or(Timestamp::ZERO + frame.wall);
         let Spent { calls, retries, usage, .. } = record.spent;
         Self {
             task_id: record.planned.id.clone(),
@@ -238,7 +241,7 @@ impl TaskResult {
             success: record.state == TaskState::Accepted,
             result: best.map(|draft| draft.text.clone()),
             error: record.failure.clone(),
-            execution_time: record.began.map_or(Duration::ZERO, |began| at(record.ended).since(began)),
+            execution_time: record.began.map_or(Duration::ZERO, |began| ended.since(began)),
             retry_count: retries,
             calls,
             revisions: u32::try_from(record.drafts.len().saturating_sub(1)).unwrap_or(u32::MAX),

@@ -8,7 +8,7 @@ use bellwether_core::journal::{Entry, JournalError, Lease, Recorded, Snapshot};
 use bellwether_core::test_util::MemoryJournal;
 use bellwether_core::{ChatProvider, ChatResponse, Journal, RunId, RunOutcome};
 use bellwether_provider::Scripted;
-use bellwether_team::{ChangedTerms, Control, Role, Settings, Team, Tier};
+use bellwether_team::{ChangedTerms, Control, OnExhausted, ReviewRules, Role, Settings, Team, Tier};
 
 /// Counts the entries that are read.
 #[derive(Debug, Default)]
@@ -100,10 +100,11 @@ async fn one_fold_serves_the_report_the_budgets_and_the_resume() {
     let team = team(&model, &journal);
     let past = team.past(&run).await.expect("it is known");
     let (report, booked) = (past.report(&team), past.accounts(&team));
+    assert!(report.resumable);
     let resumed = team.resume_from(past, ChangedTerms::Refuse, &Control::default()).await.expect("it goes on");
     let read = journal.read.load(Ordering::Relaxed);
     assert!((20..=22).contains(&read), "the first entry is looked at by itself, twice; {read} were read");
-    assert_eq!(resumed.outcome, RunOutcome::Succeeded);
+    assert_eq!((resumed.outcome, resumed.resumable), (RunOutcome::Succeeded, false));
     assert_eq!(report.calls, booked.iter().map(|booked| booked.spent.calls).sum::<u32>());
 }
 
@@ -119,4 +120,36 @@ async fn what_happened_since_a_past_was_folded_is_not_done_again() {
     let again = other.resume_from(past, ChangedTerms::Refuse, &Control::default()).await.expect("it is over");
     assert_eq!((ended.outcome, again.outcome), (RunOutcome::Succeeded, RunOutcome::Succeeded));
     assert_eq!((again.calls, second.calls().len()), (ended.calls, 0), "nothing was left to do");
+}
+
+/// Whoever grants more rounds than a run had gets them, whether what used its rounds up counts as failed or is kept.
+#[tokio::test(start_paused = true)]
+async fn more_rounds_on_a_resume_are_rounds_for_what_used_its_own_up() {
+    for on_exhausted in [OnExhausted::Fail, OnExhausted::AcceptBest] {
+        let model = Arc::new(Scripted::answering(|_, context| {
+            Ok(ChatResponse::text(match (context.phase, context.round) {
+                ("review", 0) => r#"{"decision": "revise", "score": 0.5, "issues": ["more"]}"#.to_owned(),
+                ("review", _) => r#"{"decision": "accept", "score": 0.9}"#.to_owned(),
+                (_, round) => format!("draft {round}"),
+            }))
+        }));
+        let (journal, run) = (Arc::new(Counting::default()), RunId::from("r1"));
+        let rounds = |max_rounds| {
+            let review = ReviewRules { max_rounds, max_escalations: 0, on_exhausted, ..ReviewRules::default() };
+            let tier = Tier::new(Arc::<Scripted>::clone(&model) as Arc<dyn ChatProvider>, "model");
+            Team::builder("team")
+                .role(Role::worker("coder", "You code.", tier.clone()))
+                .role(Role::reviewer("critic", "You review.", tier))
+                .settings(Settings { review, ..Settings::default() })
+                .journal(Arc::<Counting>::clone(&journal) as Arc<dyn Journal>)
+                .build()
+                .expect("the team makes sense")
+        };
+        let first = rounds(0).run_with("build it", run.clone(), &Control::default()).await;
+        assert!(first.outcome != RunOutcome::Succeeded && !first.resumable, "{on_exhausted:?}");
+        let same = rounds(0).resume(run.clone(), ChangedTerms::Refuse, &Control::default()).await.expect("it is over");
+        assert_eq!((same.outcome, model.calls().len()), (first.outcome, 2), "{on_exhausted:?}");
+        let more = rounds(2).resume(run, ChangedTerms::Adopt, &Control::default()).await.expect("it goes on");
+        assert_eq!((more.outcome, more.tasks[0].revisions), (RunOutcome::Succeeded, 1), "{on_exhausted:?}");
+    }
 }

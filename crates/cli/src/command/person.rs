@@ -92,11 +92,13 @@ fn nobody(report: &RunReport, state: &str, held: bool, at: &str) -> Failure {
     let (how, remedy) = if held {
         (state.to_owned(), format!("bellwether tail {run}{at}, or bellwether cancel {run}{at}"))
     } else if state == runs::INTERRUPTED {
-        ("it was interrupted".to_owned(), format!("bellwether resume {run}{at}"))
+        ("no process works on it".to_owned(), format!("bellwether resume {run}{at}"))
     } else if done {
         (format!("it {}", state.replace('_', " ")), format!("bellwether report {run}{at}, to see what came of it"))
     } else {
-        (format!("it ended as {state}: {reason}"), format!("bellwether resume {run}{at}"))
+        let resume = format!("bellwether resume {run}{at}");
+        let remedy = if report.resumable { resume } else { session::explain(run, at) };
+        (format!("it ended as {state}: {reason}"), remedy)
     };
     Failure::usage(format!("run {run} waits for nobody's decision: {how}")).remedy(remedy)
 }

@@ -96,8 +96,9 @@ fn another_round_is_granted_with_a_note_and_a_task_can_be_turned_down() {
     let resumed = resume(&folder, &simulator);
     assert_eq!((resumed.code, &resumed.json()["tasks"][0]["state"]), (Some(4), &"failed".into()), "{}", resumed.stderr);
     assert_eq!(resumed.json()["tasks"][0]["error"]["message"], "wrong track");
+    assert!(resumed.stderr.contains("a resume has nothing left to do"), "{}", resumed.stderr);
     let over = approve(&folder, &["--accept"]);
-    let ended = over.stderr.contains("it ended as failed: ") && over.stderr.contains("try: bellwether resume");
+    let ended = over.stderr.contains("it ended as failed: ") && over.stderr.contains("try: bellwether explain");
     assert!(over.code == Some(2) && ended, "{}", over.stderr);
 }
 

@@ -2,7 +2,7 @@
 
 use bellwether_core::{ErrorKind, RunOutcome, TaskState, Timestamp};
 
-use super::{Draft, Moves, Record, State, Stop};
+use super::{Draft, Event, Moves, Record, State, Stop};
 use crate::runtime::Ruling;
 use crate::team::OnTaskFailure;
 
@@ -40,6 +40,13 @@ impl State {
         if let Ruling::Deny(reason) = ruling {
             self.halt(Stop::Denied(reason), moves);
         }
+    }
+
+    /// Whether a resume has anything to do, now or once a person has decided.
+    pub(crate) fn is_resumable(&self) -> bool {
+        let mut resumed = self.clone();
+        resumed.apply(Event::Resumed, Timestamp::ZERO);
+        self.parked || self.blocked().next().is_some() || !resumed.is_over()
     }
 
     /// Takes up again what a stop or a crash left lying. What came to rest for a reason of its own stays.

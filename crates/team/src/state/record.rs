@@ -252,8 +252,8 @@ impl Record {
         let judged = self.drafts.last().map(|draft| draft.verdict.is_some());
         let behind = u32::try_from(self.drafts.len()).unwrap_or(u32::MAX) <= self.round;
         let state = match (self.state, judged) {
-            // Its rounds were used up, and that counts as failure in this team.
-            (TaskState::Failed, Some(true)) if !behind => TaskState::Failed,
+            // Its rounds were used up, which counts as failure in this team; there may be more of them now.
+            (TaskState::Failed, Some(true)) if !behind => self.go_on(rules),
             (TaskState::Cancelled | TaskState::Unreviewed, Some(false)) => TaskState::Produced,
             (TaskState::Cancelled | TaskState::Rejected, Some(true)) if behind => TaskState::Revising,
             (TaskState::Cancelled | TaskState::Rejected, Some(true)) => self.go_on(rules),
