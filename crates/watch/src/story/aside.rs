@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::events::{job, text};
+use super::events::{DENIED, job, text};
 use super::{Job, Story};
 use crate::text::line;
 
@@ -11,6 +11,11 @@ impl Story {
     pub(super) fn aside(&mut self, seq: u64, t: u64, kind: &str, event: &Value) {
         let id = line(text(event, "task"), 60);
         let said = match kind {
+            "adopted" => {
+                self.adopt(&event["rules"]);
+                "it goes on by other rules than before: those of its team file as it is now".to_owned()
+            }
+            "decided" => self.decided(&event["ruling"]),
             "answered" | "asked" | "undelivered" => self.letter(&id, t, kind, event),
             "audited" => {
                 if let Some(job) = self.under_way("audit", &id) {
@@ -112,6 +117,14 @@ impl Story {
                 format!("{about}{what} from {from} to {to} reached nobody: {}", field("reason"))
             }
         }
+    }
+
+    /// A person said what becomes of the plan.
+    fn decided(&mut self, ruling: &Value) -> String {
+        let Some(reason) = ruling["deny"].as_str() else { return "a person agrees to the plan".to_owned() };
+        let said = format!("{DENIED}: {}", self.keep(reason));
+        self.head.stop = Some(said.clone());
+        said
     }
 
     /// A person said what becomes of a task.

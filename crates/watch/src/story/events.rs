@@ -12,7 +12,6 @@ impl Story {
         self.head.team = self.keep(text(body, "team"));
         self.head.request = self.keep(text(body, "request"));
         self.fold.threshold = 1.0;
-        self.fold.person = body["rules"]["review"]["on_exhausted"] == "human";
         for (name, value) in body["terms"].as_object().into_iter().flatten() {
             let value = value.as_str().unwrap_or_default();
             if let Some((role, what)) = name.strip_prefix("role ").and_then(|name| name.rsplit_once(": ")) {
@@ -31,8 +30,17 @@ impl Story {
             self.fold.threshold = threshold.parse().unwrap_or(1.0);
             self.fold.max_rounds = rounds.parse().unwrap_or(0);
         }
+        self.adopt(&body["rules"]);
         let request = line(&self.head.request, 120);
         self.say(seq, 0, "run", format!("team {} begins: {request}", self.head.team));
+    }
+
+    /// What is good enough from now on, and what becomes of work that never is.
+    pub(super) fn adopt(&mut self, rules: &Value) {
+        let review = &rules["review"];
+        self.fold.threshold = review["threshold"].as_f64().unwrap_or(self.fold.threshold);
+        self.fold.max_rounds = review["max_rounds"].as_u64().unwrap_or(self.fold.max_rounds);
+        self.fold.person = review["on_exhausted"].as_str().map_or(self.fold.person, |to| to == "human");
     }
 
     pub(super) fn resume(&mut self, seq: u64, wall: u64, body: &Value) {
@@ -44,24 +52,40 @@ impl Story {
         self.rest_all(t);
         self.head.stop = None;
         self.head.outcome = None;
-        self.fold.stopped = false;
+        (self.fold.stopped, self.fold.failure) = (false, None);
         self.say(seq, t, "run", "another process goes on with it".to_owned());
     }
 
     pub(super) fn end(&mut self, seq: u64, wall: u64, body: &Value) {
         let t = self.time(wall);
         self.rest_all(t);
+        let outcome = line(body["outcome"].as_str().unwrap_or("unknown"), 40);
         for n in 0..self.tasks.len() {
-            if !self.tasks[n].is_over() && self.tasks[n].state() != "blocked" {
+            // What is parked only waits.
+            if !self.tasks[n].is_over() && outcome != "parked" {
                 self.move_to(n, t, "cancelled");
             }
         }
-        let outcome = line(body["outcome"].as_str().unwrap_or("unknown"), 40);
         self.say(seq, t, "run", format!("ended: {outcome}"));
-        if outcome == "failed" && self.head.stop.is_none() {
-            self.head.stop = self.fold.failure.take();
+        if self.head.stop.is_none() {
+            self.head.stop = self.why_it_ended(&outcome);
         }
+        self.close_the_till(t);
         self.head.outcome = Some(outcome);
+    }
+
+    /// Why a run ended that nobody stopped, if it did not do everything.
+    fn why_it_ended(&mut self, outcome: &str) -> Option<String> {
+        let blocked = self.tasks.iter().filter(|task| task.state() == "blocked");
+        let blocked: Vec<&str> = blocked.map(|task| task.id.as_str()).collect();
+        match outcome {
+            "parked" if !blocked.is_empty() => {
+                Some(format!("a person has to say what becomes of {}", blocked.join(", ")))
+            }
+            "budget_exhausted" | "failed" => self.fold.failure.take(),
+            "parked" => self.fold.failure.take().or_else(|| Some("its plan waits for approval".to_owned())),
+            _ => None,
+        }
     }
 
     pub(super) fn event(&mut self, seq: u64, wall: u64, kind: &str, body: &Value) {
@@ -69,8 +93,8 @@ impl Story {
         let event = &body["event"];
         match kind {
             "began" => self.began(seq, t, event),
-            "answered" | "asked" | "audited" | "called_off" | "checked" | "combined" | "digested" | "economised"
-            | "joined" | "routed" | "ruled" | "stalled" | "undelivered" => {
+            "adopted" | "answered" | "asked" | "audited" | "called_off" | "checked" | "combined" | "decided"
+            | "digested" | "economised" | "joined" | "routed" | "ruled" | "stalled" | "undelivered" => {
                 self.aside(seq, t, kind, event);
             }
             "dropped" => {
@@ -286,13 +310,24 @@ impl Story {
         }
     }
 
+    /// Why a run was stopped, where that takes more than a word.
+    fn why(&self, stop: &Value) -> String {
+        if let Some(reason) = stop["denied"].as_str() {
+            return format!("{DENIED}: {}", self.keep(reason));
+        }
+        match stop["too_many_failed"]["failed"].as_u64() {
+            Some(failed) => format!("{failed} tasks came to nothing, more than may"),
+            None => self.keep(text(&stop["hopeless"], "message")),
+        }
+    }
+
     fn stopped(&mut self, seq: u64, t: u64, event: &Value) {
         let stop = &event["stop"];
         let why = match stop.as_str() {
             Some("asked") => "somebody asked it to stop".to_owned(),
             Some("deadline") => "its deadline came".to_owned(),
             Some(other) => line(other, 200),
-            None => self.keep(text(&stop["hopeless"], "message")),
+            None => self.why(stop),
         };
         self.fold.stopped = true;
         self.say(seq, t, "stopped", why.clone());
@@ -310,6 +345,9 @@ impl Story {
         }
     }
 }
+
+/// The beginning of the sentence that a person's word ends.
+pub(super) const DENIED: &str = "its plan was not approved";
 
 impl Job {
     /// As the log names it.

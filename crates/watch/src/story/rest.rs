@@ -54,6 +54,17 @@ impl Story {
         }
     }
 
+    /// The last that is known of the money: what was spent since a budget was heard of, and nothing is reserved any more.
+    pub(super) fn close_the_till(&mut self, t: u64) {
+        let known: f64 = self.costs.iter().map(|cost| cost.usd).sum();
+        let Some(last) = self.money.last() else { return };
+        let spent = last.spent.max(known);
+        if spent > last.spent + 1e-9 || last.reserved.is_some_and(|reserved| reserved > 0.0) {
+            self.money.push(Money { t, spent, reserved: last.reserved.map(|_| 0.0), cap: last.cap });
+            self.touch(Part::Money, self.money.len() - 1);
+        }
+    }
+
     /// A job is under way no longer.
     pub(super) fn rest(&mut self, job: &Job, t: u64) {
         let Some(doing) = self.fold.jobs.get_mut(job) else { return };

@@ -1,5 +1,6 @@
 //! Runs to look at: their notes, stories, reports, and the page over a real socket.
 
+mod endings;
 mod entries;
 mod notes;
 mod page;

@@ -1,0 +1,81 @@
+//! How runs end, or stand still, as their story tells it.
+
+use bellwether_watch::Story;
+
+use crate::entries::{BEGAN, Entries};
+
+/// A run with a plan of two tasks, of which the first was done.
+fn begun() -> Entries {
+    let mut run = Entries::begin();
+    let tasks = r#"{"id":"t1","title":"A","role":"coder"},{"id":"t2","title":"B","role":"coder"}"#;
+    run.event(1_000, "planned", &format!(r#"{{"plan":{{"tasks":[{tasks}]}},"spent":{{}}}}"#));
+    run.event(1_100, "began", r#"{"job":{"work":{"task":"t1","round":0}},"tier":0}"#);
+    run
+}
+
+fn states(story: &Story) -> Vec<&str> {
+    story.tasks.iter().map(bellwether_watch::story::Task::state).collect()
+}
+
+#[test]
+fn a_run_that_ran_out_of_money_says_so_and_what_it_took_to_the_last() {
+    let mut run = begun();
+    let note = format!(
+        r#"{{"lost":0,"notes":[{{"at":{},"what":"budget","spent":4000000,"reserved":9000000,"cap":10000000}}]}}"#,
+        BEGAN + 1_200
+    );
+    run.at(1_200, "heard", &note);
+    run.event(1_300, "produced", r#"{"task":"t1","text":"work","spent":{"usage":{"cost":8000000}}}"#);
+    run.event(
+        1_400,
+        "failed",
+        r#"{"job":{"work":{"task":"t2","round":0}},"failure":{"kind":"budget_exceeded","message":"it may cost too much"}}"#,
+    );
+    run.at(1_500, "run_finished", r#"{"outcome":"budget_exhausted"}"#);
+    let story = Story::of(&run.entries);
+    assert_eq!(story.head.stop.as_deref(), Some("it may cost too much"));
+    let last = story.money.last().expect("money was spent");
+    assert!((last.spent - 0.008).abs() < 1e-9 && last.reserved == Some(0.0) && last.cap == Some(0.01), "{last:?}");
+}
+
+#[test]
+fn a_plan_that_waits_for_approval_is_not_called_off() {
+    let mut run = Entries::begin();
+    run.event(1_000, "planned", r#"{"plan":{"tasks":[{"id":"t1","title":"A","role":"coder"}]},"spent":{}}"#);
+    run.at(1_100, "run_finished", r#"{"outcome":"parked"}"#);
+    let story = Story::of(&run.entries);
+    assert_eq!((states(&story), story.head.stop.as_deref()), (vec!["pending"], Some("its plan waits for approval")));
+
+    run.event(1_200, "decided", r#"{"ruling":"approve"}"#);
+    run.event(1_300, "decided", r#"{"ruling":{"deny":"too dear"}}"#);
+    let story = Story::of(&run.entries);
+    assert_eq!(story.head.stop.as_deref(), Some("its plan was not approved: too dear"));
+    assert!(story.log.iter().any(|line| line.text == "a person agrees to the plan"), "{:?}", story.log);
+}
+
+#[test]
+fn a_run_that_waits_for_a_person_says_for_which_tasks() {
+    let mut run = begun();
+    run.event(1_200, "adopted", r#"{"rules":{"review":{"threshold":0.9,"max_rounds":0,"on_exhausted":"human"}}}"#);
+    run.event(1_300, "produced", r#"{"task":"t1","text":"work","spent":{}}"#);
+    run.event(1_400, "judged", r#"{"task":"t1","verdict":{"decision":"accept","score":0.85},"spent":{}}"#);
+    run.at(1_500, "run_finished", r#"{"outcome":"parked"}"#);
+    let story = Story::of(&run.entries);
+    assert_eq!(states(&story), ["blocked", "pending"], "by the rules that it adopted");
+    assert_eq!(story.head.stop.as_deref(), Some("a person has to say what becomes of t1"));
+}
+
+#[test]
+fn a_stop_is_told_in_words() {
+    let stopped = |stop: &str| {
+        let mut run = begun();
+        run.event(1_200, "stopped", &format!(r#"{{"stop":{stop}}}"#));
+        Story::of(&run.entries).head.stop
+    };
+    assert_eq!(stopped(r#""asked""#).as_deref(), Some("somebody asked it to stop"));
+    assert_eq!(
+        stopped(r#"{"too_many_failed":{"failed":3,"allowed":1}}"#).as_deref(),
+        Some("3 tasks came to nothing, more than may")
+    );
+    assert_eq!(stopped(r#"{"denied":"too dear"}"#).as_deref(), Some("its plan was not approved: too dear"));
+}
