@@ -105,6 +105,7 @@ async fn listed(reader: &Reader, info: &RunInfo) -> Result<Value, JournalError> 
         "request": said("request"),
         "began": info.first.map(|at| at.as_nanos() / 1_000_000),
         "last": info.last.map(|at| at.as_nanos() / 1_000_000),
+        "entries": info.entries,
         "live": info.holder.is_some(),
         "outcome": outcome,
     }))

@@ -287,7 +287,8 @@ function scale(svg, most, left, format) {
 export function drawMoney(place, key, story, t, end) {
   const points = story.money.filter((point) => point.t <= t);
   const cap = points.at(-1)?.cap ?? null;
-  legend(key, [["line l0", "spent"], ["f1 area", "reserved"], ...(cap === null ? [] : [["cap", "cap"]])]);
+  const holds = points.some((point) => point.reserved !== null); // without a budget nothing is reserved
+  legend(key, [["line l0", "spent"], ...(holds ? [["f1 area", "reserved"]] : []), ...(cap === null ? [] : [["cap", "cap"]])]);
   if (!points.length) return void place.replaceChildren(nothing(isOver(story, t) ? "nothing was spent" : "nothing spent yet"));
   const { svg, x, now, left } = frame(place, t, end, HIGH);
   const used = Math.max(...points.map((point) => point.spent + (point.reserved ?? 0)), 1e-6);
@@ -298,7 +299,8 @@ export function drawMoney(place, key, story, t, end) {
   const from = [{ t: 0, v: 0 }];
   const reserved = steps(from.concat(points.map((point) => ({ t: point.t, v: point.spent + (point.reserved ?? 0) }))), x, y, t);
   const spent = steps(from.concat(points.map((point) => ({ t: point.t, v: point.spent }))), x, y, t);
-  svg.append(s("path", { class: "area f1", d: `${reserved}V${y(0)}H${x(0)}z` }), s("path", { class: "line l0", d: spent }));
+  if (holds) svg.append(s("path", { class: "area f1", d: `${reserved}V${y(0)}H${x(0)}z` }));
+  svg.append(s("path", { class: "line l0", d: spent }));
   if (drawn) svg.append(s("line", { class: "cap", x1: left, x2: x(end), y1: y(cap), y2: y(cap) }));
   else if (cap !== null) svg.append(s("text", { class: "soft end", x: x(end), y: 11 }, `cap $${cap.toFixed(2)}`));
   now();

@@ -6,6 +6,7 @@ const PARTS = ["tasks", "spans", "costs", "money", "shares", "limits", "marks", 
 const LOG_LINES = 400;
 
 let runs = [];
+let listed = ""; // what the list of runs shows
 let story = null;
 let stream = null;
 let moment = null; // the moment that is shown; null follows the run
@@ -38,14 +39,19 @@ function open(run) {
   story = empty(run);
   moment = null;
   chosen = null;
-  over = false;
   stop();
   location.hash = run;
   $("kind").value = "";
+  follow(run);
+  list();
+}
+
+function follow(run) {
+  over = false;
   // Reconnects by itself, and says then which entry it saw last.
   stream = new EventSource(`api/runs/${encodeURIComponent(run)}/events`);
   const mine = stream;
-  stream.addEventListener("open", () => status("live"));
+  stream.addEventListener("open", () => status("connected: what is new is shown as it comes"));
   stream.addEventListener("error", () => {
     // A server may end with its run before it could say that this was all.
     if (story.head.outcome) end(mine);
@@ -53,7 +59,6 @@ function open(run) {
   });
   stream.addEventListener("news", (event) => { if (mine === stream) take(JSON.parse(event.data)); });
   stream.addEventListener("over", () => end(mine));
-  list();
 }
 
 function end(which) {
@@ -75,6 +80,19 @@ async function list() {
     return; // the stream says that the connection is lost
   }
   const current = story && story.head.run;
+  // Somebody goes on with a run that was over.
+  if (over && runs.some((run) => run.run === current && run.entries > story.head.seq)) follow(current);
+  // What is the same stays: a list that is made anew between press and release would swallow a click.
+  const key = JSON.stringify([current, ...runs.map(({ run, request, began, live, outcome }) => [run, request, began, live, outcome])]);
+  if (key !== listed) show(current);
+  listed = key;
+  if (!current && runs.length) {
+    const wanted = decodeURIComponent(location.hash.slice(1));
+    open((runs.find((run) => run.run === wanted) || runs[0]).run);
+  }
+}
+
+function show(current) {
   const rows = runs.map((run) => {
     const row = el("button", { type: "button" });
     row.dataset.run = run.run;
@@ -88,10 +106,6 @@ async function list() {
   const focused = document.activeElement && document.activeElement.dataset.run;
   $("runs").replaceChildren(...rows);
   if (focused) rows.find((row) => row.dataset.run === focused)?.focus();
-  if (!current && runs.length) {
-    const wanted = decodeURIComponent(location.hash.slice(1));
-    open((runs.find((run) => run.run === wanted) || runs[0]).run);
-  }
 }
 
 const when = (began) => (began ? new Date(began).toLocaleString([], { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" }) : "");
@@ -108,6 +122,12 @@ function latest() {
   const { now, outcome } = story.head;
   const live = runs.find((run) => run.run === story.head.run)?.live;
   return outcome || over || !live ? now : now + Math.min(performance.now() - heardAt, 60_000);
+}
+
+// Whether a run stands still without an end: nobody works on it.
+function interrupted() {
+  const known = runs.find((run) => run.run === story.head.run);
+  return !story.head.outcome && known !== undefined && !known.live && !known.outcome;
 }
 
 function redraw() {
@@ -131,17 +151,20 @@ function draw() {
   $("request").textContent = story.head.request;
   document.title = `${story.head.request.slice(0, 60)} · Bellwether`;
   const ended = story.head.outcome && t >= story.head.now;
-  const outcome = ended ? story.head.outcome : "on";
-  $("outcome").textContent = ended ? outcome.replaceAll("_", " ") : moment === null ? "running" : "as it was";
+  const left = moment === null && interrupted();
+  const outcome = ended ? story.head.outcome : left ? "off" : "on";
+  $("outcome").textContent = ended ? outcome.replaceAll("_", " ") : left ? "interrupted" : moment === null ? "running" : "as it was";
   $("outcome").className = `badge ${outcome}`;
-  $("stop").textContent = ended && story.head.stop ? story.head.stop : "";
+  const onward = `nobody works on it; bellwether resume ${story.head.run} goes on with it`;
+  $("stop").textContent = left ? onward : ended && story.head.stop ? story.head.stop : "";
+  $("graph").classList.toggle("still", left);
   const states = story.tasks.map((task) => stateAt(task, t));
   const count = (...wanted) => states.filter((state) => wanted.includes(state)).length;
   const shares = new Map(story.shares.filter((share) => share.t <= t).map((share) => [share.flow, share.tokens]));
   const tokens = [...shares.values()].reduce((sum, more) => sum + more, 0);
   tiles({
     "tasks accepted": `${count("accepted")} of ${states.length}`,
-    "at work": String(count("running", "in_review")),
+    "at work": String(left ? 0 : count("running", "in_review")),
     time: seconds(t),
     spent: `$${(last(story.money)?.spent ?? 0).toFixed(4)}`,
     tokens: tokens.toLocaleString("en"),
@@ -150,7 +173,7 @@ function draw() {
   $("slider").value = String(Math.round((t / end) * 1000));
   $("moment").textContent = seconds(t);
   $("live").setAttribute("aria-pressed", String(moment === null));
-  $("live").textContent = story.head.outcome ? "end" : "live";
+  $("live").textContent = story.head.outcome || interrupted() ? "end" : "live";
   $("play").textContent = playing ? "❚❚" : "▶";
   $("play").setAttribute("aria-label", playing ? "pause" : "play");
   drawGraph($("graph"), story, t, chosen, choose);
