@@ -87,7 +87,7 @@ impl Book {
             if !ids.insert(&item.id) {
                 return Err(book.mistake(number, "its custom_id stands in an earlier line, too"));
             }
-            if done.contains(&item.id) {
+            if done.len() > 0 && done.contains(&item.id) {
                 continue;
             }
             let flow = *names.entry(item.flow).or_insert(book.flows.len());

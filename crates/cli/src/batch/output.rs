@@ -13,12 +13,16 @@ use super::book::Ids;
 
 /// A result file that is written line by line.
 #[derive(Debug)]
-pub(crate) struct Output(File);
+pub(crate) struct Output {
+    file: File,
+    /// The line that was written last, of which no more than its room is of use.
+    line: Vec<u8>,
+}
 
 impl Output {
     /// Begins a new file.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
-        OpenOptions::new().write(true).create_new(true).open(path).map(Self)
+        OpenOptions::new().write(true).create_new(true).open(path).map(Self::of)
     }
 
     /// Goes on with a file: the ids that have their line, and the file behind the last whole line. What a crash left of
@@ -43,14 +47,25 @@ impl Output {
         }
         file.set_len(whole)?;
         file.seek(SeekFrom::Start(whole))?;
-        Ok((done, Self(file)))
+        Ok((done, Self::of(file)))
     }
 
-    /// Adds a line, which ends in a line break. It is written in one piece, so that a crash leaves all of it or a beginning that is cut off later.
-    pub(crate) fn write(&mut self, line: &[u8]) -> io::Result<()> {
-        self.0.write_all(line)
+    /// Adds the line that says what came of an item. It is written in one piece, so that a crash leaves all of it or a
+    /// beginning that is cut off later.
+    pub(crate) fn write(&mut self, outcome: &Outcome<'_>) -> io::Result<()> {
+        self.line.clear();
+        self.line.shrink_to(KEPT);
+        outcome.write_to(&mut self.line)?;
+        self.file.write_all(&self.line)
+    }
+
+    const fn of(file: File) -> Self {
+        Self { file, line: Vec::new() }
     }
 }
+
+/// The room of a line that is kept for the next one.
+const KEPT: usize = 64 << 10;
 
 /// As much of a result as a resume has to know.
 #[derive(Deserialize)]
@@ -73,8 +88,8 @@ pub(crate) struct Outcome<'a> {
 }
 
 impl Outcome<'_> {
-    /// The line that says so.
-    pub(crate) fn line(&self) -> serde_json::Result<Vec<u8>> {
+    /// Writes the line that says so, with its line break.
+    fn write_to(&self, line: &mut Vec<u8>) -> serde_json::Result<()> {
         let (retries, cost) = match self.result {
             Ok(response) => (response.head.retries, response.usage.cost),
             Err(error) => (error.details.retries, None),
@@ -99,9 +114,9 @@ impl Outcome<'_> {
             latency_ms: self.took.as_secs_f64() * 1e3,
             wait_ms: self.waited.as_secs_f64() * 1e3,
         };
-        let mut line = serde_json::to_vec(&Line { custom_id: self.id, response, error, bellwether })?;
+        serde_json::to_writer(&mut *line, &Line { custom_id: self.id, response, error, bellwether })?;
         line.push(b'\n');
-        Ok(line)
+        Ok(())
     }
 }
 

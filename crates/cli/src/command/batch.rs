@@ -172,8 +172,7 @@ impl Sending {
         }
         tally.finished(flow, if result.is_ok() { Ok(took) } else { Err(()) });
         let waited = tally.take_wait(id);
-        let line = Outcome { id, flow, model, result: &result, took, waited }.line();
-        let written = line.map_err(io::Error::from).and_then(|line| output.write(&line));
+        let written = output.write(&Outcome { id, flow, model, result: &result, took, waited });
         written.map_err(|error| Failure::io("the result cannot be written", &error))
     }
 
