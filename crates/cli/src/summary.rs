@@ -65,6 +65,10 @@ fn figures(report: &RunReport, colour: bool) -> String {
         let steps: Vec<&str> = report.economies.iter().map(|economy| economy.as_str()).collect();
         let _ = writeln!(text, "Near the budget:      {}", steps.join(", then "));
     }
+    if report.stalls > 0 {
+        let _ =
+            writeln!(text, "Stalled:              {} times nothing came in for longer than stall_after", report.stalls);
+    }
     let millis = |duration: std::time::Duration| duration.as_secs_f64() * 1e3;
     let _ = writeln!(
         text,
@@ -87,7 +91,10 @@ fn cost(report: &RunReport) -> String {
 /// How far a run is from the shortest that it could have been.
 fn stretch(report: &RunReport) -> String {
     let (wall, least) = (report.wall.as_secs_f64(), report.least.as_secs_f64());
-    if report.tasks.is_empty() || least <= 0.0 || wall < least {
+    // What was cut off took time that is nobody's work.
+    let ended =
+        matches!(report.outcome, RunOutcome::Partial | RunOutcome::Succeeded | RunOutcome::SucceededWithDefects);
+    if !ended || report.tasks.is_empty() || least <= 0.0 || wall < least {
         return String::new();
     }
     format!("; {:.2} times the shortest possible", wall / least)
@@ -268,7 +275,7 @@ mod tests {
             cost_usd: Some(Usd::from_nanos(53_400_000)),
             unpriced_calls: 0,
             possible_duplicates: 0,
-            stalls: 0,
+            stalls: 2,
             wall: Duration::from_millis(11_346),
             busy: Duration::from_millis(27_869),
             least: Duration::from_millis(10_000),
@@ -291,6 +298,14 @@ mod tests {
                 assert!(text.contains(said), "{said} in {columns} columns: {text}");
             }
         }
+    }
+
+    #[test]
+    fn stalls_are_told_and_a_run_that_was_cut_off_is_not_measured() {
+        let told = |outcome| text(&RunReport { outcome, ..report() }, None, Paper { colour: false, columns: None });
+        let (whole, cut_off) = (told(RunOutcome::Partial), told(RunOutcome::DeadlineExceeded));
+        assert!(whole.contains("2 times nothing came in") && whole.contains("1.13 times the shortest"), "{whole}");
+        assert!(!cut_off.contains("the shortest"), "{cut_off}");
     }
 
     #[test]

@@ -154,6 +154,7 @@ impl Agent {
         spent.calls += 1;
         let answer = tier.provider.chat(request, self.context(assignment));
         let answer = within(assignment.deadline, answer).await;
+        let answer = answer.map_err(|error| self.in_time(assignment, error));
         match &answer {
             Ok(response) => {
                 spent.retries += response.head.retries;
@@ -169,6 +170,15 @@ impl Agent {
             }
         }
         answer
+    }
+
+    /// Says whose deadline it was, if it was that of the task: whoever waits for an answer only knows a moment.
+    fn in_time(&self, assignment: &Assignment, mut error: ProviderError) -> ProviderError {
+        let first = self.shared.deadline.into_iter().chain(assignment.deadline).min();
+        if error.kind == ErrorKind::DeadlineExceeded && assignment.deadline.is_some() && first == assignment.deadline {
+            error.message = format!("the time of the task is over (task_deadline): {}", error.message);
+        }
+        error
     }
 
     fn context(&self, assignment: &Assignment) -> CallContext {
@@ -256,7 +266,7 @@ async fn within(
 ) -> Result<ChatResponse, ProviderError> {
     let Some(deadline) = deadline else { return answer.await };
     tokio::time::timeout_at(deadline, answer).await.unwrap_or_else(|_| {
-        let mut error = ProviderError::new(ErrorKind::DeadlineExceeded, "the task's deadline came");
+        let mut error = ProviderError::new(ErrorKind::DeadlineExceeded, "nobody answered in time");
         error.details.may_have_executed = true;
         Err(error)
     })

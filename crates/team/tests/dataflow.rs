@@ -207,7 +207,9 @@ async fn a_task_has_a_deadline_of_its_own_and_a_stall_is_noted_and_stops_nothing
     let report = team.run("build it").await;
     assert_eq!(states(&report), [TaskState::Failed, TaskState::Accepted]);
     assert_eq!((report.wall, report.stalls), (Duration::from_secs(60), 1));
-    assert_eq!(report.tasks[0].error.as_ref().and_then(|error| error.provider), Some(ErrorKind::DeadlineExceeded));
+    let error = report.tasks[0].error.as_ref().expect("it failed");
+    assert_eq!(error.provider, Some(ErrorKind::DeadlineExceeded));
+    assert!(error.message.starts_with("the time of the task is over (task_deadline): "), "{}", error.message);
 }
 
 #[test]
