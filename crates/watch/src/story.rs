@@ -72,6 +72,8 @@ struct Fold {
     idle: HashMap<usize, u64>,
     /// The tasks whose state is only what a verdict was taken to mean.
     presumed: BTreeSet<usize>,
+    /// The tasks that were at rest when somebody went on with the run, and may be taken up again.
+    left: BTreeSet<usize>,
     /// When each provider last admitted a call.
     admitted: HashMap<String, u64>,
     /// Until when each quota pauses.
@@ -234,6 +236,7 @@ impl Story {
     fn move_to(&mut self, n: usize, t: u64, state: &str) {
         self.touch(Part::Tasks, n);
         self.fold.presumed.remove(&n);
+        self.fold.left.remove(&n);
         let states = &mut self.tasks[n].states;
         if states.last().is_none_or(|(_, last)| last != state) {
             states.push((t, state.to_owned()));

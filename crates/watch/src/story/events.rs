@@ -48,8 +48,8 @@ impl Story {
         let worked = body["at"].as_u64().unwrap_or_default() / 1_000_000;
         self.fold.offset = wall.saturating_sub(worked);
         let t = self.time(wall);
-        self.head.doubtful += self.fold.busy.len() as u64;
-        self.rest_all(t);
+        self.head.doubtful += self.cut_off_all(t);
+        self.fold.left = (0..self.tasks.len()).filter(|n| self.tasks[*n].is_over()).collect();
         self.head.stop = None;
         self.head.outcome = None;
         (self.fold.stopped, self.fold.failure) = (false, None);
@@ -99,7 +99,7 @@ impl Story {
             }
             "dropped" => {
                 let job = job(&event["job"]);
-                self.rest(&job, t);
+                self.cut_off(&job, t);
                 self.say(seq, t, kind, format!("{}: stopped in the middle", job.name()));
             }
             "failed" => self.failed(seq, t, event),

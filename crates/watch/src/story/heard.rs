@@ -90,15 +90,15 @@ impl Story {
         self.gate(quota, t);
     }
 
-    /// Where a task is. What a verdict was taken to mean gives way to it; else only the end is news, for the rest is
-    /// what events say.
+    /// Where a task is. What a verdict was taken to mean gives way to it; else only the end is news, and that a task was
+    /// taken up again, for the rest is what events say.
     fn moved(&mut self, n: usize, t: u64, to: TaskState) {
         let presumed =
             self.tasks[n].states.last().is_some_and(|(since, _)| *since <= t) && self.fold.presumed.remove(&n);
         if presumed && self.tasks[n].state() != to.as_str() {
             self.tasks[n].states.pop();
             self.move_to(n, t, to.as_str());
-        } else if to.is_final() {
+        } else if to.is_final() || self.fold.left.contains(&n) {
             self.move_to(n, t, to.as_str());
         }
     }

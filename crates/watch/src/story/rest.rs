@@ -1,6 +1,6 @@
 //! Jobs that come to rest, and what they took.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Cost, Job, Money, Part, Share, Story};
 
@@ -77,6 +77,22 @@ impl Story {
             self.fold.busy.remove(&lane);
             self.fold.idle.insert(lane, t);
         }
+    }
+
+    /// A job was cut off. Whether its call is billed nobody knows; checks make none.
+    pub(super) fn cut_off(&mut self, job: &Job, t: u64) {
+        match job.phase.as_str() {
+            "check" => self.rest(job, t),
+            _ => self.settle(job, t, &json!({ "calls": 1, "unpriced": 1 })),
+        }
+    }
+
+    /// Every job was cut off; how many of them had a call under way.
+    pub(super) fn cut_off_all(&mut self, t: u64) -> u64 {
+        let mut jobs: Vec<(usize, Job)> = self.fold.busy.iter().map(|(lane, job)| (*lane, job.clone())).collect();
+        jobs.sort_unstable_by_key(|(lane, _)| *lane);
+        jobs.iter().for_each(|(_, job)| self.cut_off(job, t));
+        jobs.iter().filter(|(_, job)| job.phase != "check").count() as u64
     }
 
     pub(super) fn rest_all(&mut self, t: u64) {

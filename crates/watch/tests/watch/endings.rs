@@ -1,6 +1,6 @@
 //! How runs end, or stand still, as their story tells it.
 
-use bellwether_watch::Story;
+use bellwether_watch::{Story, report};
 
 use crate::entries::{BEGAN, Entries};
 
@@ -78,4 +78,29 @@ fn a_stop_is_told_in_words() {
         Some("3 tasks came to nothing, more than may")
     );
     assert_eq!(stopped(r#"{"denied":"too dear"}"#).as_deref(), Some("its plan was not approved: too dear"));
+}
+
+/// A stop, a process that died, and somebody who goes on each time.
+#[test]
+fn what_was_cut_off_is_counted_and_what_is_taken_up_again_is_no_longer_called_off() {
+    let mut run = begun();
+    run.event(1_200, "stopped", r#"{"stop":"asked"}"#);
+    run.event(1_300, "dropped", r#"{"job":{"work":{"task":"t1","round":0}}}"#);
+    run.at(1_400, "run_finished", r#"{"outcome":"cancelled"}"#);
+    let stopped = Story::of(&run.entries);
+    assert_eq!(states(&stopped), ["cancelled", "cancelled"]);
+    let totals = report::totals(&stopped);
+    assert_eq!((totals.calls, totals.unpriced), (1, 1), "a call was under way, and may be billed");
+
+    run.at(9_000, "resumed", r#"{"at":1400000000}"#);
+    let moved = |task: &str| format!(r#"{{"at":{},"what":"moved","task":"{task}","to":"pending"}}"#, BEGAN + 9_001);
+    run.at(9_002, "heard", &format!(r#"{{"lost":0,"notes":[{},{}]}}"#, moved("t1"), moved("t2")));
+    assert_eq!(states(&Story::of(&run.entries)), ["pending", "pending"]);
+
+    run.event(9_100, "began", r#"{"job":{"work":{"task":"t2","round":0}},"tier":0}"#);
+    run.event(9_200, "began", r#"{"job":{"check":{"task":"t1","round":0}},"tier":0}"#);
+    run.at(20_000, "resumed", r#"{"at":1600000000}"#);
+    let story = Story::of(&run.entries);
+    let totals = report::totals(&story);
+    assert_eq!((story.head.doubtful, totals.calls, totals.unpriced), (1, 2, 2), "a check calls nobody");
 }
