@@ -209,7 +209,9 @@ impl Agent {
     fn unusable(&self, assignment: &Assignment, answer: ChatResponse, problems: Vec<String>) -> JobError {
         let cut_off = answer.finish == FinishReason::Length && answer.refusal.is_none();
         let remedy = cut_off.then(|| self.longer_answers(assignment));
-        JobError::Unusable { answer: beginning(answer.text), problems, remedy }
+        // Who is to say it more briefly does not go on from there: to be shown how it began is enough.
+        let answer = if cut_off { within_bytes(answer.text, MAX_CUT_OFF_BYTES) } else { beginning(answer.text) };
+        JobError::Unusable { answer, problems, remedy }
     }
 
     /// How an answer to this job may become longer, or what is asked for shorter.
@@ -272,11 +274,19 @@ async fn within(
     })
 }
 
-/// What is kept of an answer that could not be used: it goes back to the model, which is paid for.
-pub(crate) fn beginning(mut answer: String) -> String {
-    const MAX_BYTES: usize = 16 * 1024;
-    if answer.len() > MAX_BYTES {
-        let cut = (0..=MAX_BYTES).rev().find(|at| answer.is_char_boundary(*at)).unwrap_or_default();
+/// The most that is kept of an answer that could not be used: it goes back to the model, which is paid for.
+const MAX_UNUSABLE_BYTES: usize = 16 * 1024;
+/// The same of one that was too long already.
+const MAX_CUT_OFF_BYTES: usize = 1024;
+
+/// What is kept of an answer that could not be used.
+pub(crate) fn beginning(answer: String) -> String {
+    within_bytes(answer, MAX_UNUSABLE_BYTES)
+}
+
+fn within_bytes(mut answer: String, most: usize) -> String {
+    if answer.len() > most {
+        let cut = (0..=most).rev().find(|at| answer.is_char_boundary(*at)).unwrap_or_default();
         answer.truncate(cut);
         answer.push_str("\n… (the rest was left out)");
     }

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_core::{CallContext, ChatProvider, ChatRequest, ChatResponse, ErrorKind, ProviderError, RunOutcome};
+use bellwether_core::{
+    CallContext, ChatProvider, ChatRequest, ChatResponse, ErrorKind, FinishReason, Message, ProviderError, RunOutcome,
+    TaskId,
+};
 use bellwether_provider::Scripted;
 use bellwether_team::{Role, RoleKind, RunReport, Settings, Team, Tier};
 
@@ -102,4 +105,55 @@ async fn a_conversation_that_a_model_does_not_take_is_cut_and_then_taken_to_a_la
     assert_eq!(report.outcome, RunOutcome::Failed);
     assert_eq!(asked.len(), 1 + 4, "it ends when there is nothing left to try");
     assert_eq!(report.tasks[0].error.as_ref().map(|error| &*error.kind), Some("context_length"));
+}
+
+/// A model with room for 4,000 tokens that may say as many showed its worker everything it had said too much of: the next
+/// conversation was too long, and the whole began anew, time after time.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_was_cut_off_does_not_fill_the_next_conversation() {
+    let (report, asked) = run(|request, context| {
+        let words = all_words(request);
+        match context.phase {
+            "plan" => say("1. all of it"),
+            _ if words.len() > 8_000 => Err(ProviderError::new(ErrorKind::ContextLength, "too long")),
+            _ if words.contains("cut off") => say("in short"),
+            _ => Ok(ChatResponse { finish: FinishReason::Length, ..ChatResponse::text("and so on ".repeat(1_500)) }),
+        }
+    })
+    .await;
+    assert_eq!(
+        (report.outcome, &asked[1..]),
+        (RunOutcome::Succeeded, &["work t1 small", "work t1 small"].map(str::to_owned)[..])
+    );
+}
+
+/// A local model takes far less than its file says. What was too long was cut to halves of what the file says, and so not
+/// cut at all: the same went out again, and the task failed.
+#[tokio::test(start_paused = true)]
+async fn what_was_too_long_becomes_shorter_whatever_window_we_were_told() {
+    let provider = Arc::new(Scripted::answering(|request, context| {
+        let length: usize = request.messages.iter().map(Message::chars).sum();
+        match (context.phase, context.task.as_ref().map(|task| task.as_str())) {
+            ("plan", _) => say(CHAIN),
+            (_, Some("t1" | "t2")) if length > 8_000 => Err(ProviderError::new(ErrorKind::ContextLength, "too long")),
+            ("review", _) => say(r#"{"decision": "accept", "score": 0.9}"#),
+            ("work", Some("t1")) => say("x".repeat(10_000)),
+            _ => say("work"),
+        }
+    }));
+    let told = Tier { context: Some(200_000), ..Tier::new(Arc::<Scripted>::clone(&provider) as _, "model") };
+    let team = Team::builder("team")
+        .role(Role::planner("lead", "You plan.", told.clone()))
+        .role(Role::worker("coder", "You code.", told.clone()))
+        .role(Role::reviewer("critic", "You review.", told))
+        .build()
+        .expect("the team makes sense");
+    let report = team.run("build it").await;
+    assert_eq!(report.outcome, RunOutcome::Succeeded, "{}", report.reason);
+    let asked = |phase: &str, id: &str| {
+        let of = |task: Option<&TaskId>| task.is_some_and(|task| task.as_str() == id);
+        let calls = provider.calls();
+        calls.iter().filter(|call| call.context.phase == phase && of(call.context.task.as_ref())).count()
+    };
+    assert_eq!((asked("review", "t1"), asked("work", "t2")), (2, 2), "too long once, then half as long");
 }

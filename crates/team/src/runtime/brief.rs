@@ -78,7 +78,12 @@ fn first<'a>(team: &'a Team, request: &str, state: &State, job: &Job) -> Option<
             let draft = record.drafts.last()?;
             let room = context::room(record.squeezed(role.window(judge)));
             // Only what does not fit even so is cut: a judge has to see all of it.
-            let work = if record.overflows == 0 { draft.text.clone() } else { context::excerpt(&draft.text, room) };
+            let most = match record.overflows {
+                0 => usize::MAX,
+                // A window may be smaller than we were told, so that whatever was too long becomes shorter.
+                overflows => room.min(draft.text.chars().count() >> overflows),
+            };
+            let work = context::excerpt(&draft.text, most);
             let advice: Vec<&Finding> =
                 draft.checks.iter().flatten().filter(|finding| !finding.pass && !finding.must).collect();
             let open = record.open_issues();
@@ -109,7 +114,7 @@ fn answer<'a>(role: &'a Arc<Role>, request: &str, state: &State, asker: &Record)
     Some((role, tier, prompt::answer(role, request, &asker.planned, &question.text, own)))
 }
 
-/// The conversation of a task: its brief, then each draft with what the reviewer said of it.
+/// The conversation of a task, shorter each time that it was too long.
 fn work_so_far(
     team: &Team,
     (role, tier): (&Role, usize),
@@ -117,10 +122,30 @@ fn work_so_far(
     state: &State,
     record: &Record,
 ) -> Vec<Message> {
+    let window = role.window(tier);
+    let whole = conversation(team, (role, window), request, state, record);
+    // A window may be smaller than we were told: what is halved is what was too long.
+    match record.squeezed(window.min(tokens(&whole))) {
+        less if less < window && record.is_squeezed() => conversation(team, (role, less), request, state, record),
+        _ => whole,
+    }
+}
+
+fn tokens(messages: &[Message]) -> usize {
+    messages.iter().map(Message::chars).sum::<usize>().div_ceil(context::CHARS_PER_TOKEN)
+}
+
+/// What fits into a window of so many tokens: a task's brief, then each draft with what the reviewer said of it.
+fn conversation(
+    team: &Team,
+    (role, window): (&Role, usize),
+    request: &str,
+    state: &State,
+    record: &Record,
+) -> Vec<Message> {
     let Some(plan) = state.plan() else { return Vec::new() };
     let needed = record.planned.depends_on.iter().chain(&record.planned.wants).filter_map(|id| state.task(id));
     let spawned = record.spawned().iter().map(|n| &state.tasks()[*n]).filter(|task| !task.dismissed);
-    let window = record.squeezed(role.window(tier));
     let inputs = inputs(state, needed.chain(spawned), window);
     let room = if role.may_spawn { state.room_to_spawn(&record.planned.id).ok() } else { None };
     let mut offers = room.map_or_else(String::new, |room| prompt::spawn(room, &team.workers(), &team.settings.spawn));

@@ -234,7 +234,12 @@ impl Record {
 
     /// How much of a tier's window its current conversation may fill: half of it for each time it was too long.
     pub(crate) const fn squeezed(&self, window: usize) -> usize {
-        if self.overflows > MAX_SQUEEZES { window } else { window >> self.overflows }
+        if self.is_squeezed() { window >> self.overflows } else { window }
+    }
+
+    /// Whether its current conversation was too long, and no larger window was found yet.
+    pub(crate) const fn is_squeezed(&self) -> bool {
+        0 < self.overflows && self.overflows <= MAX_SQUEEZES
     }
 
     fn may_go_up(&self, rules: &Rules) -> bool {
