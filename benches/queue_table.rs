@@ -4,14 +4,15 @@
 //! cargo bench -p bellwether-benches --bench queue_table -- --plot docs/queue/cost.svg
 //! ```
 //!
-//! Each figure is the tenth percentile of many short rounds, because the machine is shared. Memory is counted by the
-//! allocator.
+//! Each figure is the tenth percentile of many short rounds, because the machine is shared, and is taken in a
+//! process of its own, because memory that others have used lies scattered. Memory is counted by the allocator.
 
 #![allow(clippy::print_stdout, reason = "a table is what this is for")]
 
 mod queue_contenders;
 
 use std::fmt::Write as _;
+use std::process::Command;
 use std::time::Duration;
 
 use peak_alloc::PeakAlloc;
@@ -30,51 +31,78 @@ struct Row {
     bytes: f64,
 }
 
+/// Nanoseconds of a turn with so many tasks, over so many rounds, and bytes for each task.
+type Measure = fn(usize, usize) -> (f64, f64);
+
+const ROWS: [(&str, Measure); 7] = [
+    ("std BinaryHeap, one order", measure::<Heap>),
+    ("priority-queue, one order", measure::<OneQueue>),
+    ("tokio mpsc, no order", measure::<Channel>),
+    ("fair, FIFO flows (Q1)", measure::<FairFifo>),
+    ("fair, FIFO flows, on priority-queue", measure::<FairFifoByCrate>),
+    ("fair, priority in flows, settled (Q2)", measure::<FairSettled>),
+    ("fair, priority in flows, settled, on priority-queue", measure::<FairSettledByCrate>),
+];
+
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
+    let after = |name| arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1));
     let test = arguments.iter().any(|argument| argument == "--test");
-    let sizes: &[usize] = if test { &[1_000] } else { &[1_000, 10_000, 100_000, 1_000_000] };
     let rounds = if test { 2 } else { 1_000 };
-    let rows = [
-        row::<Heap>("std BinaryHeap, one order", sizes, rounds),
-        row::<OneQueue>("priority-queue, one order", sizes, rounds),
-        row::<Channel>("tokio mpsc, no order", sizes, rounds),
-        row::<FairFifo>("fair, FIFO flows (Q1)", sizes, rounds),
-        row::<FairFifoByCrate>("fair, FIFO flows, on priority-queue", sizes, rounds),
-        row::<FairSettled>("fair, priority in flows, settled (Q2)", sizes, rounds),
-        row::<FairSettledByCrate>("fair, priority in flows, settled, on priority-queue", sizes, rounds),
-    ];
+    if let Some(cell) = after("--cell") {
+        let (row, tasks) = cell.split_once(':').expect("a row and a number of tasks");
+        let (_, measure) = ROWS[row.parse::<usize>().expect("the number of a row")];
+        let (nanos, bytes) = measure(tasks.parse().expect("a number of tasks"), rounds);
+        return println!("{nanos} {bytes}");
+    }
+    let sizes: &[usize] = if test { &[1_000] } else { &[1_000, 10_000, 100_000, 1_000_000] };
+    let rows: Vec<Row> = (0..ROWS.len()).map(|row| row_of(row, sizes, test)).collect();
     print(&rows, sizes);
     cancellation(if test { 1_000 } else { 1_000_000 }, rounds);
-    if let Some(at) = arguments.iter().position(|argument| argument == "--plot") {
+    if let Some(path) = after("--plot") {
         // Cargo runs benchmarks in their package's folder; the path is one from the root.
-        let path = format!("{}/../{}", env!("CARGO_MANIFEST_DIR"), arguments[at + 1]);
+        let path = format!("{}/../{path}", env!("CARGO_MANIFEST_DIR"));
         std::fs::write(path, plot(&rows, sizes)).expect("the plot can be written");
     }
 }
 
-fn row<C: Contender>(name: &'static str, sizes: &[usize], rounds: usize) -> Row {
+/// Measures a row, each size in a process of its own: in one for all, memory would be what others left behind, and a
+/// queue of a million tasks would lie scattered over it.
+fn row_of(row: usize, sizes: &[usize], test: bool) -> Row {
+    let program = std::env::current_exe().expect("this program has a path");
     let mut bytes = 0.0;
     let nanos = sizes.iter().map(|tasks| {
-        let before = ALLOCATOR.current_usage();
-        let mut contender = C::filled(*tasks, flows(*tasks));
-        bytes = (ALLOCATOR.current_usage() - before) as f64 / *tasks as f64;
-        let mut random = fastrand::Rng::with_seed(11);
-        let turns = 500;
-        // A queue that has been used for a while, as far as that can be had in the time.
-        for _ in 0..(*tasks).min(200_000) {
-            contender.turn(&mut random);
-        }
-        tenth_percentile(rounds, || {
-            let from = Instant::now();
-            for _ in 0..turns {
-                contender.turn(&mut random);
-            }
-            from.elapsed() / turns
-        })
+        let mut cell = Command::new(&program);
+        cell.args(["--cell", &format!("{row}:{tasks}")]).args(test.then_some("--test"));
+        let said = cell.output().expect("this program runs");
+        let said = String::from_utf8(said.stdout).expect("figures are text");
+        let mut figures = said.split_whitespace().map(|figure| figure.parse().expect("a figure"));
+        let nanos = figures.next().expect("the time of a turn");
+        bytes = figures.next().expect("the bytes of a task");
+        nanos
     });
     let nanos = nanos.collect();
-    Row { name, nanos, bytes: bytes - 8.0 }
+    Row { name: ROWS[row].0, nanos, bytes: bytes - 8.0 }
+}
+
+fn measure<C: Contender>(tasks: usize, rounds: usize) -> (f64, f64) {
+    let before = ALLOCATOR.current_usage();
+    let mut contender = C::filled(tasks, flows(tasks));
+    let bytes = (ALLOCATOR.current_usage() - before) as f64 / tasks as f64;
+    let mut random = fastrand::Rng::with_seed(11);
+    let turns = 500;
+    // A queue that has been used for a while, as far as that can be had in the time.
+    for _ in 0..tasks.min(200_000) {
+        contender.turn(&mut random);
+    }
+    let nanos = tenth_percentile(rounds, || {
+        let from = Instant::now();
+        for _ in 0..turns {
+            contender.turn(&mut random);
+        }
+        from.elapsed() / turns
+    });
+    (nanos, bytes)
 }
 
 /// A hundred tasks in each flow, and 10,000 flows at a million.
