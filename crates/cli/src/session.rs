@@ -215,6 +215,9 @@ pub(crate) fn not_resumed(error: ResumeError) -> Failure {
         ResumeError::NotBlocked { .. } | ResumeError::NotParked => {
             Failure::usage(&error).remedy("bellwether runs list")
         }
+        ResumeError::NoRole { role, .. } => {
+            Failure::usage(&error).remedy(format!("keep [roles.{role}] in the team file until the run is done"))
+        }
         ResumeError::NoEntry { .. } => Failure::usage(&error).remedy("bellwether runs show"),
         ResumeError::Unknown => Failure::usage(&error).remedy("bellwether runs list"),
         _ => memory::failed(&error),

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::log::{Log, LogError, Opening};
 use crate::report::RunReport;
-use crate::state::{Event, State};
+use crate::state::{Event, Rules, State};
 use crate::team::Team;
 pub use accounts::{Booked, Doubt};
 pub use fork::fork;
@@ -122,6 +122,14 @@ pub enum ResumeError {
     #[error("its task {task} waits for nobody's decision")]
     NotBlocked {
         /// The task.
+        task: TaskId,
+    },
+    /// The team no longer has a role that tasks of the run are for.
+    #[error("the team has no role {role} any more, and {} of the run is for it", task)]
+    NoRole {
+        /// The role.
+        role: Arc<str>,
+        /// The first task that is for it and not done.
         task: TaskId,
     },
     /// Nobody has to agree to its plan, or somebody has decided already.
@@ -281,6 +289,9 @@ impl Team {
         let parts = past.opening.changed(&self.terms());
         if !parts.is_empty() && changed == ChangedTerms::Refuse {
             return Err(ResumeError::Changed { parts });
+        }
+        if let Some((role, task)) = past.state.nobodys(Rules::of(self), |role| self.named(role).is_some()) {
+            return Err(ResumeError::NoRole { role, task });
         }
         let (log, past) = self.take_up(past).await?;
         let (request, run) = (past.opening.request.clone(), past.run.clone());

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bellwether_core::journal::{Entry, JournalError, Lease, Recorded, Snapshot};
 use bellwether_core::test_util::MemoryJournal;
 use bellwether_core::{ChatProvider, ChatResponse, Journal, RunId, RunOutcome};
 use bellwether_provider::Scripted;
-use bellwether_team::{ChangedTerms, Control, OnExhausted, ReviewRules, Role, Settings, Team, Tier};
+use bellwether_team::{ChangedTerms, Control, OnExhausted, ResumeError, ReviewRules, Role, Settings, Team, Tier};
 
 /// Counts the entries that are read.
 #[derive(Debug, Default)]
@@ -151,5 +152,68 @@ async fn more_rounds_on_a_resume_are_rounds_for_what_used_its_own_up() {
         assert_eq!((same.outcome, model.calls().len()), (first.outcome, 2), "{on_exhausted:?}");
         let more = rounds(2).resume(run, ChangedTerms::Adopt, &Control::default()).await.expect("it goes on");
         assert_eq!((more.outcome, more.tasks[0].revisions), (RunOutcome::Succeeded, 1), "{on_exhausted:?}");
+    }
+}
+
+/// A whole team, of which somebody may leave.
+fn all_but(gone: &str, model: &Arc<Scripted>, journal: &Arc<Counting>) -> Team {
+    let tier = Tier::new(Arc::<Scripted>::clone(model) as Arc<dyn ChatProvider>, "model");
+    let mut coder = Role::worker(if gone == "coder" { "maker" } else { "coder" }, "You code.", tier.clone());
+    coder.may_ask = true;
+    let others = [
+        Role::planner("lead", "You plan.", tier.clone()),
+        Role::reviewer("critic", "You review.", tier.clone()),
+        Role::synthesizer("editor", "You join.", tier),
+    ];
+    let staying = others.into_iter().filter(|role| &*role.name != gone);
+    staying
+        .fold(Team::builder("team").role(coder), |team, role| team.role(role))
+        .settings(Settings { right_size: false, deadline: Some(Duration::from_secs(3_600)), ..Settings::default() })
+        .journal(Arc::<Counting>::clone(journal) as Arc<dyn Journal>)
+        .build()
+        .expect("the team makes sense")
+}
+
+/// Somebody leaves the team before a run is taken up again. A run that waited for a role that was gone waited for ever.
+#[tokio::test(start_paused = true)]
+async fn whoever_leaves_a_team_is_not_waited_for() {
+    let answering = || {
+        Arc::new(Scripted::answering(|request, context| {
+            let told = format!("{:?}", request.messages);
+            Ok(ChatResponse::text(match (context.phase, context.task.as_ref().map(|task| task.as_str())) {
+                ("plan", _) => "1. The first part\n2. The second part".to_owned(),
+                ("review", _) => r#"{"decision": "accept", "score": 0.9}"#.to_owned(),
+                ("work", Some("t2")) if !told.contains("You asked") => {
+                    r#"{"ask": {"to": "editor", "question": "how long?"}}"#.to_owned()
+                }
+                (phase, _) => format!("{phase} done"),
+            }))
+        }))
+    };
+    let (run, whole) = (RunId::from("r1"), Arc::new(Counting::default()));
+    let ended = all_but("nobody", &answering(), &whole).run_with("build it", run.clone(), &Control::default()).await;
+    assert_eq!(ended.outcome, RunOutcome::Succeeded);
+    let all = whole.load(&run).await.expect("memory does not fail");
+    for (gone, cut) in
+        ["coder", "lead", "critic", "editor"].into_iter().flat_map(|gone| (1..=all.len()).map(move |n| (gone, n)))
+    {
+        let journal = Arc::new(Counting::default());
+        let lease = journal.lease(&run).await.expect("the run is free");
+        journal.append(&lease, all[..cut].to_vec()).await.expect("memory does not fail");
+        journal.release(&lease).await.expect("memory does not fail");
+        let team = all_but(gone, &answering(), &journal);
+        match team.resume(run.clone(), ChangedTerms::Adopt, &Control::default()).await {
+            Ok(report) => {
+                // What a critic was about to look at when it left stays unreviewed.
+                let ended = matches!(report.outcome, RunOutcome::Succeeded | RunOutcome::SucceededWithDefects);
+                assert!(ended, "{gone} after {cut}: {}", report.reason);
+            }
+            Err(error) => {
+                assert!(
+                    matches!(&error, ResumeError::NoRole { role, .. } if &**role == "coder"),
+                    "{gone} after {cut}: {error}"
+                );
+            }
+        }
     }
 }

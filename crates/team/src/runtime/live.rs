@@ -117,11 +117,17 @@ impl<'a> Runtime<'a> {
     /// Lives through a new run.
     pub(super) async fn begin(mut self, control: &Control) -> RunReport {
         self.tell(&Fact::RunStarted { run: self.shared.run.clone(), team: Arc::clone(&self.team.name) });
-        if self.team.role(RoleKind::Planner).is_none() && self.state.stop().is_none() {
+        self.do_without_a_planner().await;
+        self.live(control).await
+    }
+
+    /// The request as a whole is the plan if nobody makes one.
+    async fn do_without_a_planner(&mut self) {
+        let wanting = self.state.plan().is_none() && self.state.stop().is_none();
+        if wanting && self.team.role(RoleKind::Planner).is_none() {
             let plan = Plan::single(self.request, &self.shared.plan_rules, false);
             self.accept_plan(plan, Spent::ZERO).await;
         }
-        self.live(control).await
     }
 
     /// Lives through the rest of a run.
@@ -147,6 +153,8 @@ impl<'a> Runtime<'a> {
             routing::teach(self.team, &self.shared.run, &self.state, task);
             routing::audited(self.team, &self.shared.run, &self.state, &self.state.tasks()[task].planned.id);
         }
+        // The planner may have left meanwhile.
+        self.do_without_a_planner().await;
         self.live(control).await
     }
 
@@ -156,7 +164,7 @@ impl<'a> Runtime<'a> {
         let mut heard = u64::MAX;
         loop {
             self.join_all().await;
-            self.assign_all().await;
+            while self.assign_all().await {}
             if self.state.is_over() {
                 break;
             }

@@ -1,8 +1,10 @@
 //! What is due: which jobs may begin, and how often one is asked for again.
 
-use bellwether_core::TaskState;
+use std::sync::Arc;
 
-use super::{Attempt, Record, State};
+use bellwether_core::{TaskId, TaskState, Timestamp};
+
+use super::{Attempt, Event, Record, Rules, State};
 use crate::context;
 use crate::message::Job;
 
@@ -97,6 +99,16 @@ impl State {
             Some(task) => self.task(task).map_or(&[], |record| &record.unusable),
             None => &self.unusable,
         }
+    }
+
+    /// The first task for nobody of a team that would be taken up by a resume under these rules, and its role.
+    pub(crate) fn nobodys(&self, rules: Rules, is_there: impl Fn(&str) -> bool) -> Option<(Arc<str>, TaskId)> {
+        let mut resumed = self.clone();
+        resumed.apply(Event::Adopted { rules: Box::new(rules) }, Timestamp::ZERO);
+        resumed.apply(Event::Resumed, Timestamp::ZERO);
+        let open = resumed.tasks.iter().filter(|record| !record.state.is_final());
+        let of = |record: &Record| (Arc::clone(&record.planned.role), record.planned.id.clone());
+        open.map(of).find(|(role, _)| !is_there(role))
     }
 
     /// Whether nothing is under way and nothing will begin.

@@ -9,15 +9,18 @@ use tokio_util::sync::CancellationToken;
 use super::Runtime;
 use crate::economy::Economy;
 use crate::message::{Address, Assignment, Body, Finished, Job, Product, Spent};
+use crate::report::Failure;
 use crate::review;
 use crate::runtime::{brief, routing};
 use crate::state::Event;
 
 impl Runtime<'_> {
     /// Hands every job that may begin to an agent of the role it is for. All of them are remembered before any is sent.
-    pub(super) async fn assign_all(&mut self) {
+    /// Whether there were some that nobody can do, so that others may be due by now.
+    pub(super) async fn assign_all(&mut self) -> bool {
         let mut sent = Vec::new();
         let mut checks = Vec::new();
+        let mut undone = Vec::new();
         let jobs = self.state.jobs();
         let left = self.shared.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let mut begun = routing::decide(self.team, &self.shared.run, &self.state, left, &jobs);
@@ -28,6 +31,7 @@ impl Runtime<'_> {
                 continue;
             }
             let Some((role, tier, conversation)) = brief::of(self.team, self.request, &self.state, &job) else {
+                undone.push(job);
                 continue;
             };
             let economy = self.state.economy();
@@ -59,8 +63,10 @@ impl Runtime<'_> {
             begun.push(Event::Began { job, tier });
             sent.push((Arc::clone(&role.name), body));
         }
+        let again = !undone.is_empty();
+        begun.extend(undone.into_iter().map(nobody));
         if begun.is_empty() || !self.record(begun).await {
-            return;
+            return false;
         }
         for (role, body) in sent {
             self.send(&role, body).await;
@@ -68,6 +74,7 @@ impl Runtime<'_> {
         for task in checks {
             self.check(&task);
         }
+        again
     }
 
     /// Lets the team's checks look at a task's latest work, beside everything else.
@@ -109,4 +116,11 @@ impl Runtime<'_> {
             self.shared.bury(&envelope);
         }
     }
+}
+
+/// What becomes of a job that nobody of the team can do: whoever could has left it since it was planned.
+fn nobody(job: Job) -> Event {
+    let message = "nobody of the team can do it any more".to_owned();
+    let failure = Failure { kind: "no_role".to_owned(), message, provider: None };
+    Event::Failed { job, failure, spent: Spent::ZERO }
 }
