@@ -135,11 +135,15 @@ impl Quota {
         self.closed_until
     }
 
-    /// Notes which limits are not what was last told.
+    /// Notes which limits are not what was last told. One that is looked for anew stays what it was until it is found.
     pub(super) fn tell_limits(&mut self) {
         let limits = self.limits_now();
+        let looked_for = |i: usize| self.dimensions.get(i).is_some_and(Option::is_some);
         let reasons = REASONS.into_iter().chain([WaitReason::Concurrency]);
-        for ((reason, limit), told) in reasons.zip(limits).zip(&mut self.told) {
+        for (i, ((reason, limit), told)) in reasons.zip(limits).zip(&mut self.told).enumerate() {
+            if limit == 0 && looked_for(i) {
+                continue;
+            }
             // Within five percent it is the same limit, counted anew.
             if limit.abs_diff(*told) > *told / 20 {
                 *told = limit;

@@ -264,6 +264,20 @@ fn an_overload_takes_places_once_per_flight_and_nothing_else() {
 }
 
 #[test]
+fn a_limit_that_is_doubted_is_never_told_as_none() {
+    let mut quota = Quota::new(told(10, 1_000_000, 100), Timestamp::ZERO);
+    for second in 1..10 {
+        let now = Timestamp::from_millis(20_000 * second);
+        let reservation = quota.reserve(&demand(0), now).expect("the last pause is over");
+        quota.settle(reservation, &outcome(&End::Throttled(None)), now);
+    }
+    let snapshot = quota.snapshot(Timestamp::from_millis(180_000)).requests.expect("there is a limit");
+    assert_eq!(snapshot.limit_per_minute, None, "nobody knows by now");
+    let told = |news: &News| matches!(news, News::Limit(WaitReason::Requests, _));
+    assert!(!quota.take_news().iter().any(told), "but nobody found another limit");
+}
+
+#[test]
 fn under_a_pause_ten_thousand_wait_and_then_one_goes_first() {
     let limits = Limits { requests: Limit::Hidden, concurrency: Concurrency::Unlimited, ..Limits::NONE };
     let mut quota = Quota::new(Settings { limits, ..Settings::default() }, Timestamp::ZERO);
