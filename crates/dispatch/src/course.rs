@@ -106,9 +106,10 @@ impl Course {
     pub(crate) async fn opened(&mut self) -> Result<Opened, ProviderError> {
         loop {
             let turn = self.turn().await?;
-            match self.open(turn).await {
+            // In a box, as for a whole answer.
+            match Box::pin(self.open(turn)).await {
                 Ok(opened) => return Ok(opened),
-                Err(error) => self.again(error).await?,
+                Err(error) => Box::pin(self.again(error)).await?,
             }
         }
     }

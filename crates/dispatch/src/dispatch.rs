@@ -160,9 +160,10 @@ impl Dispatch {
         let mut course = Course::new(Arc::clone(&self.desk), request, context, patience);
         loop {
             let turn = course.turn().await?;
-            match course.whole(turn).await {
+            // In a box, so that calls that wait in their thousands do not hold room for what comes after.
+            match Box::pin(course.whole(turn)).await {
                 Ok(response) => return Ok(response),
-                Err(error) => course.again(error).await?,
+                Err(error) => Box::pin(course.again(error)).await?,
             }
         }
     }
