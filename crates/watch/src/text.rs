@@ -49,19 +49,28 @@ pub fn html(text: &str) -> String {
 #[must_use]
 pub fn markdown(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
-    for c in plain(text).chars() {
+    let mut begun = false;
+    let text = plain(text);
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
         match c {
             '\n' | '\t' => safe.push(' '),
             // Entities, because a backslash before a character of HTML does not reach every reader.
             '<' => safe.push_str("&lt;"),
             '>' => safe.push_str("&gt;"),
             '&' => safe.push_str("&amp;"),
-            c if c.is_ascii_punctuation() && !matches!(c, '.' | ',' | ';' | '?' | '%' | '\'' | '"' | '/') => {
+            '.' | ',' | ';' | '?' | '%' | '\'' | '"' | '/' => safe.push(c),
+            // They mean something at the beginning of a line, or after a bracket, which is escaped.
+            '(' | ')' | '+' | '-' | '=' if begun => safe.push(c),
+            // Addresses become links by themselves.
+            ':' if chars.peek() != Some(&'/') => safe.push(c),
+            c if c.is_ascii_punctuation() => {
                 safe.push('\\');
                 safe.push(c);
             }
             c => safe.push(c),
         }
+        begun |= c.is_alphanumeric();
     }
     safe
 }
@@ -83,7 +92,10 @@ mod tests {
 
     #[test]
     fn markdown_is_shown_and_not_obeyed() {
-        assert_eq!(markdown("![x](http://evil/?q=1)"), "\\!\\[x\\]\\(http\\://evil/?q\\=1\\)");
+        assert_eq!(markdown("![x](http://evil/?q=1)"), "\\!\\[x\\](http\\://evil/?q=1)");
+        assert_eq!(markdown("- claude-opus-4-5 (1)"), "\\- claude-opus-4-5 (1)", "what means nothing stays readable");
+        assert_eq!(markdown("at 127.0.0.1:9: no"), "at 127.0.0.1:9: no");
+        assert_eq!(markdown(" ===\n---"), " \\=\\=\\= \\-\\-\\-");
         assert_eq!(markdown("<b>|`\n# h"), "&lt;b&gt;\\|\\` \\# h");
     }
 
