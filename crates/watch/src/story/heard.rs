@@ -108,7 +108,13 @@ impl Story {
     fn seat(&mut self, call: &Whose) {
         let job = Job::of(call);
         let Some(taken) = self.fold.jobs.get(&job).map(|doing| doing.lane).filter(|_| call.agent > 0) else { return };
-        let lane = self.lane_named(&format!("{}#{}", line(&call.role, 60), call.agent));
+        let agent = format!("{}#{}", line(&call.role, 60), call.agent);
+        if !self.head.lanes.contains(&agent) && self.is_alone(&job, taken) {
+            // The lane was made for this job: else it would be one of an agent that never did anything.
+            self.head.lanes[taken] = agent;
+            return;
+        }
+        let lane = self.lane_named(&agent);
         if lane == taken {
             return;
         }
@@ -120,11 +126,16 @@ impl Story {
         self.change_lane(&job, taken, lane);
     }
 
+    /// Whether nothing else is in a lane.
+    fn is_alone(&self, job: &Job, lane: usize) -> bool {
+        self.spans.iter().filter(|span| span.lane == lane).all(|span| job.is_of(span))
+    }
+
     fn change_lane(&mut self, job: &Job, from: usize, to: usize) {
         let idle = self.fold.idle.get(&to).copied().unwrap_or_default();
         for n in 0..self.spans.len() {
             let span = &mut self.spans[n];
-            if span.lane != from || span.what != job.phase || span.task != job.task || span.round != job.round {
+            if span.lane != from || !job.is_of(span) {
                 continue;
             }
             span.lane = to;
@@ -211,6 +222,10 @@ impl Story {
 impl Job {
     fn of(call: &Whose) -> Self {
         Self { phase: call.phase.clone(), task: call.task.clone(), round: u64::from(call.round) }
+    }
+
+    fn is_of(&self, span: &Span) -> bool {
+        span.what == self.phase && span.task == self.task && span.round == self.round
     }
 }
 

@@ -48,6 +48,7 @@ fn a_job_is_in_the_lane_of_the_agent_that_asked_for_it() {
     };
     assert_eq!(lane("t1"), ["coder#2", "coder#2"], "the work, and the wait in it");
     assert_eq!(lane("t2"), ["coder#3", "coder#3"]);
+    assert_eq!(story.head.lanes, ["coder#3", "coder#2"], "there is no lane of an agent that did nothing");
 }
 
 #[test]
