@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use crate::notes;
 use crate::text::{cut, plain};
 
-pub use parts::{Cost, Head, Limit, Line, Mark, Money, Round, Share, Span, Task};
+pub use parts::{Cost, Head, Limit, Line, Mark, Money, Round, Share, Span, Task, Whole};
 
 /// A run as it is shown.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -43,6 +43,8 @@ pub struct Story {
     pub limits: Vec<Limit>,
     /// What is worth a mark: providers that asked to slow down, failures, pauses.
     pub marks: Vec<Mark>,
+    /// The parts as one whole, each time that was made.
+    pub wholes: Vec<Whole>,
     /// Everything that happened, a line each.
     pub log: Vec<Line>,
     #[serde(skip)]
@@ -113,6 +115,7 @@ enum Part {
     Shares,
     Spans,
     Tasks,
+    Wholes,
 }
 
 impl Story {
@@ -175,6 +178,7 @@ impl Story {
             (Part::Shares, self.shares.len()),
             (Part::Spans, self.spans.len()),
             (Part::Tasks, self.tasks.len()),
+            (Part::Wholes, self.wholes.len()),
         ] {
             put.insert(part.name(), (0..len).map(|n| json!([n, self.item(part, n)])).collect::<Vec<_>>());
         }
@@ -193,6 +197,7 @@ impl Story {
             Part::Shares => json!(self.shares[n]),
             Part::Spans => json!(self.spans[n]),
             Part::Tasks => json!(self.tasks[n]),
+            Part::Wholes => json!(self.wholes[n]),
         }
     }
 
@@ -292,6 +297,7 @@ impl Part {
             Self::Shares => "shares",
             Self::Spans => "spans",
             Self::Tasks => "tasks",
+            Self::Wholes => "wholes",
         }
     }
 }

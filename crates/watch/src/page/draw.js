@@ -235,6 +235,9 @@ function bare(span, to, waits) {
   return best;
 }
 
+// What agents do beside planning, working and judging, such as summing up, has one colour.
+const colour = (what) => ({ plan: "plan", work: "work", review: "review", audit: "review" })[what] ?? "other";
+
 export function drawLanes(place, story, t, end) {
   const { lanes } = story.head;
   const row = 26;
@@ -249,7 +252,7 @@ export function drawLanes(place, story, t, end) {
     const y = rank[span.lane] * row + 14;
     const long = Math.max(x(to) - x(span.from), 1.5);
     const about = `${span.task ? `${span.task} ` : ""}${span.what}${span.why ? ` waits: ${span.why}` : ""}, ${seconds(to - span.from)} from ${seconds(span.from)}`;
-    svg.append(titled(s("rect", { class: `span ${span.why ?? span.what}`, x: x(span.from), y, width: long, height: row - 8, rx: 3 }), about));
+    svg.append(titled(s("rect", { class: `span ${span.why ?? colour(span.what)}`, x: x(span.from), y, width: long, height: row - 8, rx: 3 }), about));
     if (span.why || !span.task || long < 20) continue;
     const [begin, end] = bare(span, to, waits);
     if (width(span.task, "600 12px") + 9 <= x(end) - x(begin)) names.push(s("text", { class: "on-colour", x: x(begin) + 5, y: y + 13 }, span.task));

@@ -2,7 +2,7 @@
 import { drawGraph, drawLanes, drawLimits, drawMoney, drawShares, legend, measure, stateAt, seconds } from "./draw.js";
 
 const $ = (id) => document.getElementById(id);
-const PARTS = ["tasks", "spans", "costs", "money", "shares", "limits", "marks", "log"];
+const PARTS = ["tasks", "spans", "costs", "money", "shares", "limits", "marks", "wholes", "log"];
 const LOG_LINES = 400;
 
 let runs = [];
@@ -181,6 +181,8 @@ function draw() {
   drawMoney($("money"), $("money-key"), story, t, end);
   drawLimits($("limits"), $("limits-key"), story, t, end);
   drawShares($("shares"), $("shares-key"), story, t, end);
+  $("whole").hidden = !last(story.wholes);
+  $("whole-text").textContent = last(story.wholes)?.text ?? "";
   drawDetail(t);
   drawLog(t);
   rested = performance.now() + 4 * (performance.now() - began);
@@ -283,7 +285,7 @@ addEventListener("hashchange", () => {
   if (story && run && run !== story.head.run && runs.some((known) => known.run === run)) open(run);
 });
 legend($("states"), [["s-pending", "pending"], ["s-running", "running"], ["s-produced", "produced"], ["s-in_review", "in review"], ["s-revising", "revising"], ["s-accepted", "accepted"], ["s-rejected", "wanting"], ["s-failed", "came to nothing"], ["path", "critical path"]]);
-legend($("kinds"), [["plan", "plan"], ["work", "work"], ["review", "review"], ["span queue", "waits: queue"], ["span quota", "quota"], ["span dependency", "dependency"], ["span retry", "retry"], ["mark", "429"]]);
+legend($("kinds"), [["plan", "plan"], ["work", "work"], ["review", "review"], ["other", "other"], ["span queue", "waits: queue"], ["span quota", "quota"], ["span dependency", "dependency"], ["span retry", "retry"], ["mark", "429"]]);
 setInterval(() => { if (story && (stale || (!over && moment === null)) && performance.now() >= rested) redraw(); }, 250);
 setInterval(list, 3000);
 list();

@@ -222,6 +222,13 @@ fn learned(page: &mut String, story: &Story) {
 }
 
 fn work(page: &mut String, story: &Story) {
+    if let Some(whole) = story.wholes.last() {
+        let _ = writeln!(
+            page,
+            "<section><h2>The parts as one whole</h2><pre dir=\"auto\">{}</pre></section>",
+            safe(whole.text.trim())
+        );
+    }
     if story.tasks.iter().all(|task| task.best().is_none()) {
         return;
     }
@@ -241,11 +248,12 @@ fn work(page: &mut String, story: &Story) {
 
 const STYLE: &str = include_str!("report.css");
 /// The SHA-256 of the style, which is all that the page may apply. `.ci/pages` says what it has to be.
-const STYLE_HASH: &str = "sha256-nlTbicf38D7tKl42DhQ361CAzKB4bCvggpUCJIPPV3Q=";
-const LEGEND: [(&str, &str); 8] = [
+const STYLE_HASH: &str = "sha256-6N0rs4TrHwelr95ngjU/P0ypyfC4l5IPL1cM6zeFUk8=";
+const LEGEND: [(&str, &str); 9] = [
     ("plan", "plan"),
     ("work", "work"),
     ("review", "review"),
+    ("other", "other"),
     ("queue", "waits: queue"),
     ("quota", "quota"),
     ("dependency", "dependency"),

@@ -46,7 +46,7 @@ pub(super) fn timeline(story: &Story) -> String {
     for span in work.into_iter().chain(waits.iter().copied()) {
         let (x, y) = (at(span.from), TOP + ranks.get(span.lane).copied().unwrap_or_default() * LANE + 4);
         let width = at(span.to.unwrap_or(end)).saturating_sub(x).max(1);
-        let class = html(span.why.as_deref().unwrap_or(&span.what));
+        let class = html(span.why.as_deref().unwrap_or_else(|| colour(&span.what)));
         let _ = write!(
             svg,
             "<rect class=\"span {class}\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{}\" rx=\"3\">",
@@ -103,6 +103,16 @@ fn bare(work: &Span, waits: &[&Span], end: u64) -> (u64, u64) {
         from = from.max(until);
     }
     best
+}
+
+/// What agents do beside planning, working and judging, such as summing up, has one colour.
+fn colour(what: &str) -> &'static str {
+    match what {
+        "plan" => "plan",
+        "work" => "work",
+        "audit" | "review" => "review",
+        _ => "other",
+    }
 }
 
 fn said(span: &Span, now: u64) -> String {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::events::{DENIED, job, text};
-use super::{Job, Story};
+use super::{Job, Part, Story, Whole};
 use crate::text::line;
 
 impl Story {
@@ -45,10 +45,7 @@ impl Story {
                 let what = if failed.is_empty() { "nothing".to_owned() } else { failed.join(", ") };
                 format!("{id}: checks found {what}")
             }
-            "combined" => {
-                self.settle(&Job { phase: "combine".to_owned(), task: None, round: 0 }, t, &event["spent"]);
-                format!("the parts were made one whole of {} characters", text(event, "text").chars().count())
-            }
+            "combined" => self.combined(t, event),
             "digested" => {
                 if let Some(job) = self.under_way("digest", &id) {
                     self.settle(&job, t, &event["spent"]);
@@ -117,6 +114,14 @@ impl Story {
                 format!("{about}{what} from {from} to {to} reached nobody: {}", field("reason"))
             }
         }
+    }
+
+    /// The parts were made one whole.
+    fn combined(&mut self, t: u64, event: &Value) -> String {
+        self.settle(&Job { phase: "combine".to_owned(), task: None, round: 0 }, t, &event["spent"]);
+        self.wholes.push(Whole { t, text: self.keep(text(event, "text")) });
+        self.touch(Part::Wholes, self.wholes.len() - 1);
+        format!("the parts were made one whole of {} characters", text(event, "text").chars().count())
     }
 
     /// A person said what becomes of the plan.

@@ -210,6 +210,15 @@ pub struct Mark {
     pub until: Option<u64>,
 }
 
+/// The parts as one whole.
+#[derive(Clone, Debug, Serialize)]
+pub struct Whole {
+    /// When it was made.
+    pub t: u64,
+    /// It.
+    pub text: String,
+}
+
 /// A line of the log.
 #[derive(Clone, Debug, Serialize)]
 pub struct Line {

@@ -98,7 +98,34 @@ fn a_run_that_failed_says_what_of_and_shows_no_empty_headings() {
     let page = report::html(&story);
     assert!(page.contains("failed</span> nobody listens there</p>"), "{page}");
     assert!(report::markdown(&story).contains("**failed**, because nobody listens there"));
-    for heading in ["Critical path", "The work"] {
+    let markdown = report::markdown(&story);
+    for heading in ["Critical path", "The work", "Waits\n", "Reviews\n", "Tasks\n"] {
         assert!(!page.contains(heading), "there is nothing under {heading}: {page}");
+        assert!(!markdown.contains(heading), "there is nothing under {heading}: {markdown}");
     }
+}
+
+#[test]
+fn a_report_has_the_parts_as_one_whole_and_what_came_to_nothing() {
+    let mut run = Entries::begin();
+    let tasks = r#"{"id":"t1","title":"A","role":"coder"},{"id":"t2","title":"B","role":"coder"}"#;
+    run.event(10, "planned", &format!(r#"{{"plan":{{"tasks":[{tasks}],"degraded":true}},"spent":{{}}}}"#));
+    run.began(20, "work", "t1", 0);
+    run.event(30, "produced", r#"{"task":"t1","text":"the first part","spent":{}}"#);
+    run.event(
+        40,
+        "failed",
+        r#"{"job":{"work":{"task":"t2","round":0}},"failure":{"kind":"upstream","message":"it broke"}}"#,
+    );
+    run.event(45, "began", r#"{"job":"combine","tier":0}"#);
+    for whole in ["an old whole", "all of it, ```as``` one"] {
+        run.event(50, "combined", &format!(r#"{{"text":"{whole}","spent":{{}}}}"#));
+    }
+    let story = Story::of(&run.entries);
+    let (page, markdown) = (report::html(&story), report::markdown(&story));
+    assert!(page.contains("one whole</h2><pre dir=\"auto\">all of it, ```as``` one</pre>"), "{page}");
+    assert!(markdown.contains("## The parts as one whole\n\n````text\nall of it, ```as``` one\n````\n"), "{markdown}");
+    assert!(page.contains("<rect class=\"span other\""), "whatever is done has a colour: {page}");
+    assert!(markdown.contains("- t2 came to nothing, or its review did: it broke\n"), "{markdown}");
+    assert!(markdown.contains("No plan could be read") && !markdown.contains("an old whole"), "{markdown}");
 }
