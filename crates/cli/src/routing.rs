@@ -20,6 +20,9 @@ pub(crate) const NAME: &str = "router.log";
 /// The same in the directory where the journal is if nobody says.
 pub(crate) const FILE: &str = "runs/router.log";
 
+/// How tiers are picked if `[routing]` does not say.
+const PRESET: Mode = Mode::Thompson;
+
 /// `[routing]` as the file says it.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -34,6 +37,13 @@ pub(crate) struct RawRouting {
     quality_floor: Option<Part>,
     quality_weight: Option<Weight>,
     stats: Option<String>,
+}
+
+impl RawRouting {
+    /// How tiers are picked, in the file's word.
+    pub(crate) fn mode(&self) -> &str {
+        self.mode.as_ref().map_or(PRESET.as_str(), |mode| mode.get_ref())
+    }
 }
 
 macro_rules! figure {
@@ -69,7 +79,7 @@ pub(crate) fn build(file: &TeamFile, overrides: &Overrides, keys: Keys) -> Resul
     let Some(raw) = &file.raw.routing else { return Ok(None) };
     let preset = Settings::default();
     let mode = match &raw.mode {
-        None => Mode::Thompson,
+        None => PRESET,
         Some(mode) => {
             mode.get_ref().parse().map_err(|what: String| Failure::usage(file.mistake(Some(mode.span()), what)))?
         }

@@ -24,6 +24,11 @@ fn a_team_that_makes_no_sense_is_turned_away_with_the_reason() {
     assert_eq!(refused(vec![worker(), worker()], rules), TeamError::SameName { role: "coder".into() });
     assert!(said(refused(vec![Role::worker("coder", " ", tier())], rules)).contains("\"coder\" has no prompt"));
     assert!(said(refused(vec![Role { tiers: vec![], ..worker() }], rules)).contains("name at least one model"));
+    let small = Tier { context: Some(8_192), ..tier() };
+    let full = |answer| Role { max_output_tokens: Some(answer), tiers: vec![tier(), small.clone()], ..worker() };
+    let error = said(refused(vec![full(8_192)], rules));
+    assert!(error.contains("may say 8192 tokens") && error.contains("lower max_output_tokens"), "{error}");
+    assert!(Team::builder("team").role(full(4_096)).build().is_ok());
     let critics = ["a", "b"].map(|name| Role::reviewer(name, "You review.", tier()));
     assert!(said(refused(critics.into_iter().chain([worker()]).collect(), rules)).contains("\"b\" is a second one"));
     assert_eq!(refused(vec![worker()], Settings { max_attempts: 0, ..rules }), TeamError::NoAttempts);

@@ -3,13 +3,16 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use bellwether_core::Observer;
-use bellwether_team::OnTaskFailure;
+use bellwether_budget::Caps;
+use bellwether_core::{Observer, Usd};
+use bellwether_team::{OnInvalidPlan, OnTaskFailure, RoleKind};
 use serde_json::{Value, json};
 
 use crate::args::Check;
 use crate::exit::{Exit, Failure};
 use crate::parts::{self, KeyState, Keys, Overrides};
+use crate::purse;
+use crate::routing::RawRouting;
 use crate::team_file::TeamFile;
 use crate::terminal::{note, out};
 
@@ -46,7 +49,8 @@ pub(crate) async fn run(args: &Check) -> Result<Exit, Failure> {
             "may_ask": role.may_ask,
             "may_spawn": role.may_spawn,
         })).collect::<Vec<_>>(),
-        "settings": settings(&parts.team),
+        "budget": budget(&file),
+        "settings": settings(&parts.team, &file),
     });
     out(&if args.json { format!("{shown}\n") } else { text(&shown) });
     for variable in missing {
@@ -55,9 +59,37 @@ pub(crate) async fn run(args: &Check) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn settings(team: &bellwether_team::Team) -> Value {
+/// What is capped, and by how much.
+fn budget(file: &TeamFile) -> Vec<Value> {
+    let raw = &file.raw.budget;
+    let roles = file.raw.roles.0.iter().map(|(name, role)| (format!("role {name}"), Caps::from(role.budget)));
+    let all = [
+        ("run".to_owned(), purse::caps(file, &Overrides::default())),
+        ("each task".to_owned(), raw.task.into()),
+        (format!("day of {}", purse::tenant(&file.raw.team)), raw.tenant_day.into()),
+    ];
+    let capped = all.into_iter().chain(roles).filter(|(_, caps)| *caps != Caps::default());
+    let shown = capped.map(|(name, Caps { usd, tokens, calls, time })| {
+        let time = time.map(|time| humantime::format_duration(time).to_string());
+        json!({ "name": name, "usd": usd.map(Usd::as_dollars), "tokens": tokens, "calls": calls, "time": time })
+    });
+    shown.collect()
+}
+
+fn settings(team: &bellwether_team::Team, file: &TeamFile) -> Value {
     let settings = team.settings();
+    let combines = team.roles().any(|role| role.kind == RoleKind::Synthesizer);
     json!({
+        "routing": file.raw.routing.as_ref().map_or("fixed", RawRouting::mode),
+        "reserve_for_synthesis": combines.then(|| settings.reserve_for_synthesis.value()),
+        "may_skip_review": settings.may_skip_review,
+        "freeze_scope": settings.review.freeze_scope,
+        "min_gain": settings.review.min_gain,
+        "on_invalid_plan": match settings.on_invalid_plan {
+            OnInvalidPlan::Fail => "fail",
+            OnInvalidPlan::Fallback => "fallback",
+        },
+        "weight": settings.weight,
         "class": settings.class.as_str(),
         "max_parallel": settings.max_parallel,
         "max_tasks": settings.max_tasks,
@@ -91,17 +123,22 @@ fn settings(team: &bellwether_team::Team) -> Value {
 /// The same for people: a line per provider, role and setting.
 fn text(shown: &Value) -> String {
     let mut text = format!("team {}: understood\n", shown["team"].as_str().unwrap_or_default());
-    for section in ["providers", "roles"] {
+    for section in ["providers", "roles", "budget"] {
         let _ = writeln!(text, "\n{section}");
-        for entry in shown[section].as_array().into_iter().flatten() {
-            let fields = entry.as_object().into_iter().flatten().filter(|(key, _)| *key != "name");
+        let entries = shown[section].as_array().map_or(&[][..], Vec::as_slice);
+        if entries.is_empty() {
+            text.push_str("  none\n");
+        }
+        for entry in entries {
+            let fields = entry.as_object().into_iter().flatten();
+            let fields = fields.filter(|(key, value)| *key != "name" && !(section == "budget" && value.is_null()));
             let fields: Vec<String> = fields.map(|(key, value)| format!("{key} {}", bare(value))).collect();
             let _ = writeln!(text, "  {:<10} {}", bare(&entry["name"]), fields.join(", "));
         }
     }
     text.push_str("\nsettings\n");
     for (key, value) in shown["settings"].as_object().into_iter().flatten() {
-        let _ = writeln!(text, "  {key:<14} {}", bare(value));
+        let _ = writeln!(text, "  {key:<21} {}", bare(value));
     }
     text
 }

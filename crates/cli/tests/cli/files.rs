@@ -8,7 +8,7 @@ fn init_writes_a_team_that_check_understands_and_never_overwrites_it() {
     assert_eq!(said(bellwether(&folder).arg("init")).code, Some(0));
     let checked = said(bellwether(&folder).args(["check", "team.toml"]));
     assert_eq!(checked.code, Some(0), "{}", checked.stderr);
-    assert!(checked.stdout.contains("max_parallel   3"), "{}", checked.stdout);
+    assert!(checked.stdout.contains("max_parallel          3"), "{}", checked.stdout);
     assert!(checked.stderr.contains("HOLYSHEEP_API_KEY is not set"), "{}", checked.stderr);
 
     std::fs::write(folder.join("team.toml"), "mine").unwrap();
@@ -27,6 +27,27 @@ fn check_shows_for_machines_what_a_file_amounts_to() {
     assert_eq!(checked["roles"][1]["models"][0], "claude-opus-4-5");
     assert_eq!(checked["settings"]["threshold"], 0.8);
     assert_eq!(checked["providers"][0]["key"], "missing: set HOLYSHEEP_API_KEY");
+}
+
+/// What a run may take was not shown, so that a cap in the wrong place looked like one in the right one.
+#[test]
+fn check_shows_every_budget_and_where_nothing_is_capped() {
+    let team = std::fs::read_to_string(feature_team()).unwrap();
+    let more = "[budget]\nusd = 3.0\ncalls = 40\ntask = { time = \"5m\" }\ntenant_day = { tokens = 9 }\n\
+                [roles.joiner]\nkind = \"synthesizer\"\ntiers = [\"opus\"]\nprompt = \"Join.\"\nbudget = { usd = 0.5 }\n";
+    let folder = Folder::new("check-budget").with("capped.toml", &format!("{team}\n{more}"));
+    let capped = said(bellwether(&folder).args(["check", "capped.toml"]));
+    for line in [
+        "  run        calls 40, usd 3.0\n",
+        "  each task  time 5m\n",
+        "  day of default tokens 9\n",
+        "  role joiner usd 0.5\n",
+        "  reserve_for_synthesis 0.08\n",
+    ] {
+        assert!(capped.stdout.contains(line), "{line}: {}", capped.stdout);
+    }
+    let free = said(bellwether(&folder).arg("check").arg(feature_team()));
+    assert!(free.stdout.contains("budget\n  none\n"), "{}", free.stdout);
 }
 
 #[test]

@@ -134,30 +134,50 @@ impl TeamBuilder {
         if let Some(n) = (0..checks.len()).find(|&n| checks[..n].iter().any(|other| other.id() == checks[n].id())) {
             return Err(TeamError::SameCheck { check: checks[n].id().to_owned() });
         }
-        for (n, role) in roles.iter().enumerate() {
-            let name = || Arc::clone(&role.name);
-            if role.name.trim().is_empty() {
-                return Err(TeamError::Nameless { n: n + 1 });
-            }
-            if roles[..n].iter().any(|other| other.name == role.name) {
-                return Err(TeamError::SameName { role: name() });
-            }
-            if role.prompt.trim().is_empty() {
-                return Err(TeamError::NoPrompt { role: name() });
-            }
-            if role.tiers.is_empty() {
-                return Err(TeamError::NoTiers { role: name() });
-            }
-            if role.kind != RoleKind::Worker && roles[..n].iter().any(|other| other.kind == role.kind) {
-                return Err(TeamError::SameKind { role: name() });
-            }
-        }
-        if !roles.iter().any(|role| role.kind == RoleKind::Worker) {
-            return Err(TeamError::NoWorker);
-        }
+        sound(&roles)?;
         let roles = roles.into_iter().map(Arc::new).collect();
         Ok(Team { name, roles, settings, observer, router, journal, origin, checks, tenant })
     }
+}
+
+/// Whether each role makes sense by itself and beside the others.
+fn sound(roles: &[Role]) -> Result<(), TeamError> {
+    for (n, role) in roles.iter().enumerate() {
+        let name = || Arc::clone(&role.name);
+        if role.name.trim().is_empty() {
+            return Err(TeamError::Nameless { n: n + 1 });
+        }
+        if roles[..n].iter().any(|other| other.name == role.name) {
+            return Err(TeamError::SameName { role: name() });
+        }
+        if role.prompt.trim().is_empty() {
+            return Err(TeamError::NoPrompt { role: name() });
+        }
+        if role.tiers.is_empty() {
+            return Err(TeamError::NoTiers { role: name() });
+        }
+        if role.kind != RoleKind::Worker && roles[..n].iter().any(|other| other.kind == role.kind) {
+            return Err(TeamError::SameKind { role: name() });
+        }
+        room(role)?;
+    }
+    if !roles.iter().any(|role| role.kind == RoleKind::Worker) {
+        return Err(TeamError::NoWorker);
+    }
+    Ok(())
+}
+
+/// Whether the longest answer of a role leaves something of each window for what it is asked.
+fn room(role: &Role) -> Result<(), TeamError> {
+    for (n, tier) in role.tiers.iter().enumerate() {
+        if let (Some(answer), Some(window)) = (role.output_cap(n), tier.context)
+            && role.window(n) == 0
+        {
+            let (role, model) = (Arc::clone(&role.name), Arc::clone(&tier.model));
+            return Err(TeamError::NoRoom { role, model, answer, window });
+        }
+    }
+    Ok(())
 }
 
 /// Why a team makes no sense.
@@ -184,6 +204,21 @@ pub enum TeamError {
     NoPrompt {
         /// The role.
         role: Arc<str>,
+    },
+    /// A role may say as much as its model's window holds.
+    #[error(
+        "role {role:?} may say {answer} tokens, and the window of {model} holds {window}: nothing is left for what it is \
+         asked; lower max_output_tokens"
+    )]
+    NoRoom {
+        /// The role.
+        role: Arc<str>,
+        /// The model.
+        model: Arc<str>,
+        /// The most that the role may say.
+        answer: u32,
+        /// What its window holds.
+        window: usize,
     },
     /// A role has no model.
     #[error("role {role:?} has no tiers: name at least one model")]
