@@ -14,7 +14,7 @@ use axum::body::Bytes;
 use bellwether_core::RunId;
 use bellwether_core::journal::JournalError;
 use bellwether_journal::Reader;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 
@@ -85,7 +85,8 @@ impl Feed {
         Self { reader, run, inner: Mutex::new(inner) }
     }
 
-    /// Waits for what came after entry number `seen`; `None` asks for the whole story so far.
+    /// Waits for what came after entry number `seen`; `None` asks for the whole story so far. Of a run that is over, who
+    /// has everything is told so at once.
     ///
     /// # Errors
     ///
@@ -151,7 +152,8 @@ impl Inner {
     fn after(&mut self, seen: Option<u64>) -> Option<News> {
         let now = self.story.head.seq;
         match seen {
-            Some(seen) if seen == now => None,
+            // Who has everything of a run that is over would wait for ever.
+            Some(seen) if seen == now => self.story.head.outcome.as_ref().map(|_| self.nothing()),
             Some(seen) => {
                 let next = self.latest.iter().find(|(before, news)| (*before..news.seq).contains(&seen));
                 let next = next.map(|(_, news)| news.clone());
@@ -159,6 +161,11 @@ impl Inner {
             }
             None => Some(self.whole()),
         }
+    }
+
+    /// News without any change.
+    fn nothing(&self) -> News {
+        News::new(&self.story, &json!({ "head": self.story.head, "put": {} }))
     }
 
     fn whole(&mut self) -> News {

@@ -63,6 +63,7 @@ impl Page {
             .route("/api/runs", get(runs))
             .route("/api/runs/{run}", get(whole))
             .route("/api/runs/{run}/events", get(events))
+            .fallback(async || (StatusCode::NOT_FOUND, "nothing is here; the live page is at /\n"))
             .with_state(self.clone())
             .layer(middleware::from_fn(guard))
     }

@@ -100,6 +100,13 @@ async fn whoever_reconnects_goes_on_after_the_last_entry_it_saw() {
     let mut rest = String::new();
     stream.read_to_string(&mut rest).await.unwrap();
     assert!(rest.contains("id: 8") && rest.contains("event: over"), "it ends with the run: {rest}");
+    // Cut off before it could hear that this was all.
+    let rest = get(addr, &path, "last-event-id: 8\r\n").await;
+    assert!(rest.contains("id: 8") && rest.contains("event: over") && !rest.contains("whole"), "{rest}");
+    for nonsense in ["", "-1", "abc", "1,2", "99999999999999999999", "1000000"] {
+        let rest = get(addr, &path, &format!("last-event-id: {nonsense}\r\n")).await;
+        assert!(rest.contains("\"whole\":true") && rest.contains("event: over"), "{nonsense} is a new reader: {rest}");
+    }
 }
 
 /// So many entries at once.
@@ -175,7 +182,12 @@ async fn runs_are_listed_and_unknown_ones_and_strange_hosts_are_refused() {
     let (addr, _serving) = serve(folder.path()).await;
     let list = get(addr, "/api/runs", "").await;
     assert!(list.contains("\"request\":\"Build it\"") && list.contains("\"live\":true"), "{list}");
-    assert!(get(addr, "/api/runs/other", "").await.starts_with("HTTP/1.1 404"));
+    for (path, says) in
+        [("/api/runs/other", "no such run"), ("/api/runs/other/events", "no such run"), ("/other", "is at /")]
+    {
+        let answer = get(addr, path, "").await;
+        assert!(answer.starts_with("HTTP/1.1 404") && answer.contains(says), "{path}: {answer}");
+    }
     assert!(get(addr, "/api/runs", "host: evil.example\r\n").await.starts_with("HTTP/1.1 403"));
     assert!(get(addr, "/api/runs", "host: localhost:9000\r\n").await.starts_with("HTTP/1.1 200"));
     assert!(get(addr, "/api/runs", "host: [::1]:9000\r\n").await.starts_with("HTTP/1.1 200"));
