@@ -55,10 +55,24 @@ function follow(run) {
   stream.addEventListener("error", () => {
     // A server may end with its run before it could say that this was all.
     if (story.head.outcome) end(mine);
+    else if (mine === stream && mine.readyState === EventSource.CLOSED) refused(run, mine);
     else if (mine === stream) status("connection lost; trying again");
   });
   stream.addEventListener("news", (event) => { if (mine === stream) take(JSON.parse(event.data)); });
   stream.addEventListener("over", () => end(mine));
+}
+
+// An answer that is no stream: there is no such run, or whoever serves the page is in trouble for now.
+async function refused(run, which) {
+  const answer = await fetch(`api/runs/${encodeURIComponent(run)}`, { method: "HEAD" }).catch(() => null);
+  if (which !== stream) return;
+  if (answer?.status === 404) {
+    status(`the journal knows no run ${run.slice(0, 60)}`);
+    $("main").hidden = true;
+  } else {
+    status("connection lost; trying again");
+    setTimeout(() => { if (which === stream) follow(run); }, 2000);
+  }
 }
 
 function end(which) {
@@ -86,9 +100,16 @@ async function list() {
   const key = JSON.stringify([current, ...runs.map(({ run, request, began, live, outcome }) => [run, request, began, live, outcome])]);
   if (key !== listed) show(current);
   listed = key;
-  if (!current && runs.length) {
-    const wanted = decodeURIComponent(location.hash.slice(1));
-    open((runs.find((run) => run.run === wanted) || runs[0]).run);
+  // Only the latest runs are listed; the address may name another one.
+  const wanted = named() || runs[0]?.run;
+  if (!current && wanted) open(wanted);
+}
+
+function named() {
+  try {
+    return decodeURIComponent(location.hash.slice(1));
+  } catch {
+    return location.hash.slice(1);
   }
 }
 
@@ -281,8 +302,7 @@ $("filter").addEventListener("input", redraw);
 $("kind").addEventListener("change", redraw);
 addEventListener("resize", redraw);
 addEventListener("hashchange", () => {
-  const run = decodeURIComponent(location.hash.slice(1));
-  if (story && run && run !== story.head.run && runs.some((known) => known.run === run)) open(run);
+  if (story && named() && named() !== story.head.run) open(named());
 });
 legend($("states"), [["s-pending", "pending"], ["s-running", "running"], ["s-produced", "produced"], ["s-in_review", "in review"], ["s-revising", "revising"], ["s-accepted", "accepted"], ["s-rejected", "wanting"], ["s-failed", "came to nothing"], ["path", "critical path"]]);
 legend($("kinds"), [["plan", "plan"], ["work", "work"], ["review", "review"], ["other", "other"], ["span queue", "waits: queue"], ["span quota", "quota"], ["span dependency", "dependency"], ["span retry", "retry"], ["mark", "429"]]);
