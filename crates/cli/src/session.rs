@@ -59,6 +59,8 @@ pub(crate) async fn run(
         let run = &report.run_id;
         terminal::note(&if report.resumable {
             format!("go on with: bellwether resume {run}{at}")
+        } else if report.retriable {
+            format!("try again what came to nothing: bellwether resume {run}{at} --retry-failed")
         } else {
             format!("a resume has nothing left to do, except under other terms; why: {}", explain(run, &at))
         });
@@ -174,6 +176,15 @@ pub(crate) async fn rule(
     let decided = parts.team.rule(run.clone(), task, ruling).await;
     parts.shutdown().await;
     decided.map_err(not_resumed)
+}
+
+/// Has what came to nothing tried again by the next resume; whether there was anything.
+pub(crate) async fn retry(file: &TeamFile, run: &RunId, store: Arc<SqliteJournal>) -> Result<bool, Failure> {
+    let nobody: Arc<dyn Observer> = Arc::new(());
+    let parts = parts::build(file, &Overrides::default(), Keys::Optional, &nobody, Some(store.into()))?;
+    let wanted = parts.team.retry(run).await;
+    parts.shutdown().await;
+    wanted.map_err(not_resumed)
 }
 
 /// What is remembered of a run, without asking any model.

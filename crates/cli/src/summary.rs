@@ -283,6 +283,7 @@ mod tests {
             dead_letters: Vec::new(),
             error: None,
             resumable: false,
+            retriable: true,
         }
     }
 

@@ -91,7 +91,11 @@ impl Explanation {
             _ => None,
         });
         let steps = events.iter().filter_map(|(at, event)| {
-            let what = (about(event) == Some(&planned.id)).then(|| what(event)).flatten()?;
+            let concerns = match event {
+                Event::Retried { tasks } => tasks.contains(&planned.id),
+                event => about(event) == Some(&planned.id),
+            };
+            let what = concerns.then(|| what(event)).flatten()?;
             Some(Step { at_ms: millis(at.since(Timestamp::ZERO)), what })
         });
         Self {
@@ -156,6 +160,7 @@ fn what(event: &Event) -> Option<String> {
         Event::Joined { met, dismissed, .. } => joined(*met, dismissed),
         Event::Judged { verdict, .. } => judged(verdict),
         Event::Produced { text, .. } => format!("handed in {} characters", text.chars().count()),
+        Event::Retried { .. } => "somebody wants it tried again".to_owned(),
         Event::Ruled { ruling, .. } => match ruling {
             TaskRuling::Accept => "a person accepts the best of it".to_owned(),
             TaskRuling::Again { note } => format!("a person asks for another round: {note}"),

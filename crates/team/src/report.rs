@@ -73,6 +73,8 @@ pub struct RunReport {
     pub error: Option<Failure>,
     /// Whether a resume under the same terms has anything left to do, be it after somebody's decision.
     pub resumable: bool,
+    /// Whether anything came to nothing that [`Team::retry`](crate::Team::retry) has tried again.
+    pub retriable: bool,
 }
 
 /// What came of a task.
@@ -216,6 +218,7 @@ impl RunReport {
                 _ => None,
             },
             resumable: state.is_resumable(),
+            retriable: state.may_try_again(),
         }
     }
 

@@ -238,6 +238,25 @@ impl Team {
         self.decide(&run, event, blocked).await
     }
 
+    /// Has what came to nothing tried again by the next [`Team::resume`]: tasks, the plan or the whole, and reviews that nobody
+    /// could make. What a person turned down stays. Whether there was anything.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Team::resume`].
+    ///
+    /// # Cancel safety
+    ///
+    /// It may have been remembered all the same.
+    pub async fn retry(&self, run: &RunId) -> Result<bool, ResumeError> {
+        let (log, past) = self.take_up(self.past(run).await?).await?;
+        let wanted = past.state.may_try_again();
+        let event = Event::Retried { tasks: past.state.failed() };
+        let written = if wanted { log.write(past.at, &[event]).await.map(drop) } else { Ok(()) };
+        log.let_go().await.map_err(ResumeError::Journal)?;
+        written.map(|()| wanted).map_err(ResumeError::Journal)
+    }
+
     /// Remembers somebody's decision, if the run waits for it.
     async fn decide(
         &self,

@@ -6,6 +6,7 @@
 //! 2. Begin each job it names and say so with [`Event::Began`]; then tell what became of it.
 //! 3. Ask again, until [`State::is_over`].
 
+mod again;
 mod ask;
 pub(crate) mod audit;
 mod due;
@@ -59,6 +60,8 @@ pub(crate) struct State {
     planning: Spent,
     /// Answers to the current job of the run as a whole that could not be used.
     unusable: Vec<Attempt>,
+    /// How often what came to nothing was tried again.
+    tried: u32,
     /// Calls that were under way when a process ended, and are made again.
     doubtful: u32,
     /// How often nothing came in for too long.
@@ -97,6 +100,7 @@ impl State {
             stop: None,
             planning: Spent::ZERO,
             unusable: Vec::new(),
+            tried: 0,
             doubtful: 0,
             stalls: 0,
             economy: None,
@@ -130,14 +134,7 @@ impl State {
                 self.take_digest(&job, Some(text), spent);
             }
             Event::Decided { ruling } => self.decide(ruling, &mut moves),
-            Event::Dropped { job } => {
-                self.land(&job);
-                self.charge_doubtful(&job);
-                let moved = !matches!(job, Job::Audit { .. } | Job::Digest { .. });
-                if let Some(n) = job.task().filter(|_| moved).and_then(|task| self.find(task)) {
-                    self.give_up(n, &mut moves);
-                }
-            }
+            Event::Dropped { job } => self.drop_job(&job, &mut moves),
             Event::Economised { job, economy, spent } => self.economise(&job, economy, spent, &mut moves),
             Event::Failed { job, failure, spent } => self.fail(&job, failure, spent, &mut moves),
             Event::Joined { task, met, dismissed } => self.join(&task, met, &dismissed, &mut moves),
@@ -150,6 +147,7 @@ impl State {
             }
             Event::Produced { task, text, spent } => self.produce(&task, text, spent, &mut moves),
             Event::Resumed => self.resume(at),
+            Event::Retried { tasks } => self.try_again(&tasks),
             Event::Routed { task, route } => {
                 if let Some(n) = self.find(&task) {
                     self.tasks[n].route = Some(*route);

@@ -1,5 +1,6 @@
 //! A run's past is folded once, whatever is wanted of it, and stays right if the run goes on meanwhile.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -7,9 +8,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bellwether_core::journal::{Entry, JournalError, Lease, Recorded, Snapshot};
 use bellwether_core::test_util::MemoryJournal;
-use bellwether_core::{ChatProvider, ChatResponse, Journal, RunId, RunOutcome};
+use bellwether_core::{ChatProvider, ChatResponse, ErrorKind, Journal, ProviderError, RunId, RunOutcome, TaskState};
 use bellwether_provider::Scripted;
-use bellwether_team::{ChangedTerms, Control, OnExhausted, ResumeError, ReviewRules, Role, Settings, Team, Tier};
+use bellwether_team::explain::Explanation;
+use bellwether_team::{
+    ChangedTerms, Control, OnExhausted, OnInvalidPlan, ResumeError, ReviewRules, Role, RunReport, Settings, Team, Tier,
+};
 
 /// Counts the entries that are read.
 #[derive(Debug, Default)]
@@ -216,4 +220,85 @@ async fn whoever_leaves_a_team_is_not_waited_for() {
             }
         }
     }
+}
+
+/// An outage took a task, and the judges of another one. Nothing but a new run brought them back.
+#[tokio::test(start_paused = true)]
+async fn what_an_outage_took_is_tried_again_if_somebody_wants_it() {
+    let down = Arc::new(AtomicUsize::new(1));
+    let outage = Arc::clone(&down);
+    let model = Arc::new(Scripted::answering(move |_, context| {
+        let down = outage.load(Ordering::Relaxed) == 1;
+        match (context.phase, context.task.as_ref().map(|task| task.as_str())) {
+            ("plan", _) => Ok(ChatResponse::text(
+                r#"{"tasks": [{"id": "a", "title": "A", "complexity": 3}, {"id": "b", "title": "B", "depends_on": ["a"]},
+                    {"id": "c", "title": "C"}]}"#,
+            )),
+            ("work", Some("t1")) | ("review", Some("t3")) if down => {
+                Err(ProviderError::new(ErrorKind::Upstream, "the provider fell over"))
+            }
+            ("review", _) => Ok(ChatResponse::text(r#"{"decision": "accept", "score": 0.9}"#)),
+            _ => Ok(ChatResponse::text("the work")),
+        }
+    }));
+    let (journal, run) = (Arc::new(Counting::default()), RunId::from("r1"));
+    let team = team(&model, &journal);
+    let states = |report: &RunReport| report.tasks.iter().map(|task| task.state).collect::<Vec<_>>();
+    let first = team.run_with("build it", run.clone(), &Control::default()).await;
+    assert_eq!(states(&first), [TaskState::Failed, TaskState::Skipped, TaskState::Unreviewed]);
+    assert_eq!((first.resumable, first.retriable), (false, true));
+    let calls = model.calls().len();
+
+    down.store(0, Ordering::Relaxed);
+    let same = team.resume(run.clone(), ChangedTerms::Refuse, &Control::default()).await.expect("it is over");
+    assert_eq!((states(&same), model.calls().len()), (states(&first), calls), "nobody asked for it");
+    assert!(team.retry(&run).await.expect("it is known"));
+    let again = team.resume(run.clone(), ChangedTerms::Refuse, &Control::default()).await.expect("it goes on");
+    assert_eq!((again.outcome, again.retriable), (RunOutcome::Succeeded, false), "{}", again.reason);
+    assert_eq!(model.calls().len(), calls + 5, "the work of two tasks, and three reviews");
+    let keys: Vec<_> = model.calls().into_iter().filter_map(|call| call.context.idempotency_key).collect();
+    assert_eq!(keys.iter().collect::<HashSet<_>>().len(), keys.len(), "each call has a key of its own");
+    assert!(!team.retry(&run).await.expect("it is known"), "nothing is left to be tried again");
+    let told =
+        Explanation::of(journal.load(&run).await.expect("memory does not fail"), "t1").expect("it is understood");
+    assert!(told.expect("it is known").to_string().contains("somebody wants it tried again"));
+}
+
+/// A plan that nobody could read ended the run, and so it stayed.
+#[tokio::test(start_paused = true)]
+async fn a_plan_and_a_whole_that_came_to_nothing_are_tried_again_as_well() {
+    let good = Arc::new(AtomicUsize::new(0));
+    let getting_better = Arc::clone(&good);
+    let model = Arc::new(Scripted::answering(move |_, context| {
+        let good = getting_better.load(Ordering::Relaxed);
+        Ok(ChatResponse::text(match context.phase {
+            "plan" if good == 0 => "",
+            "plan" => "1. The first part\n2. The second part",
+            "combine" if good == 1 => "",
+            "review" => r#"{"decision": "accept", "score": 0.9}"#,
+            _ => "done",
+        }))
+    }));
+    let (journal, run) = (Arc::new(Counting::default()), RunId::from("r1"));
+    let tier = Tier::new(Arc::<Scripted>::clone(&model) as Arc<dyn ChatProvider>, "model");
+    let team = Team::builder("team")
+        .role(Role::planner("lead", "You plan.", tier.clone()))
+        .role(Role::worker("coder", "You code.", tier.clone()))
+        .role(Role::synthesizer("editor", "You join.", tier))
+        .settings(Settings { on_invalid_plan: OnInvalidPlan::Fail, right_size: false, ..Settings::default() })
+        .journal(Arc::<Counting>::clone(&journal) as Arc<dyn Journal>)
+        .build()
+        .expect("the team makes sense");
+    let first = team.run_with("build it", run.clone(), &Control::default()).await;
+    assert_eq!((first.outcome, first.retriable), (RunOutcome::Failed, true));
+    let mut results = Vec::new();
+    for better in [1, 2] {
+        good.store(better, Ordering::Relaxed);
+        assert!(team.retry(&run).await.expect("it is known"));
+        let again = team.resume(run.clone(), ChangedTerms::Refuse, &Control::default()).await.expect("it goes on");
+        results.push((again.tasks.len(), again.result));
+    }
+    assert_eq!(results, [(2, None), (2, Some("done".to_owned()))]);
+    let keys: Vec<_> = model.calls().into_iter().filter_map(|call| call.context.idempotency_key).collect();
+    assert_eq!(keys.iter().collect::<HashSet<_>>().len(), keys.len(), "each call has a key of its own");
 }

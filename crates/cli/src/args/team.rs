@@ -120,6 +120,9 @@ pub(crate) struct Resume {
     /// Goes on even if prompts, models or the measure of the review have changed.
     #[arg(long)]
     pub(crate) adopt_config: bool,
+    /// Tries again what came to nothing: tasks, the plan or the whole, and reviews that nobody could make.
+    #[arg(long)]
+    pub(crate) retry_failed: bool,
     /// The most to spend, such as 2usd, 500000tokens or 40calls; with a + before it, beyond what is spent already.
     #[arg(long, value_name = "AMOUNT")]
     pub(crate) budget: Vec<Budget>,

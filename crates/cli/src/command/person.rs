@@ -97,7 +97,11 @@ fn nobody(report: &RunReport, state: &str, held: bool, at: &str) -> Failure {
         (format!("it {}", state.replace('_', " ")), format!("bellwether report {run}{at}, to see what came of it"))
     } else {
         let resume = format!("bellwether resume {run}{at}");
-        let remedy = if report.resumable { resume } else { session::explain(run, at) };
+        let remedy = match (report.resumable, report.retriable) {
+            (true, _) => resume,
+            (false, true) => resume + " --retry-failed",
+            (false, false) => session::explain(run, at),
+        };
         (format!("it ended as {state}: {reason}"), remedy)
     };
     Failure::usage(format!("run {run} waits for nobody's decision: {how}")).remedy(remedy)

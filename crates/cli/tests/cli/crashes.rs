@@ -340,3 +340,23 @@ fn a_fork_asks_only_for_what_was_not_finished_and_leaves_the_run_alone() {
     assert_eq!(beyond.code, Some(2));
     assert!(beyond.stderr.contains("has no entry 100000"), "{}", beyond.stderr);
 }
+
+/// The provider fails one call, and the task that made it: what failed is named with the command that tries it again.
+#[test]
+fn what_failed_is_tried_again_by_a_resume_that_is_told_so() {
+    let team = std::fs::read_to_string(feature_team()).expect("the example is there");
+    let team = team.replace("transport_attempts = 6", "transport_attempts = 1");
+    let scenario = "[faults]\nfail = [{ request = 2, with = 'error_503' }]\n";
+    let folder = Folder::new("retry-failed").with("team.toml", &team).with("scenario.toml", scenario);
+    let simulator = Simulator::start(&folder, &["--scenario", "scenario.toml", "--plan-tasks", "3"]);
+    let url = ["--base-url", &simulator.base_url];
+    let ran = said(bellwether(&folder).args(["run", "team.toml", "Build it"]).args(url));
+    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+    assert!(ran.stderr.contains("--retry-failed"), "{}", ran.stderr);
+    let again = said(bellwether(&folder).args(["resume", "last", "--retry-failed", "--json"]).args(url));
+    assert_eq!((again.code, again.json()["outcome"].as_str()), (Some(0), Some("succeeded")), "{}", again.stderr);
+    let report = said(bellwether(&folder).args(["report", "last", "-o", "report.md"]));
+    assert_eq!(report.code, Some(0), "{}", report.stderr);
+    let twice = said(bellwether(&folder).args(["resume", "last", "--retry-failed", "--json"]).args(url));
+    assert!(twice.code == Some(0) && twice.stderr.contains("nothing to try again"), "{}", twice.stderr);
+}

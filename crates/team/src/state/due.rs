@@ -86,8 +86,13 @@ impl State {
     pub(crate) fn attempt(&self, job: &Job) -> u32 {
         let unusable = u32::try_from(self.unusable(job).len()).unwrap_or(u32::MAX);
         let before = match job {
-            Job::Review { task, .. } => self.task(task).map_or(0, |record| record.deaf_judges + record.overflows),
-            Job::Work { task, .. } => self.task(task).map_or(0, |record| record.overflows + record.interludes()),
+            Job::Review { task, .. } => {
+                self.task(task).map_or(0, |record| record.tried + record.deaf_judges + record.overflows)
+            }
+            Job::Work { task, .. } => {
+                self.task(task).map_or(0, |record| record.tried + record.overflows + record.interludes())
+            }
+            Job::Combine | Job::Plan => self.tried.saturating_mul(self.rules.plan_repairs.saturating_add(2)),
             _ => 0,
         };
         before.saturating_mul(self.rules.max_attempts).saturating_add(unusable)

@@ -155,6 +155,11 @@ pub(crate) enum Event {
     },
     /// The run goes on in another process; what was under way is begun anew.
     Resumed,
+    /// Somebody wants what came to nothing to be tried again.
+    Retried {
+        /// The tasks.
+        tasks: Vec<TaskId>,
+    },
     /// It was decided which tier a task starts on.
     Routed {
         /// The task.

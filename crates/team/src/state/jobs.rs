@@ -44,6 +44,16 @@ impl State {
         }
     }
 
+    /// Whoever did a job was stopped in the middle of it.
+    pub(super) fn drop_job(&mut self, job: &Job, moves: &mut Moves) {
+        self.land(job);
+        self.charge_doubtful(job);
+        let moved = !matches!(job, Job::Audit { .. } | Job::Digest { .. });
+        if let Some(n) = job.task().filter(|_| moved).and_then(|task| self.find(task)) {
+            self.give_up(n, moves);
+        }
+    }
+
     /// Counts a call of which nobody knows whether it was answered: it may be billed.
     pub(super) fn charge_doubtful(&mut self, job: &Job) {
         if !job.is_paid() {

@@ -6,6 +6,9 @@ use super::{Moves, State};
 use crate::report::Failure;
 use crate::runtime::TaskRuling;
 
+/// The kind of failure that is a person's word.
+pub(super) const TURNED_DOWN: &str = "turned_down";
+
 impl State {
     /// Whether a person has to say what becomes of a task.
     pub(crate) fn is_blocked(&self, task: &TaskId) -> bool {
@@ -29,7 +32,7 @@ impl State {
                 TaskState::Revising
             }
             TaskRuling::Fail { reason } => {
-                record.failure = Some(Failure { kind: "turned_down".to_owned(), message: reason, provider: None });
+                record.failure = Some(Failure { kind: TURNED_DOWN.to_owned(), message: reason, provider: None });
                 TaskState::Failed
             }
         };

@@ -65,6 +65,8 @@ pub(crate) struct Record {
     pub(crate) escalations: u32,
     /// Judges of the latest draft that came to no verdict.
     pub(crate) deaf_judges: u32,
+    /// How many calls of its current jobs were made before it was tried again.
+    pub(crate) tried: u32,
     /// How often the current job's conversation turned out to be longer than its model takes.
     pub(crate) overflows: u32,
     /// Its work, summed up, once that was asked for.
@@ -131,6 +133,7 @@ impl Record {
             below: 0,
             escalations: 0,
             deaf_judges: 0,
+            tried: 0,
             overflows: 0,
             digest: None,
             spent: Spent::ZERO,

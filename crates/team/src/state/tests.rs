@@ -320,6 +320,7 @@ enum Aside {
     Adopted(f64),
     Economised(Economy),
     Resumed,
+    Retried,
     Routed(f64),
     Stalled,
     Stopped,
@@ -331,6 +332,7 @@ fn aside() -> impl Strategy<Value = Option<Aside>> {
         prop::sample::select(vec![Economy::CheaperTier, Economy::SmallerOutput, Economy::NoReview])
             .prop_map(Aside::Economised),
         Just(Aside::Resumed),
+        Just(Aside::Retried),
         (0.0..1.0).prop_map(Aside::Routed),
         Just(Aside::Stalled),
         Just(Aside::Stopped),
@@ -350,6 +352,7 @@ fn meanwhile(state: &State, aside: Aside) -> Option<Event> {
             Event::Economised { job: state.in_flight().first()?.clone(), economy, spent }
         }
         Aside::Resumed => Event::Resumed,
+        Aside::Retried => Event::Retried { tasks: state.failed() },
         Aside::Routed(propensity) => {
             let route = serde_json::json!({
                 "tier": 0, "name": "m", "why": "it fits", "mode": "thompson", "bucket": 1, "propensity": propensity,
@@ -421,8 +424,8 @@ fn a_snapshot_of_another_version_or_with_damage_is_not_understood() {
     assert_eq!(State::thaw(&frozen), Some((state, at, ())));
     let text = String::from_utf8(frozen).expect("it is text");
     let thaw = |text: String| State::thaw::<()>(text.as_bytes());
-    assert_eq!(thaw(text.replacen("state 7", "state 0", 1)), None, "an older form");
-    assert_eq!(thaw(text.replacen("state 7", "state 71", 1)), None, "a later form");
+    assert_eq!(thaw(text.replacen("state 8", "state 0", 1)), None, "an older form");
+    assert_eq!(thaw(text.replacen("state 8", "state 81", 1)), None, "a later form");
     assert_eq!(thaw(text.replacen("\"stalls\":0,", "", 1)), None, "something that later versions know is missing");
     assert_eq!(thaw(text[..text.len() - 1].to_owned()), None, "cut off");
 }
