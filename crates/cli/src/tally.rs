@@ -1,11 +1,13 @@
 //! Counting what became of many calls, flow by flow: for `batch` and `load`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bellwether_core::{Fact, Observer, Usage, Usd};
+use bellwether_core::{ErrorKind, Fact, Observer, Usage, Usd};
 use serde_json::{Map, Value, json};
+
+use crate::exit::{self, Exit};
 
 /// Hears facts and counts them by flow. A flow is the run of a call's [`Flow`](bellwether_core::Flow): what shares a
 /// quota by weight.
@@ -23,7 +25,8 @@ struct Counts {
 #[derive(Clone, Debug, Default)]
 struct Count {
     ok: u64,
-    failed: u64,
+    /// By kind of failure.
+    failed: BTreeMap<&'static str, Failed>,
     throttled: u64,
     retries: u64,
     hedges: u64,
@@ -32,9 +35,16 @@ struct Count {
     usage: Usage,
 }
 
+/// How many calls failed in one way.
+#[derive(Clone, Copy, Debug)]
+struct Failed {
+    kind: ErrorKind,
+    calls: u64,
+}
+
 impl Tally {
-    /// Adds a finished call: how long it took from being asked to its end, or that it failed.
-    pub(crate) fn finished(&self, flow: &Arc<str>, took: Result<Duration, ()>) {
+    /// Adds a finished call: how long it took from being asked to its end, or what it failed of.
+    pub(crate) fn finished(&self, flow: &Arc<str>, took: Result<Duration, ErrorKind>) {
         self.with(|counts| {
             let count = counts.flows.entry(Arc::clone(flow)).or_default();
             match took {
@@ -42,7 +52,7 @@ impl Tally {
                     count.ok += 1;
                     count.latencies.add(latency);
                 }
-                Err(()) => count.failed += 1,
+                Err(kind) => count.failed.entry(kind.as_str()).or_insert(Failed { kind, calls: 0 }).calls += 1,
             }
         });
     }
@@ -56,7 +66,7 @@ impl Tally {
     pub(crate) fn so_far(&self) -> (u64, u64, u64, Usd) {
         self.with(|counts| {
             let usage: Usage = counts.flows.values().map(|count| count.usage).sum();
-            let (ok, failed) = counts.flows.values().fold((0, 0), |sum, c| (sum.0 + c.ok, sum.1 + c.failed));
+            let (ok, failed) = counts.flows.values().fold((0, 0), |sum, c| (sum.0 + c.ok, sum.1 + c.failures()));
             (ok, failed, usage.tokens(), usage.cost.unwrap_or_default())
         })
     }
@@ -69,7 +79,8 @@ impl Tally {
         let per_flow: Map<String, Value> = flows.iter().map(|(name, count)| (name.to_string(), count.json())).collect();
         let mut summary = json!({
             "ok": sum(|count| count.ok),
-            "failed": sum(|count| count.failed),
+            "failed": sum(Count::failures),
+            "failed_of": failed_of(flows.values()),
             "wall_s": wall.as_secs_f64(),
             "upstream_429": sum(|count| count.throttled),
             "retries": sum(|count| count.retries),
@@ -84,6 +95,20 @@ impl Tally {
             fields.insert("peak_rss_kb".to_owned(), json!(peak));
         }
         summary
+    }
+
+    /// How a program ends of which so much was answered, and what to do about it if all failed of the same.
+    pub(crate) fn exit(&self) -> (Exit, Option<&'static str>) {
+        self.with(|counts| {
+            let kinds: BTreeSet<_> = counts.flows.values().flat_map(|count| count.failed.keys()).collect();
+            let mut failed = counts.flows.values().flat_map(|count| count.failed.values());
+            match (counts.flows.values().any(|count| count.ok > 0), failed.next()) {
+                (_, None) => (Exit::Done, None),
+                (true, _) => (Exit::Partial, None),
+                (false, Some(failed)) if kinds.len() == 1 => (exit::of_kind(failed.kind), exit::remedy(failed.kind)),
+                _ => (Exit::Failed, None),
+            }
+        })
     }
 
     fn with<T>(&self, count: impl FnOnce(&mut Counts) -> T) -> T {
@@ -115,12 +140,17 @@ impl Observer for Tally {
 }
 
 impl Count {
+    fn failures(&self) -> u64 {
+        self.failed.values().map(|failed| failed.calls).sum()
+    }
+
     fn json(&self) -> Value {
         let wait = self.waits.percentiles();
         let latency = self.latencies.percentiles();
         json!({
             "ok": self.ok,
-            "failed": self.failed,
+            "failed": self.failures(),
+            "failed_of": failed_of([self]),
             "upstream_429": self.throttled,
             "retries": self.retries,
             "hedges": self.hedges,
@@ -131,6 +161,22 @@ impl Count {
             "cost_usd": self.usage.cost.map(Usd::as_dollars),
         })
     }
+}
+
+/// How many calls failed of what.
+fn failed_of<'a>(counts: impl IntoIterator<Item = &'a Count>) -> BTreeMap<&'static str, u64> {
+    let mut calls = BTreeMap::new();
+    for (kind, failed) in counts.into_iter().flat_map(|count| &count.failed) {
+        *calls.entry(*kind).or_default() += failed.calls;
+    }
+    calls
+}
+
+/// The same for people, behind the number of calls that failed: ` (connect 4)`, or nothing.
+pub(crate) fn failed_of_what(summary: &Value) -> String {
+    let kinds = summary["failed_of"].as_object().into_iter().flatten();
+    let kinds: Vec<String> = kinds.map(|(kind, calls)| format!("{kind} {calls}")).collect();
+    if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) }
 }
 
 /// How many durations there were of each length, to within a 128th of the length: it does not grow with their number.
@@ -205,6 +251,24 @@ const fn resources() -> Option<(f64, i64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_end_says_what_all_calls_failed_of_if_it_is_the_same() {
+        let ended = |calls: &[Result<Duration, ErrorKind>]| {
+            let tally = Tally::default();
+            calls
+                .iter()
+                .zip(["a", "b"].into_iter().cycle())
+                .for_each(|(call, flow)| tally.finished(&flow.into(), *call));
+            (tally.exit().0, failed_of_what(&tally.summary(Duration::ZERO)))
+        };
+        let (ok, connect, busy) = (Ok(Duration::ZERO), Err(ErrorKind::Connect), Err(ErrorKind::Overloaded));
+        assert_eq!(ended(&[]), (Exit::Done, String::new()));
+        assert_eq!(ended(&[ok, ok]), (Exit::Done, String::new()));
+        assert_eq!(ended(&[connect, connect, connect]), (Exit::Unreachable, " (connect 3)".to_owned()));
+        assert_eq!(ended(&[connect, busy, connect]), (Exit::Failed, " (connect 2, overloaded 1)".to_owned()));
+        assert_eq!(ended(&[connect, busy, ok]), (Exit::Partial, " (connect 1, overloaded 1)".to_owned()));
+    }
 
     #[test]
     fn percentiles_are_by_nearest_rank_to_within_a_percent() {

@@ -1,7 +1,7 @@
 //! Commands that make calls without a team, or answer them.
 
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ pub(crate) struct Load {
     pub(crate) duration: Duration,
     /// The most calls to begin, over all flows.
     #[arg(long, value_name = "N")]
-    pub(crate) requests: Option<u64>,
+    pub(crate) requests: Option<NonZeroU64>,
     /// The most output tokens a call may buy.
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub(crate) max_tokens: u32,

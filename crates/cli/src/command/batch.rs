@@ -15,7 +15,7 @@ use crate::batch::book::{Book, Ids};
 use crate::batch::input::Item;
 use crate::batch::output::{Outcome, Output};
 use crate::exit::{self, Exit, Failure};
-use crate::tally::Tally;
+use crate::tally::{self, Tally};
 use crate::terminal::{note, out};
 use crate::{endpoint, session};
 
@@ -67,7 +67,8 @@ pub(crate) async fn run(args: Batch) -> Result<Exit, Failure> {
     } else {
         let (ok, failed) = (&summary["ok"], &summary["failed"]);
         out(&format!(
-            "{ok} answered, {failed} failed, in {:.1}s; results in {}\n",
+            "{ok} answered, {failed} failed{}, in {:.1}s; results in {}\n",
+            tally::failed_of_what(&summary),
             began.elapsed().as_secs_f64(),
             args.output.display()
         ));
@@ -81,11 +82,11 @@ pub(crate) async fn run(args: Batch) -> Result<Exit, Failure> {
             ));
             Ok(Exit::Cancelled)
         }
-        Ended::Done => Ok(match (summary["ok"].as_u64(), summary["failed"].as_u64()) {
-            (_, Some(0)) => Exit::Done,
-            (Some(0), _) => Exit::Failed,
-            _ => Exit::Partial,
-        }),
+        Ended::Done => {
+            let (exit, remedy) = tally.exit();
+            remedy.iter().for_each(|remedy| note(&format!("  try: {remedy}")));
+            Ok(exit)
+        }
     }
 }
 
@@ -170,7 +171,7 @@ impl Sending {
             let failure = Failure::new(exit::of_kind(error.kind), format!("{id}: {error}"));
             return Err(failure.remedy(exit::remedy(error.kind).unwrap_or("--resume once this is mended")));
         }
-        tally.finished(flow, if result.is_ok() { Ok(took) } else { Err(()) });
+        tally.finished(flow, result.as_ref().map(|_| took).map_err(|error| error.kind));
         let waited = tally.take_wait(id);
         let written = output.write(&Outcome { id, flow, model, result: &result, took, waited });
         written.map_err(|error| Failure::io("the result cannot be written", &error))

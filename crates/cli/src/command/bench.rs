@@ -77,7 +77,7 @@ impl Course {
                 let run = Arc::clone(&flow.run);
                 let asked = Instant::now();
                 let answer = dispatch.chat(request, CallContext { phase: "bench", ..CallContext::new(flow) }).await;
-                tally.finished(&run, answer.map(|_| asked.elapsed()).map_err(drop));
+                tally.finished(&run, answer.map(|_| asked.elapsed()).map_err(|error| error.kind));
             });
         }
         while calls.join_next().await.is_some() {}

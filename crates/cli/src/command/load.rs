@@ -1,5 +1,7 @@
 //! `bellwether load`: loops of calls in several flows through one quota, and what each flow got of it.
 
+use std::collections::HashSet;
+use std::io::{self, IsTerminal};
 use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -8,6 +10,7 @@ use std::time::Duration;
 
 use bellwether_core::{CallContext, ChatProvider, ChatRequest, Flow, Message, Observer};
 use bellwether_dispatch::Dispatch;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -15,8 +18,8 @@ use tokio::time::Instant;
 use crate::args::Load;
 use crate::endpoint;
 use crate::exit::{Exit, Failure};
-use crate::tally::Tally;
-use crate::terminal::out;
+use crate::tally::{self, Tally};
+use crate::terminal::{note, out};
 
 /// Loops that share a weight: `light:weight=1,loops=2`.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +51,12 @@ impl FromStr for FlowSpec {
     }
 }
 
+/// A name that two of the flows have.
+fn twice(flows: &[FlowSpec]) -> Option<&str> {
+    let mut names = HashSet::new();
+    flows.iter().map(|flow| &*flow.name).find(|name| !names.insert(*name))
+}
+
 /// How long it goes on.
 struct Bounds {
     until: Instant,
@@ -66,11 +75,16 @@ impl Bounds {
 }
 
 pub(crate) async fn run(args: Load) -> Result<Exit, Failure> {
+    if let Some(name) = twice(&args.flows) {
+        return Err(Failure::usage(format!("--flows names {name:?} twice: give each flow a name of its own")));
+    }
     let tally = Arc::new(Tally::default());
     let observer: Arc<dyn Observer> = Arc::<Tally>::clone(&tally) as Arc<dyn Observer>;
     let dispatch = endpoint::connect(&args.endpoint, endpoint::Way::Streaming, &observer)?;
+    let bar = progress(args.duration);
     let began = Instant::now();
-    let bounds = Arc::new(Bounds { until: began + args.duration, left: args.requests.map(AtomicU64::new) });
+    let bounds =
+        Arc::new(Bounds { until: began + args.duration, left: args.requests.map(|most| AtomicU64::new(most.get())) });
     let request = ChatRequest {
         max_output_tokens: Some(args.max_tokens),
         ..ChatRequest::new(args.model.as_str(), vec![Message::user(args.prompt.as_str())])
@@ -83,15 +97,24 @@ pub(crate) async fn run(args: Load) -> Result<Exit, Failure> {
                 request.clone(),
                 Arc::clone(&dispatch),
                 Arc::clone(&tally),
+                bar.clone(),
                 Arc::clone(&bounds),
             ));
         }
     }
     while loops.join_next().await.is_some() {}
     dispatch.shutdown().await;
+    bar.finish_and_clear();
     let summary = tally.summary(began.elapsed());
     out(&if args.json { format!("{summary}\n") } else { table(&summary) });
-    Ok(if summary["ok"] == 0 { Exit::Failed } else { Exit::Done })
+    // That some calls fail is what a load finds out.
+    Ok(match tally.exit() {
+        (Exit::Partial, _) => Exit::Done,
+        (exit, remedy) => {
+            remedy.iter().for_each(|remedy| note(&format!("  try: {remedy}")));
+            exit
+        }
+    })
 }
 
 async fn call_again_and_again(
@@ -99,6 +122,7 @@ async fn call_again_and_again(
     request: ChatRequest,
     dispatch: Arc<Dispatch>,
     tally: Arc<Tally>,
+    bar: ProgressBar,
     bounds: Arc<Bounds>,
 ) {
     while bounds.allow() {
@@ -111,8 +135,24 @@ async fn call_again_and_again(
         };
         let asked = Instant::now();
         let answer = dispatch.chat(request.clone(), context).await;
-        tally.finished(&flow.name, answer.map(|_| asked.elapsed()).map_err(drop));
+        tally.finished(&flow.name, answer.map(|_| asked.elapsed()).map_err(|error| error.kind));
+        if !bar.is_hidden() {
+            let (ok, failed, ..) = tally.so_far();
+            bar.set_message(format!("{ok} answered, {failed} failed"));
+        }
     }
+}
+
+/// How long it has been going on, and what became of its calls, on a terminal; otherwise nothing.
+fn progress(duration: Duration) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let template = format!("{{elapsed}} of {}, {{msg}}", humantime::format_duration(duration));
+    let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_spinner());
+    let bar = ProgressBar::new_spinner().with_style(style).with_message("no answer yet");
+    bar.enable_steady_tick(Duration::from_secs(1));
+    bar
 }
 
 fn table(summary: &Value) -> String {
@@ -134,9 +174,10 @@ fn table(summary: &Value) -> String {
         ));
     }
     table.push_str(&format!(
-        "{} answered and {} failed in {}, {} CPU\n",
+        "{} answered and {} failed{} in {}, {} CPU\n",
         summary["ok"],
         summary["failed"],
+        tally::failed_of_what(summary),
         seconds(&summary["wall_s"]),
         seconds(&summary["cpu_s"])
     ));
@@ -155,5 +196,12 @@ mod tests {
         for wrong in ["", ":loops=1", "a:loops=0", "a:speed=1", "a:loops"] {
             assert!(wrong.parse::<FlowSpec>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn no_two_flows_have_one_name() {
+        let flows = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<Vec<FlowSpec>>();
+        assert_eq!(twice(&flows(&["a", "b:weight=2", "a:loops=3"])), Some("a"));
+        assert_eq!(twice(&flows(&["a", "b"])), None);
     }
 }
