@@ -24,7 +24,12 @@ impl Paper {
 
 /// Writes to standard output. A reader that has gone away is no failure.
 pub(crate) fn out(text: &str) {
-    let _ = io::stdout().lock().write_all(text.as_bytes());
+    let _ = offer(text);
+}
+
+/// Writes to standard output, and says if nobody reads it any more.
+pub(crate) fn offer(text: &str) -> io::Result<()> {
+    io::stdout().lock().write_all(text.as_bytes())
 }
 
 /// Writes a line to standard error.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::args::{Cancel, Replay, Runs, RunsCommand, Tail};
 use crate::exit::{Exit, Failure};
-use crate::terminal::{cut, note, out, plain};
+use crate::terminal::{cut, note, offer, out, plain};
 use crate::{memory, session, summary, terminal};
 
 /// How often a run that is written elsewhere is looked at.
@@ -111,7 +111,10 @@ pub(crate) async fn tail(args: Tail) -> Result<Exit, Failure> {
     loop {
         while let Some(page) = page(&reader, &info, &mut after).await? {
             for recorded in &page {
-                out(&if args.json { machine(recorded) } else { line(recorded) });
+                // As in `tail | head`: what comes has nobody to go to.
+                if offer(&if args.json { machine(recorded) } else { line(recorded) }).is_err() {
+                    return Ok(Exit::Done);
+                }
             }
         }
         let still = memory::find(&reader, info.run.as_str()).await?;

@@ -1,5 +1,12 @@
 //! A run's report as its users get it.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use bellwether_journal::{Entry, Journal, Settings, SqliteJournal};
+
 use crate::process::{Folder, Simulator, bellwether, feature_team, said};
 
 #[test]
@@ -49,4 +56,27 @@ fn a_run_has_a_report_in_three_forms_with_its_waits_in_it() {
     assert!(markdown.stdout.starts_with("# Build it\n") && markdown.stdout.contains("Cost by role and model"));
     let unknown = said(bellwether(&folder).args(["report", "nothing-like-it", "--json"]));
     assert_eq!(unknown.code, Some(2), "{}", unknown.stderr);
+}
+
+/// Before, `tail | head` ended with the run, however long that took.
+#[tokio::test]
+async fn a_tail_ends_with_its_reader() {
+    let folder = Folder::new("tail");
+    let settings = Settings { ballast: 0, ..Settings::default() };
+    let journal = SqliteJournal::open(folder.join("runs"), settings).unwrap();
+    let lease = journal.lease(&"r1".into()).await.unwrap();
+    let entry = || Entry { kind: "run_started".to_owned(), body: serde_json::json!({ "request": "Build it" }) };
+    journal.append(&lease, vec![entry()]).await.unwrap();
+    let mut tail = bellwether(&folder).arg("tail").stdout(Stdio::piped()).spawn().unwrap();
+    let mut read = BufReader::new(tail.stdout.take().unwrap());
+    let mut line = String::new();
+    read.read_line(&mut line).unwrap();
+    assert!(line.contains("Build it"), "{line}");
+    drop(read);
+    journal.append(&lease, vec![entry()]).await.unwrap();
+    let (ended, end) = mpsc::channel();
+    std::thread::spawn(move || ended.send(tail.wait().map(|status| status.code())));
+    let code = end.recv_timeout(Duration::from_secs(60)).expect("it ends while the run is on");
+    assert_eq!(code.unwrap(), Some(0));
+    journal.release(&lease).await.unwrap();
 }
