@@ -57,13 +57,14 @@ pub(crate) async fn run(
             if blocked { person::waits(&report, &at) } else { plan::waits(&report, &at) }
         }
         let run = &report.run_id;
-        terminal::note(&if report.resumable {
-            format!("go on with: bellwether resume {run}{at}")
+        if report.resumable {
+            terminal::note(&format!("go on with: bellwether resume {run}{at}"));
         } else if report.retriable {
-            format!("try again what came to nothing: bellwether resume {run}{at} --retry-failed")
-        } else {
-            format!("a resume has nothing left to do, except under other terms; why: {}", explain(run, &at))
-        });
+            terminal::note(&format!("try again what came to nothing: bellwether resume {run}{at} --retry-failed"));
+        } else if report.outcome != RunOutcome::Cancelled {
+            let why = explain(run, &at);
+            terminal::note(&format!("a resume has nothing left to do, except under other terms; why: {why}"));
+        }
     }
     Ok(Exit::of(&report))
 }

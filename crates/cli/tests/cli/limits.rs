@@ -602,6 +602,21 @@ fn every_key_of_a_team_file_is_tried_as_a_limit_or_is_none() {
     assert_eq!(placed.iter().collect::<HashSet<_>>().len(), placed.len(), "each key has one place");
 }
 
+#[test]
+fn every_key_of_a_team_file_is_told_of() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/TEAM.md");
+    let page = std::fs::read_to_string(page).expect("the page is there");
+    let mut all = Vec::new();
+    known(&FILE, "", &mut all);
+    // A key stands by itself, or in an example of its table.
+    let is_told = |key: &&String| {
+        let last = key.rsplit('.').next().unwrap_or_default();
+        ["`", "{ ", ", "].iter().any(|before| page.contains(&format!("{before}{last}")))
+    };
+    let missing: Vec<&String> = all.iter().filter(|key| !is_told(key)).collect();
+    assert!(missing.is_empty(), "docs/TEAM.md does not tell of {missing:?}");
+}
+
 /// The team with changes.
 fn file(changes: &[(&str, &str)]) -> String {
     let mut keys: BTreeMap<&str, &str> = TEAM.into_iter().collect();
