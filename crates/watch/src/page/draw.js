@@ -171,8 +171,15 @@ export function drawGraph(place, story, t, chosen, choose) {
     const along = critical.has(need) && critical.has(task.id) && story.head.critical.indexOf(task.id) === story.head.critical.indexOf(need) + 1;
     svg.append(s("path", { class: along ? "edge critical" : "edge", d: way(from, to, wide, high) }));
   }
-  for (const task of tasks) svg.append(node(task, at.get(task.id), stateAt(task, t), t, critical.has(task.id), { wide, high }, choose));
+  for (const task of tasks) {
+    const drawn = node(task, at.get(task.id), stateAt(task, t), t, critical.has(task.id), { wide, high }, choose);
+    drawn.setAttribute("aria-expanded", String(task.id === chosen));
+    svg.append(drawn);
+  }
+  // Whoever goes through the plan with the keyboard goes on where it was.
+  const focused = place.contains(document.activeElement) && document.activeElement.dataset.task;
   place.replaceChildren(svg);
+  if (focused) [...place.querySelectorAll(".node")].find((node) => node.dataset.task === focused)?.focus({ preventScroll: true });
   // A plan that is drawn anew between press and release would swallow a click on one of its nodes.
   place.onclick = (event) => {
     const at = event.target.closest(".node") ?? document.elementFromPoint(event.clientX, event.clientY)?.closest(".node");

@@ -192,6 +192,7 @@ function draw() {
     "429s": String(story.marks.filter((mark) => mark.what === "429" && mark.t <= t).length),
   });
   $("slider").value = String(Math.round((t / end) * 1000));
+  $("slider").setAttribute("aria-valuetext", seconds(t));
   $("moment").textContent = seconds(t);
   $("live").setAttribute("aria-pressed", String(moment === null));
   $("live").textContent = story.head.outcome || interrupted() ? "end" : "live";
