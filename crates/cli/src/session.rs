@@ -180,10 +180,15 @@ pub(crate) async fn rule(
 }
 
 /// Has what came to nothing tried again by the next resume; whether there was anything.
-pub(crate) async fn retry(file: &TeamFile, run: &RunId, store: Arc<SqliteJournal>) -> Result<bool, Failure> {
+pub(crate) async fn retry(
+    file: &TeamFile,
+    run: &RunId,
+    changed: ChangedTerms,
+    store: Arc<SqliteJournal>,
+) -> Result<bool, Failure> {
     let nobody: Arc<dyn Observer> = Arc::new(());
     let parts = parts::build(file, &Overrides::default(), Keys::Optional, &nobody, Some(store.into()))?;
-    let wanted = parts.team.retry(run).await;
+    let wanted = parts.team.retry(run, changed).await;
     parts.shutdown().await;
     wanted.map_err(not_resumed)
 }

@@ -248,8 +248,10 @@ impl Team {
     /// # Cancel safety
     ///
     /// It may have been remembered all the same.
-    pub async fn retry(&self, run: &RunId) -> Result<bool, ResumeError> {
-        let (log, past) = self.take_up(self.past(run).await?).await?;
+    pub async fn retry(&self, run: &RunId, changed: ChangedTerms) -> Result<bool, ResumeError> {
+        let past = self.past(run).await?;
+        self.may_go_on(&past, changed)?;
+        let (log, past) = self.take_up(past).await?;
         let wanted = past.state.may_try_again();
         let event = Event::Retried { tasks: past.state.failed() };
         let written = if wanted { log.write(past.at, &[event]).await.map(drop) } else { Ok(()) };
@@ -305,16 +307,22 @@ impl Team {
         control: &Control,
     ) -> Result<RunReport, ResumeError> {
         // Whether it may go on is found out before anybody else is kept from it.
+        self.may_go_on(&past, changed)?;
+        let (log, past) = self.take_up(past).await?;
+        let (request, run) = (past.opening.request.clone(), past.run.clone());
+        Ok(Runtime::new(self, &request, run, Ok(Some(log))).resume(past, control).await)
+    }
+
+    /// Whether this team may go on with a run.
+    fn may_go_on(&self, past: &Past, changed: ChangedTerms) -> Result<(), ResumeError> {
         let parts = past.opening.changed(&self.terms());
         if !parts.is_empty() && changed == ChangedTerms::Refuse {
             return Err(ResumeError::Changed { parts });
         }
-        if let Some((role, task)) = past.state.nobodys(Rules::of(self), |role| self.named(role).is_some()) {
-            return Err(ResumeError::NoRole { role, task });
+        match past.state.nobodys(Rules::of(self), |role| self.named(role).is_some()) {
+            Some((role, task)) => Err(ResumeError::NoRole { role, task }),
+            None => Ok(()),
         }
-        let (log, past) = self.take_up(past).await?;
-        let (request, run) = (past.opening.request.clone(), past.run.clone());
-        Ok(Runtime::new(self, &request, run, Ok(Some(log))).resume(past, control).await)
     }
 
     /// Becomes the writer of a run, and folds what was remembered of it since.

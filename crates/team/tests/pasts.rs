@@ -252,13 +252,15 @@ async fn what_an_outage_took_is_tried_again_if_somebody_wants_it() {
     down.store(0, Ordering::Relaxed);
     let same = team.resume(run.clone(), ChangedTerms::Refuse, &Control::default()).await.expect("it is over");
     assert_eq!((states(&same), model.calls().len()), (states(&first), calls), "nobody asked for it");
-    assert!(team.retry(&run).await.expect("it is known"));
+    let other = all_but("critic", &model, &journal).retry(&run, ChangedTerms::Refuse).await;
+    assert!(matches!(other, Err(ResumeError::Changed { .. })), "another team is told so, and nothing is remembered");
+    assert!(team.retry(&run, ChangedTerms::Refuse).await.expect("it is known"));
     let again = team.resume(run.clone(), ChangedTerms::Refuse, &Control::default()).await.expect("it goes on");
     assert_eq!((again.outcome, again.retriable), (RunOutcome::Succeeded, false), "{}", again.reason);
     assert_eq!(model.calls().len(), calls + 5, "the work of two tasks, and three reviews");
     let keys: Vec<_> = model.calls().into_iter().filter_map(|call| call.context.idempotency_key).collect();
     assert_eq!(keys.iter().collect::<HashSet<_>>().len(), keys.len(), "each call has a key of its own");
-    assert!(!team.retry(&run).await.expect("it is known"), "nothing is left to be tried again");
+    assert!(!team.retry(&run, ChangedTerms::Refuse).await.expect("it is known"), "nothing is left to be tried again");
     let told =
         Explanation::of(journal.load(&run).await.expect("memory does not fail"), "t1").expect("it is understood");
     assert!(told.expect("it is known").to_string().contains("somebody wants it tried again"));
@@ -294,7 +296,7 @@ async fn a_plan_and_a_whole_that_came_to_nothing_are_tried_again_as_well() {
     let mut results = Vec::new();
     for better in [1, 2] {
         good.store(better, Ordering::Relaxed);
-        assert!(team.retry(&run).await.expect("it is known"));
+        assert!(team.retry(&run, ChangedTerms::Refuse).await.expect("it is known"));
         let again = team.resume(run.clone(), ChangedTerms::Refuse, &Control::default()).await.expect("it goes on");
         results.push((again.tasks.len(), again.result));
     }

@@ -14,10 +14,13 @@ pub(crate) async fn run(args: Resume) -> Result<Exit, Failure> {
     let file = memory::team_of(&reader, &info.run, args.team).await?;
     drop(reader);
     terminal::note(&format!("going on with run {}", info.run));
-    if args.retry_failed && !session::retry(&file, &info.run, memory::open(&args.which.journal, Some(&file))?).await? {
-        terminal::note("nothing came to nothing: there is nothing to try again");
-    }
     let changed = if args.adopt_config { ChangedTerms::Adopt } else { ChangedTerms::Refuse };
+    if args.retry_failed {
+        let store = memory::open(&args.which.journal, Some(&file))?;
+        if !session::retry(&file, &info.run, changed, store).await? {
+            terminal::note("nothing came to nothing: there is nothing to try again");
+        }
+    }
     let overrides =
         Overrides { base_url: args.base_url, deadline: args.deadline, frozen: args.frozen, ..Overrides::default() };
     let work = Work::Resume(info.run, changed);
