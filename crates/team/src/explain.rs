@@ -1,5 +1,7 @@
 //! Why a task went as it did: which tier it started on and why, what it waited for, why its work went back.
 
+mod standing;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use serde::Serialize;
 use crate::log;
 use crate::message::Job;
 use crate::plan::PlannedTask;
-use crate::runtime::{ResumeError, TaskRuling};
+use crate::runtime::ResumeError;
 use crate::state::Event;
 use crate::verdict::Verdict;
 
@@ -34,6 +36,8 @@ pub struct Explanation {
     pub waited_for_needs_ms: Option<u64>,
     /// From then until an agent began, in milliseconds; `None` if none did.
     pub waited_for_agent_ms: Option<u64>,
+    /// How it stands, and why if that is nothing that happened to itself; `None` if nobody knows.
+    pub standing: Option<String>,
     /// What happened to it, in order.
     pub steps: Vec<Step>,
 }
@@ -55,6 +59,7 @@ impl Explanation {
     ///
     /// [`ResumeError`] if the entries are not understood.
     pub fn of(entries: Vec<Entry>, task: &str) -> Result<Result<Self, Vec<TaskId>>, ResumeError> {
+        let rules = entries.first().cloned().map(log::Opening::read).transpose()?.and_then(|opening| opening.rules);
         let events = log::read_all(entries)?;
         let planned = events.iter().rev().find_map(|(at, event)| match event {
             Event::Planned { plan, .. } => Some((*at, plan)),
@@ -69,7 +74,10 @@ impl Explanation {
         let all = || std::iter::once((planned_at, &plan.tasks)).chain(spawned.clone());
         let mut all = all().flat_map(|(at, tasks)| tasks.iter().map(move |planned| (at, planned)));
         match all.clone().find(|(_, planned)| planned.id.as_str() == task) {
-            Some((at, planned)) => Ok(Ok(Self::tell(planned, at, &events))),
+            Some((at, planned)) => {
+                let standing = standing::of(rules, &events, &planned.id);
+                Ok(Ok(Self { standing, ..Self::tell(planned, at, &events) }))
+            }
             None => Ok(Err(all.by_ref().map(|(_, planned)| planned.id.clone()).collect())),
         }
     }
@@ -107,6 +115,7 @@ impl Explanation {
             needed,
             waited_for_needs_ms: began.map(|_| millis(ready.since(planned_at))),
             waited_for_agent_ms: began.map(|began| millis(began.since(ready))),
+            standing: None,
             steps: steps.collect(),
         }
     }
@@ -161,11 +170,7 @@ fn what(event: &Event) -> Option<String> {
         Event::Judged { verdict, .. } => judged(verdict),
         Event::Produced { text, .. } => format!("handed in {} characters", text.chars().count()),
         Event::Retried { .. } => "somebody wants it tried again".to_owned(),
-        Event::Ruled { ruling, .. } => match ruling {
-            TaskRuling::Accept => "a person accepts the best of it".to_owned(),
-            TaskRuling::Again { note } => format!("a person asks for another round: {note}"),
-            TaskRuling::Fail { reason } => format!("a person turns it down: {reason}"),
-        },
+        Event::Ruled { ruling, .. } => standing::ruled(ruling),
         Event::Spawned { tasks, join, .. } => {
             format!(
                 "asked for {} further tasks and needs {join}: {}",
@@ -230,6 +235,9 @@ impl fmt::Display for Explanation {
                     )?;
                 }
             }
+        }
+        if let Some(standing) = &self.standing {
+            writeln!(f, "\nIts state is {standing}.")?;
         }
         let seconds = |ms: u64| Duration::from_millis(ms).as_secs_f64();
         if let (Some(needs), Some(agent)) = (self.waited_for_needs_ms, self.waited_for_agent_ms) {

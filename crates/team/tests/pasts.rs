@@ -248,6 +248,16 @@ async fn what_an_outage_took_is_tried_again_if_somebody_wants_it() {
     assert_eq!(states(&first), [TaskState::Failed, TaskState::Skipped, TaskState::Unreviewed]);
     assert_eq!((first.resumable, first.retriable), (false, true));
     let calls = model.calls().len();
+    for (task, standing) in [
+        ("t1", "Its state is failed: the provider fell over."),
+        ("t2", "Its state is skipped: it needs t1, which came to nothing."),
+        ("t3", "Its state is unreviewed: the provider fell over."),
+    ] {
+        let told =
+            Explanation::of(journal.load(&run).await.expect("memory does not fail"), task).expect("it is understood");
+        let told = told.expect("it is known").to_string();
+        assert!(told.contains(standing), "{standing} {told}");
+    }
 
     down.store(0, Ordering::Relaxed);
     let same = team.resume(run.clone(), ChangedTerms::Refuse, &Control::default()).await.expect("it is over");
