@@ -78,6 +78,8 @@ struct Fold {
     left: BTreeSet<usize>,
     /// When each provider last admitted a call.
     admitted: HashMap<String, u64>,
+    /// How many tokens were due to each role.
+    due: BTreeMap<String, f64>,
     /// Until when each quota pauses.
     paused: HashMap<String, u64>,
     touched: BTreeSet<(Part, usize)>,
@@ -92,7 +94,7 @@ struct Job {
 }
 
 /// How a job goes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Doing {
     lane: usize,
     span: usize,
@@ -102,6 +104,8 @@ struct Doing {
     provider: String,
     /// The wait that is not over.
     waits: Option<usize>,
+    /// Who waited each time it was let through, by role: with its part of that turn.
+    turns: BTreeMap<String, f64>,
 }
 
 /// A list of a story.

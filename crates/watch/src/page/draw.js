@@ -358,32 +358,35 @@ export function drawLimits(place, key, story, t, end) {
   place.replaceChildren(svg);
 }
 
+// What each flow had of the tokens, and as dashed lines what was due to it.
 export function drawShares(place, key, story, t, end) {
   const shares = story.shares.filter((share) => share.t <= t);
   const flows = [...new Set(shares.map((share) => share.flow))].slice(0, 6);
-  const total = new Map(shares.map((share) => [share.flow, share.tokens]));
-  const all = [...total.values()].reduce((sum, tokens) => sum + tokens, 0);
-  legend(key, flows.map((flow, n) => [`f${n}`, `${cut(flow, 16)} ${Math.round((total.get(flow) / all) * 100)} %`]));
+  const last = new Map(shares.map((share) => [share.flow, share]));
+  const sum = (of) => [...last.values()].reduce((sum, share) => sum + share[of], 0);
+  const percent = (flow, of) => Math.round((last.get(flow)[of] / (sum(of) || 1)) * 100);
+  const contended = flows.some((flow) => Math.abs(percent(flow, "tokens") - percent(flow, "due")) >= 1);
+  const entry = (flow) => `${cut(flow, 16)} ${percent(flow, "tokens")} %${contended ? `, due ${percent(flow, "due")} %` : ""}`;
+  legend(key, [...flows.map((flow, n) => [`f${n}`, entry(flow)]), ...(contended ? [["line due", "due"]] : [])]);
   if (!flows.length) return void place.replaceChildren(nothing(isOver(story, t) ? "no tokens were used" : "no tokens yet"));
   const { svg, x, now, left } = frame(place, t, end, HIGH);
   const y = scale(svg, 1, left, (part) => `${Math.round(part * 100)} %`);
   // Where the part of each flow ends, from each moment on; what happens within a pixel is one moment.
-  const [so, edges] = [new Map(), []];
-  let sum = 0;
+  const [so, edges, all] = [new Map(), [], { tokens: 0, due: 0 }];
   for (const share of shares) {
-    sum += share.tokens - (so.get(share.flow) ?? 0);
-    so.set(share.flow, share.tokens);
-    let below = 0;
-    const tops = flows.map((flow) => (below += (so.get(flow) ?? 0) / sum));
-    const at = x(share.t);
-    if (edges.length && at - edges.at(-1).at < 1) edges.at(-1).tops = tops;
-    else edges.push({ at, tops });
+    for (const of of ["tokens", "due"]) all[of] += share[of] - (so.get(share.flow)?.[of] ?? 0);
+    so.set(share.flow, share);
+    const tops = (of) => { let below = 0; return flows.map((flow) => (below += (so.get(flow)?.[of] ?? 0) / (all[of] || 1))); };
+    const edge = { at: x(share.t), tokens: tops("tokens"), due: tops("due") };
+    if (edges.length && edge.at - edges.at(-1).at < 1) edges[edges.length - 1] = { ...edge, at: edges.at(-1).at };
+    else edges.push(edge);
   }
+  const forth = (n, of) => `M${edges[0].at} ${y(edges[0][of][n])}${edges.map((edge) => `H${edge.at}V${y(edge[of][n])}`).join("")}H${x(t)}`;
   flows.forEach((_, n) => {
-    const forth = edges.map((edge) => `H${edge.at}V${y(edge.tops[n])}`).join("");
-    const back = edges.map((edge) => `V${y(edge.tops[n - 1] ?? 0)}H${edge.at}`).reverse().join("");
-    svg.append(s("path", { class: `solid f${n}`, d: `M${edges[0].at} ${y(edges[0].tops[n])}${forth}H${x(t)}${back}z` }));
+    const back = edges.map((edge) => `V${y(edge.tokens[n - 1] ?? 0)}H${edge.at}`).reverse().join("");
+    svg.append(s("path", { class: `solid f${n}`, d: `${forth(n, "tokens")}${back}z` }));
   });
+  if (contended) for (let n = 0; n < flows.length - 1; n += 1) svg.append(s("path", { class: "line due", d: forth(n, "due") }));
   now();
   place.replaceChildren(svg);
 }

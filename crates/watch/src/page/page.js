@@ -257,7 +257,7 @@ function drawLog(t) {
   }
   const fits = (line) => line.t <= t && (!kind || line.kind === kind) && words.every((word) => `${line.kind} ${line.text}`.toLowerCase().includes(word));
   const lines = story.log.filter(fits);
-  $("count").textContent = `${lines.length} events`;
+  $("count").textContent = `${lines.length} events${lines.length > LOG_LINES ? `, the latest ${LOG_LINES} shown` : ""}`;
   const key = `${story.head.run} ${lines.length} ${lines.at(-1)?.seq} ${kind} ${words}`;
   if ($("log").dataset.key === key) return;
   $("log").dataset.key = key;

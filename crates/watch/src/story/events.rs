@@ -161,7 +161,7 @@ impl Story {
         let again = if job.round > 0 { format!(" (revision {})", job.round) } else { String::new() };
         self.say(seq, t, "began", format!("{}{again} by {role}", job.name()));
         self.fold.busy.insert(lane, job.clone());
-        self.fold.jobs.insert(job, Doing { lane, span, role, model, provider: String::new(), waits: None });
+        self.fold.jobs.insert(job, Doing { lane, span, role, model, ..Doing::default() });
     }
 
     /// An agent that was idle while its task's needs were not met waited for them.

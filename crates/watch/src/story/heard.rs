@@ -3,6 +3,8 @@
 //! One call at a time stands at the gate of a quota; the others wait behind it in the queue. So of the time a call
 //! waited, what lies after the admission before it was spent at the gate, and the rest in the queue.
 
+use std::collections::BTreeSet;
+
 use bellwether_core::TaskState;
 use serde_json::Value;
 
@@ -203,6 +205,7 @@ impl Story {
     }
 
     fn admitted(&mut self, t: u64, call: &Whose) {
+        self.take_turn(call);
         let before = self.fold.admitted.insert(call.provider.to_string(), t).unwrap_or_default();
         let Some(waits) = self.fold.jobs.get_mut(&Job::of(call)).and_then(|doing| doing.waits.take()) else { return };
         self.end_span(waits, t);
@@ -215,6 +218,23 @@ impl Story {
         self.spans[waits].to = Some(reached);
         if gate.from < t {
             self.begin_span(gate);
+        }
+    }
+}
+
+impl Story {
+    /// A turn belongs to all roles alike that wait for the quota, whoever of them has it.
+    fn take_turn(&mut self, call: &Whose) {
+        let waits = |doing: &&Doing| {
+            let why = doing.waits.and_then(|span| self.spans[span].why.as_deref());
+            *doing.provider == *call.provider && matches!(why, Some("queue" | "quota"))
+        };
+        let busy = self.fold.busy.values().filter_map(|job| self.fold.jobs.get(job));
+        let roles: BTreeSet<String> = busy.filter(waits).map(|doing| doing.role.clone()).collect();
+        if let Some(doing) = self.fold.jobs.get_mut(&Job::of(call)) {
+            for role in &roles {
+                *doing.turns.entry(role.clone()).or_default() += 1.0 / float(roles.len());
+            }
         }
     }
 }
@@ -238,6 +258,11 @@ fn name(call: &Whose) -> String {
 
 fn second_try(end: &str) -> String {
     format!("took long and was sent twice; the second try {}", line(end, 20))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "there are few roles")]
+const fn float(n: usize) -> f64 {
+    n as f64
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown, never reckoned with")]

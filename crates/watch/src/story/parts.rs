@@ -179,6 +179,9 @@ pub struct Share {
     pub flow: String,
     /// Tokens so far.
     pub tokens: u64,
+    /// Tokens that were due to it so far: those of each call are divided evenly among the roles that waited when it was
+    /// let through, for roles of a run weigh the same.
+    pub due: f64,
 }
 
 /// A limit as it was learnt.

@@ -47,9 +47,27 @@ impl Story {
             self.money.push(Money { t, spent: spent + usd, reserved: None, cap: None });
             self.touch(Part::Money, self.money.len() - 1);
         }
-        let before = self.shares.iter().rev().find(|share| share.flow == role).map_or(0, |share| share.tokens);
         if input + output > 0 {
-            self.shares.push(Share { t, flow: role, tokens: before + input + output });
+            self.share(job, t, &role, input + output);
+        }
+    }
+
+    /// A role has had so many tokens more, and they were due to those who waited for them.
+    fn share(&mut self, job: &Job, t: u64, role: &str, tokens: u64) {
+        let turns = self.fold.jobs.get_mut(job).map(|doing| std::mem::take(&mut doing.turns)).unwrap_or_default();
+        let all: f64 = turns.values().sum();
+        let mut parts: Vec<(String, f64)> = turns.into_iter().map(|(role, part)| (role, part / all)).collect();
+        if parts.is_empty() {
+            parts.push((role.to_owned(), 1.0));
+        } else if !parts.iter().any(|(other, _)| other == role) {
+            parts.push((role.to_owned(), 0.0));
+        }
+        for (flow, part) in parts {
+            let more = if flow == role { tokens } else { 0 };
+            let before = self.shares.iter().rev().find(|share| share.flow == flow).map_or(0, |share| share.tokens);
+            let due = self.fold.due.entry(flow.clone()).or_default();
+            *due += part * float(tokens);
+            self.shares.push(Share { t, flow, tokens: before + more, due: *due });
             self.touch(Part::Shares, self.shares.len() - 1);
         }
     }
@@ -104,4 +122,9 @@ impl Story {
 #[expect(clippy::cast_precision_loss, reason = "shown, never reckoned with")]
 pub(super) fn dollars(nanos: u64) -> f64 {
     nanos as f64 / 1e9
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown, never reckoned with")]
+const fn float(tokens: u64) -> f64 {
+    tokens as f64
 }

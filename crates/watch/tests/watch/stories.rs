@@ -114,6 +114,33 @@ fn a_run_is_told_in_the_same_way_each_time() {
     assert!(gate.filter_map(|span| span.task.as_ref()).eq(&ids), "{:?}", story.spans);
 }
 
+/// A turn belongs to all roles alike that wait for it, whoever has it; who waits alone gets what is due to it.
+#[test]
+fn what_was_due_to_a_role_is_told_beside_what_it_had() {
+    let mut run = Entries::begin();
+    let tasks = r#"{"id":"t1","title":"A","role":"coder"},{"id":"t2","title":"B","role":"coder"}"#;
+    run.event(100, "planned", &format!(r#"{{"plan":{{"tasks":[{tasks}]}},"spent":{{}}}}"#));
+    let spent = r#""spent":{"usage":{"input_tokens":300,"output_tokens":100}}"#;
+    run.began(200, "work", "t1", 0);
+    run.heard(200, "queued", "t1", "work", "");
+    run.heard(210, "admitted", "t1", "work", "");
+    run.event(300, "produced", &format!(r#"{{"task":"t1","text":"work",{spent}}}"#));
+    let due = |run: &Entries| {
+        let shares = Story::of(&run.entries).shares.into_iter();
+        shares.map(|share| (share.flow, share.tokens, share.due)).collect::<Vec<_>>()
+    };
+    assert_eq!(due(&run), [("coder".to_owned(), 400, 400.0)], "nobody else waited");
+
+    run.began(310, "review", "t1", 0);
+    run.began(310, "work", "t2", 0);
+    run.heard(320, "queued", "t1", "review", "");
+    run.heard(320, "queued", "t2", "work", "");
+    run.heard(330, "admitted", "t2", "work", "");
+    run.event(400, "produced", &format!(r#"{{"task":"t2","text":"work",{spent}}}"#));
+    let after = [("coder".to_owned(), 800, 600.0), ("critic".to_owned(), 0, 200.0)];
+    assert_eq!(due(&run)[1..], after, "the critic waited, too");
+}
+
 #[test]
 fn a_pause_says_until_when_it_lasts() {
     let mut run = Entries::begin();
