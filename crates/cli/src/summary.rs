@@ -114,6 +114,11 @@ fn table(report: &RunReport, paper: Paper) -> String {
     }
     for task in &report.tasks {
         table.push_str(&if wide { row(task, paper) } else { block(task, columns, paper.colour) });
+        if task.models.len() > 1 {
+            let models: Vec<&str> = task.models.iter().map(|model| &**model).collect();
+            let said = format!("      worked on by {}", plain(&models.join(", then "), false));
+            let _ = writeln!(table, "{}", wrap(&said, columns, 6));
+        }
         if let Some(error) = &task.error {
             let said = format!("      {}", cut(&plain(&error.message, false), 160));
             let _ = writeln!(table, "{}", wrap(&said, columns, 6));
@@ -241,6 +246,7 @@ mod tests {
             title: title.into(),
             agent: "researcher-of-all".into(),
             model: "small".into(),
+            models: vec!["small".into(), "a-much-larger-one".into()],
             state,
             success: state == TaskState::Accepted,
             result: Some("work".to_owned()),
@@ -316,6 +322,7 @@ mod tests {
             "Outcome:              partial: 1 of 2 tasks came to nothing, and what needed it was left out\n"
         ));
         assert!(text.contains("\nTask  Role         State       Score Rounds      Time  Tokens      Cost  Title\n"));
+        assert!(text.contains("\n      worked on by small, then a-much-larger-one\n"), "{text}");
         assert!(text.contains("again when it was asked once more\n") && !text.contains('\u{1b}'), "{text}");
     }
 }

@@ -91,6 +91,8 @@ pub struct TaskResult {
     pub agent: Arc<str>,
     /// The model that worked on it.
     pub model: Arc<str>,
+    /// All models that worked on it, in order: more than one if it went up a tier.
+    pub models: Vec<Arc<str>>,
     /// Where it ended.
     pub state: TaskState,
     /// Whether the work was found good enough.
@@ -240,6 +242,7 @@ impl TaskResult {
             title: Arc::clone(&record.planned.title),
             agent: Arc::clone(&record.planned.role),
             model: (frame.model)(&record.planned.role, record.tier),
+            models: record.stints.iter().map(|stint| (frame.model)(&record.planned.role, stint.tier)).collect(),
             state: record.state,
             success: record.state == TaskState::Accepted,
             result: best.map(|draft| draft.text.clone()),

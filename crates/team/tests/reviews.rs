@@ -121,6 +121,7 @@ async fn work_that_does_not_get_better_goes_up_a_tier_with_the_best_draft_and_no
     let report = run(team(&provider, ReviewRules { max_rounds: 9, ..ReviewRules::default() })).await;
     assert_eq!(report.outcome, RunOutcome::Succeeded);
     assert_eq!(&*report.tasks[0].model, "alpha-large");
+    assert_eq!(report.tasks[0].models, ["alpha-small".into(), "alpha-large".into()]);
     assert_eq!(report.calls, 6, "two rounds below, one above");
 }
 
