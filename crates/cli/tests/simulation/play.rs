@@ -10,7 +10,7 @@ use bellwether_core::{ChatProvider, Journal, Observer, Price, RunId, TaskState, 
 use bellwether_dispatch::{Dispatch, TaskQueue};
 use bellwether_limiter::{Concurrency, Limit, Limiter, Limits, Rate, RateLimiter, Settings};
 use bellwether_queue::{AtTheDoor, TicketQueue};
-use bellwether_team::{ChangedTerms, Control, ReviewRules, Role, RunOutcome, RunReport, Team, Tier};
+use bellwether_team::{ChangedTerms, Control, ResumeError, ReviewRules, Role, RunOutcome, RunReport, Team, Tier};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -148,11 +148,27 @@ impl Stage {
             journal.release(&lease).await.expect("memory does not fail");
         }
         let before = team.recall(id.clone()).await.ok();
-        let report = team.resume(id, ChangedTerms::Refuse, &Control::default()).await;
+        let mut report = team.resume(id.clone(), ChangedTerms::Refuse, &Control::default()).await;
+        if let Some(first) = report.as_ref().ok().filter(|first| first.retriable).cloned() {
+            report = self.again(&team, id, &first).await;
+        }
         if before.is_some() && report.is_err() {
             self.watch.broken([format!("run{n} could not be resumed: {:?}", report.as_ref().err())]);
         }
         Told { n, before, report: report.ok() }
+    }
+
+    /// Somebody wants what came to nothing to be tried again: what was accepted stays as it is.
+    async fn again(&self, team: &Team, id: RunId, first: &RunReport) -> Result<RunReport, ResumeError> {
+        team.retry(&id, ChangedTerms::Refuse).await?;
+        let second = team.resume(id, ChangedTerms::Refuse, &Control::default()).await?;
+        for (before, after) in first.tasks.iter().zip(&second.tasks).filter(|(before, _)| before.success) {
+            if (after.state, &after.result) != (before.state, &before.result) {
+                self.watch
+                    .broken([format!("{} of {} was accepted, and is not any more", before.task_id, first.run_id)]);
+            }
+        }
+        Ok(second)
     }
 
     fn team(&self, run: &Run, journal: Option<Arc<MemoryJournal>>) -> Team {
