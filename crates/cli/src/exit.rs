@@ -116,7 +116,9 @@ pub(crate) const fn remedy(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::PermissionDenied => Some("use a key that may use this model, or another model"),
         ErrorKind::QuotaExhausted => Some("add credit or raise the limit in the provider's console, then resume"),
         ErrorKind::RateLimited => Some("lower the concurrency, or wait: the provider keeps asking us to slow down"),
-        ErrorKind::Timeout(_) => Some("raise the timeouts in [provider.*], or use a faster model"),
+        ErrorKind::Timeout(_) => {
+            Some("raise the timeouts in [provider.*] or `timeout` in [roles.*], or use a faster model")
+        }
         _ => None,
     }
 }
