@@ -114,6 +114,24 @@ fn a_plan_in_full_is_kept_in_full() {
     assert!(plan.mended.is_empty(), "{:?}", plan.mended);
 }
 
+/// It was of no use, and the planner was asked again for the sake of a pair of braces.
+#[test]
+fn a_list_of_tasks_with_nothing_around_it_is_a_plan() {
+    let tasks =
+        r#"[{"id": "a", "title": "Read", "complexity": 3}, {"id": "b", "title": "Write", "depends_on": ["a"]}]"#;
+    for answer in [tasks.to_owned(), format!("Here you are [as JSON]:\n```json\n{tasks}\n```\n")] {
+        let plan = Plan::read(&answer, "build it", &rules()).unwrap();
+        assert_eq!(
+            (titles(&answer), &plan.tasks[1].depends_on[..]),
+            (vec!["Read".to_owned(), "Write".to_owned()], &["t1".into()][..])
+        );
+        assert_eq!(plan.mended[0], "the tasks stood in a list by themselves");
+    }
+    for other in [r#"[{"price": 3}, {"price": 4}]"#, r#"["Read", "Write"]"#, r#"[{"title": "Read"}, 3]"#] {
+        assert!(problems(other).contains("neither a JSON object"), "{other}");
+    }
+}
+
 #[test]
 fn what_can_be_mended_is_mended_and_noted() {
     let answer = "{\"tasks\": [ // two of them\n {\"id\": \"a\", \"title\": \"A\", \"role\": \"coders\", \"deliverable\": \"src/a.rs\",},\n\

@@ -34,13 +34,27 @@ const MAX_ASIDE_CHARS: usize = 2_000;
 
 /// The first JSON object with a list of tasks; `None` if there is none.
 pub(super) fn read(answer: &str) -> Option<Draft> {
-    let strict = extract::objects(answer).iter().find_map(plan);
+    let strict = extract::objects(answer).iter().find_map(plan).or_else(|| bare(answer));
     strict.or_else(|| {
         let relaxed = extract::relaxed(&answer[answer.find('{')?..]);
         let mut draft = extract::objects(&relaxed).iter().find_map(plan)?;
         draft.notes.push("the JSON had comments, or commas before a closing bracket".to_owned());
         Some(draft)
     })
+}
+
+/// A list of tasks with nothing around it.
+fn bare(answer: &str) -> Option<Draft> {
+    let begin = answer.find('{')?;
+    let list = answer[..begin].rfind('[').filter(|at| answer[at + 1..begin].trim().is_empty())?;
+    let mut values = serde_json::Deserializer::from_str(&answer[list..]).into_iter::<Vec<Value>>();
+    let tasks = values.next()?.ok()?;
+    let says = |task: &Value| ["title", "name", "objective", "description"].iter().any(|key| task.get(key).is_some());
+    if !tasks.iter().all(says) {
+        return None;
+    }
+    let notes = [vec!["the tasks stood in a list by themselves".to_owned()], ignored(&Value::Null, &tasks)].concat();
+    Some(Draft { tasks: tasks.iter().map(task).collect(), notes, ..Draft::default() })
 }
 
 /// The plan that an object is, or holds as one of its fields.
