@@ -32,6 +32,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::feed::Feed;
+use crate::story::ended;
 use crate::text::line;
 
 /// The live page of a journal's runs.
@@ -99,7 +100,7 @@ async fn listed(reader: &Reader, info: &RunInfo) -> Result<Value, JournalError> 
     let last = reader.read(&info.run, info.entries.saturating_sub(1), 1).await?;
     let opening = first.first().map(|recorded| &recorded.entry.body);
     let said = |name: &str| opening.and_then(|body| body[name].as_str()).map(|text| line(text, 200));
-    let outcome = last.first().and_then(|recorded| recorded.entry.body["outcome"].as_str()).map(|text| line(text, 40));
+    let outcome = last.first().and_then(|recorded| ended(&recorded.entry));
     Ok(json!({
         "run": info.run.as_str(),
         "team": said("team"),

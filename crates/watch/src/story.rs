@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use crate::notes;
 use crate::text::{cut, plain};
 
+pub use events::{DECIDED, ended};
 pub use parts::{Cost, Head, Limit, Line, Mark, Money, Round, Share, Span, Task, Whole};
 
 /// A run as it is shown.
@@ -211,6 +212,10 @@ impl Story {
 
     /// The run's time at a wall time; the latest one becomes now.
     fn time(&mut self, wall: u64) -> u64 {
+        // Between its end and a resume, in which a person may decide something, no time goes by.
+        if self.head.outcome.is_some() {
+            return self.head.now;
+        }
         // What was noted before the run began is put at its beginning.
         let t = if self.fold.offset == 0 { 0 } else { wall.saturating_sub(self.fold.offset) };
         self.head.now = self.head.now.max(t);

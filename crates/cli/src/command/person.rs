@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bellwether_core::{RunId, TaskState};
 use bellwether_journal::SqliteJournal;
 use bellwether_team::{Ruling, RunOutcome, RunReport, TaskResult, TaskRuling};
+use bellwether_watch::story::DECIDED;
 
 use crate::args::Approve;
 use crate::command::runs;
@@ -91,7 +92,7 @@ fn nobody(report: &RunReport, state: &str, held: bool, at: &str) -> Failure {
     let done = matches!(report.outcome, RunOutcome::Succeeded | RunOutcome::SucceededWithDefects);
     let (how, remedy) = if held {
         (state.to_owned(), format!("bellwether tail {run}{at}, or bellwether cancel {run}{at}"))
-    } else if state == runs::INTERRUPTED {
+    } else if state == runs::INTERRUPTED || state == DECIDED {
         ("no process works on it".to_owned(), format!("bellwether resume {run}{at}"))
     } else if done {
         (format!("it {}", state.replace('_', " ")), format!("bellwether report {run}{at}, to see what came of it"))

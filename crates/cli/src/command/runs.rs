@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use bellwether_core::Timestamp;
 use bellwether_journal::{Recorded, RunInfo};
+use bellwether_watch::story::ended;
 use serde_json::{Value, json};
 
 use crate::args::{Cancel, Replay, Runs, RunsCommand, Tail};
@@ -61,7 +62,7 @@ pub(crate) async fn state(reader: &bellwether_journal::Reader, info: &RunInfo) -
     }
     let last =
         reader.read(&info.run, info.entries.saturating_sub(1), 1).await.map_err(|error| memory::failed(&error))?;
-    let outcome = last.first().and_then(|recorded| recorded.entry.body["outcome"].as_str()).map(str::to_owned);
+    let outcome = last.first().and_then(|recorded| ended(&recorded.entry));
     Ok(outcome.unwrap_or_else(|| INTERRUPTED.to_owned()))
 }
 

@@ -15,7 +15,7 @@ impl Story {
                 self.adopt(&event["rules"]);
                 "it goes on by other rules than before: those of its team file as it is now".to_owned()
             }
-            "decided" => self.decided(&event["ruling"]),
+            "decided" => self.decided(t, &event["ruling"]),
             "answered" | "asked" | "undelivered" => self.letter(&id, t, kind, event),
             "audited" => {
                 if let Some(job) = self.under_way("audit", &id) {
@@ -125,11 +125,28 @@ impl Story {
     }
 
     /// A person said what becomes of the plan.
-    fn decided(&mut self, ruling: &Value) -> String {
-        let Some(reason) = ruling["deny"].as_str() else { return "a person agrees to the plan".to_owned() };
+    fn decided(&mut self, t: u64, ruling: &Value) -> String {
+        let Some(reason) = ruling["deny"].as_str() else {
+            self.unpark();
+            return "a person agrees to the plan".to_owned();
+        };
         let said = format!("{DENIED}: {}", self.keep(reason));
         self.head.stop = Some(said.clone());
+        self.head.outcome = self.head.outcome.take().map(|_| "cancelled".to_owned());
+        for n in 0..self.tasks.len() {
+            if !self.tasks[n].is_over() {
+                self.move_to(n, t, "cancelled");
+            }
+        }
         said
+    }
+
+    /// What a parked run waits for now that a person has decided something.
+    fn unpark(&mut self) {
+        if self.head.outcome.is_some() {
+            let onward = format!("a person has decided; bellwether resume {} goes on with it", self.head.run);
+            self.head.stop = Some(self.blocked().unwrap_or(onward));
+        }
     }
 
     /// A person said what becomes of a task.
@@ -143,6 +160,7 @@ impl Story {
             self.move_to(n, t, to);
             self.skip_dependents(t);
         }
+        self.unpark();
         format!("{id}: a person {said}")
     }
 

@@ -1,5 +1,6 @@
 //! The run's own entries, as they change a story.
 
+use bellwether_core::journal::Entry;
 use serde_json::Value;
 
 use super::{Doing, Job, Part, Round, Span, Story, Task};
@@ -47,11 +48,11 @@ impl Story {
         // The entry says how long the run had been worked on: what lies between is left out.
         let worked = body["at"].as_u64().unwrap_or_default() / 1_000_000;
         self.fold.offset = wall.saturating_sub(worked);
+        self.head.outcome = None;
         let t = self.time(wall);
         self.head.doubtful += self.cut_off_all(t);
         self.fold.left = (0..self.tasks.len()).filter(|n| self.tasks[*n].is_over()).collect();
         self.head.stop = None;
-        self.head.outcome = None;
         (self.fold.stopped, self.fold.failure) = (false, None);
         self.say(seq, t, "run", "another process goes on with it".to_owned());
     }
@@ -76,16 +77,21 @@ impl Story {
 
     /// Why a run ended that nobody stopped, if it did not do everything.
     fn why_it_ended(&mut self, outcome: &str) -> Option<String> {
-        let blocked = self.tasks.iter().filter(|task| task.state() == "blocked");
-        let blocked: Vec<&str> = blocked.map(|task| task.id.as_str()).collect();
         match outcome {
-            "parked" if !blocked.is_empty() => {
-                Some(format!("a person has to say what becomes of {}", blocked.join(", ")))
-            }
+            "parked" => self
+                .blocked()
+                .or_else(|| self.fold.failure.take())
+                .or_else(|| Some("its plan waits for approval".to_owned())),
             "budget_exhausted" | "failed" => self.fold.failure.take(),
-            "parked" => self.fold.failure.take().or_else(|| Some("its plan waits for approval".to_owned())),
             _ => None,
         }
+    }
+
+    /// That tasks wait for a person's word, if some do.
+    pub(super) fn blocked(&self) -> Option<String> {
+        let blocked = self.tasks.iter().filter(|task| task.state() == "blocked");
+        let blocked: Vec<&str> = blocked.map(|task| task.id.as_str()).collect();
+        (!blocked.is_empty()).then(|| format!("a person has to say what becomes of {}", blocked.join(", ")))
     }
 
     pub(super) fn event(&mut self, seq: u64, wall: u64, kind: &str, body: &Value) {
@@ -345,6 +351,22 @@ impl Story {
         }
     }
 }
+
+/// How a run ended by its last entry; `None` if it is on, or was interrupted.
+///
+/// A parked run that a person decided about is [`DECIDED`] until somebody goes on with it.
+#[must_use]
+pub fn ended(last: &Entry) -> Option<String> {
+    let outcome = match last.kind.as_str() {
+        "decided" if !last.body["event"]["ruling"]["deny"].is_null() => "cancelled",
+        "decided" | "ruled" => DECIDED,
+        _ => last.body["outcome"].as_str()?,
+    };
+    Some(line(outcome, 40))
+}
+
+/// What a parked run is called from a person's word on until a resume.
+pub const DECIDED: &str = "decided";
 
 /// The beginning of the sentence that a person's word ends.
 pub(super) const DENIED: &str = "its plan was not approved";

@@ -1,5 +1,6 @@
 //! How runs end, or stand still, as their story tells it.
 
+use bellwether_watch::story::ended;
 use bellwether_watch::{Story, report};
 
 use crate::entries::{BEGAN, Entries};
@@ -46,11 +47,33 @@ fn a_plan_that_waits_for_approval_is_not_called_off() {
     let story = Story::of(&run.entries);
     assert_eq!((states(&story), story.head.stop.as_deref()), (vec!["pending"], Some("its plan waits for approval")));
 
-    run.event(1_200, "decided", r#"{"ruling":"approve"}"#);
-    run.event(1_300, "decided", r#"{"ruling":{"deny":"too dear"}}"#);
+    // Decided the next day.
+    let mut denied = Entries { entries: run.entries.clone() };
+    run.event(90_000_000, "decided", r#"{"ruling":"approve"}"#);
     let story = Story::of(&run.entries);
+    assert_eq!((story.head.outcome.as_deref(), story.head.now), (Some("parked"), 1_100), "no time goes by");
+    assert!(story.head.stop.is_some_and(|stop| stop.starts_with("a person has decided")));
+    run.at(91_000_000, "resumed", r#"{"at":1100000000}"#);
+    run.event(91_000_200, "began", r#"{"job":{"work":{"task":"t1","round":0}},"tier":0}"#);
+    assert_eq!(Story::of(&run.entries).head.now, 1_300, "but what is worked");
+
+    denied.event(90_000_000, "decided", r#"{"ruling":{"deny":"too dear"}}"#);
+    let story = Story::of(&denied.entries);
     assert_eq!(story.head.stop.as_deref(), Some("its plan was not approved: too dear"));
-    assert!(story.log.iter().any(|line| line.text == "a person agrees to the plan"), "{:?}", story.log);
+    assert_eq!((story.head.outcome.as_deref(), states(&story)), (Some("cancelled"), vec!["cancelled"]));
+}
+
+#[test]
+fn a_run_that_a_person_decided_about_is_no_interrupted_one() {
+    let mut run = begun();
+    let how = |run: &Entries| ended(&run.entries.last().expect("there is one").entry);
+    assert_eq!(how(&run), None);
+    run.at(1_500, "run_finished", r#"{"outcome":"parked"}"#);
+    assert_eq!(how(&run).as_deref(), Some("parked"));
+    run.event(2_000, "ruled", r#"{"task":"t1","ruling":"accept"}"#);
+    assert_eq!(how(&run).as_deref(), Some("decided"), "it waits for somebody to go on with it");
+    run.event(2_000, "decided", r#"{"ruling":{"deny":"too dear"}}"#);
+    assert_eq!(how(&run).as_deref(), Some("cancelled"));
 }
 
 #[test]
@@ -63,6 +86,10 @@ fn a_run_that_waits_for_a_person_says_for_which_tasks() {
     let story = Story::of(&run.entries);
     assert_eq!(states(&story), ["blocked", "pending"], "by the rules that it adopted");
     assert_eq!(story.head.stop.as_deref(), Some("a person has to say what becomes of t1"));
+    run.event(2_000, "ruled", r#"{"task":"t1","ruling":"accept"}"#);
+    let story = Story::of(&run.entries);
+    assert_eq!(states(&story), ["accepted", "pending"]);
+    assert!(story.head.stop.is_some_and(|stop| stop.starts_with("a person has decided")));
 }
 
 #[test]
