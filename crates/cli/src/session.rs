@@ -50,7 +50,7 @@ pub(crate) async fn run(
 ) -> Result<Exit, Failure> {
     let report = perform(file, overrides, budget, work, journal.as_deref(), view).await?;
     show(&report, view)?;
-    if let Some(directory) = journal.filter(|_| is_unfinished(report.outcome)) {
+    if let Some(directory) = journal.filter(|_| is_unfinished(report.outcome) || report.retriable) {
         let at = beside(&directory);
         if report.outcome == RunOutcome::Parked && report.error.is_none() {
             let blocked = report.count(TaskState::Blocked) > 0;

@@ -353,6 +353,12 @@ fn what_failed_is_tried_again_by_a_resume_that_is_told_so() {
     let ran = said(bellwether(&folder).args(["run", "team.toml", "Build it"]).args(url));
     assert_eq!(ran.code, Some(3), "{}", ran.stderr);
     assert!(ran.stderr.contains("--retry-failed"), "{}", ran.stderr);
+    // A run whose judges were away did not fail, and what they did not see can be looked at all the same.
+    let scenario = "[faults]\nfail = [{ request = 3, with = 'error_503' }]\n";
+    let away = Folder::new("judges-away").with("team.toml", &team).with("scenario.toml", scenario);
+    let other = Simulator::start(&away, &["--scenario", "scenario.toml", "--plan-tasks", "1"]);
+    let unseen = said(bellwether(&away).args(["run", "team.toml", "Build it", "--base-url", &other.base_url]));
+    assert!(unseen.code == Some(0) && unseen.stderr.contains("--retry-failed"), "{}{}", unseen.stdout, unseen.stderr);
     let again = said(bellwether(&folder).args(["resume", "last", "--retry-failed", "--json"]).args(url));
     assert_eq!((again.code, again.json()["outcome"].as_str()), (Some(0), Some("succeeded")), "{}", again.stderr);
     let report = said(bellwether(&folder).args(["report", "last", "-o", "report.md"]));
