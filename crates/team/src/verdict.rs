@@ -100,7 +100,8 @@ impl Verdict {
         self.issues.iter().filter(|issue| issue.open).cloned().collect()
     }
 
-    /// What is wanting: the issues that count, and the criteria that are not met.
+    /// What is wanting: the issues that count, and the criteria that are not met; if there are none of either, the issues that
+    /// came too late to count, for whoever has nothing else to go by.
     #[must_use]
     pub fn wanting(&self) -> Vec<Issue> {
         // What a check found is an issue already.
@@ -109,7 +110,8 @@ impl Verdict {
             let found = if evidence.is_empty() { String::new() } else { format!(": {evidence}") };
             Issue { key: id.clone(), ..Issue::new("major", "", &format!("criterion {id} is not met{found}")) }
         });
-        self.issues.iter().filter(|issue| issue.open).cloned().chain(unmet).collect()
+        let wanting: Vec<Issue> = self.issues.iter().filter(|issue| issue.open).cloned().chain(unmet).collect();
+        if wanting.is_empty() { self.issues.clone() } else { wanting }
     }
 
     /// How many issues count.

@@ -289,3 +289,24 @@ async fn an_author_is_told_which_criteria_are_not_met_and_what_a_bare_score_is()
         assert_eq!(task.open_issues.len(), usize::from(verdict == unmet), "and so is whoever reads the report");
     }
 }
+
+/// After the first verdict new issues do not count. Of work that scores too low without any that does, they are all there is to
+/// go by, for its author and for a person.
+#[tokio::test(start_paused = true)]
+async fn issues_that_came_too_late_are_told_where_there_are_no_others() {
+    let rounds = AtomicU32::new(0);
+    let provider = scripted(move |request, context| match context.phase {
+        "work" if context.round == 2 => {
+            assert!(last_words(request).contains("mend 1"), "{}", last_words(request));
+            say("third draft")
+        }
+        "work" => say(format!("draft {}", context.round)),
+        _ => {
+            let n = rounds.fetch_add(1, Ordering::Relaxed);
+            say(format!(r#"{{"decision": "revise", "score": 0.{}, "issues": ["mend {n}"]}}"#, n + 3))
+        }
+    });
+    let report = run(team(&provider, ReviewRules { max_escalations: 0, ..ReviewRules::default() })).await;
+    assert_eq!((report.tasks[0].state, report.tasks[0].revisions), (TaskState::Rejected, 2));
+    assert_eq!(report.tasks[0].open_issues.iter().map(|issue| &*issue.fix).collect::<Vec<_>>(), ["mend 2"]);
+}
