@@ -285,7 +285,8 @@ fn reason(state: &State) -> String {
             let parts = TaskState::ALL.iter().filter(|state| count(**state) > 0);
             let parts: Vec<String> =
                 parts.map(|state| format!("{} {}", count(*state), state.as_str().replace('_', " "))).collect();
-            format!("of {} tasks: {}", state.tasks().len(), parts.join(", "))
+            let whole = if matches!(state.whole(), Some(Err(_))) { "; nobody made one whole of them" } else { "" };
+            format!("of {} tasks: {}{whole}", state.tasks().len(), parts.join(", "))
         }
     }
 }

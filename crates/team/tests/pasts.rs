@@ -308,6 +308,8 @@ async fn a_plan_and_a_whole_that_came_to_nothing_are_tried_again_as_well() {
         good.store(better, Ordering::Relaxed);
         assert!(team.retry(&run, ChangedTerms::Refuse).await.expect("it is known"));
         let again = team.resume(run.clone(), ChangedTerms::Refuse, &Control::default()).await.expect("it goes on");
+        let told = again.reason.contains("nobody made one whole of them");
+        assert_eq!(told, again.result.is_none(), "{}", again.reason);
         results.push((again.tasks.len(), again.result));
     }
     assert_eq!(results, [(2, None), (2, Some("done".to_owned()))]);
