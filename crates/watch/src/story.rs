@@ -59,6 +59,10 @@ struct Fold {
     longest: usize,
     /// Where time 0 lies, in milliseconds since the Unix epoch.
     offset: u64,
+    /// How many entries were copied from another run: they were all written at once, and say themselves when they were.
+    copied: u64,
+    /// How much later than they say the notes among them are, since the latest event.
+    shift: Option<i64>,
     /// The kind of each role, and the models of its tiers.
     roles: BTreeMap<String, (String, Vec<String>)>,
     threshold: f64,
@@ -148,7 +152,8 @@ impl Story {
     /// Takes in the next entry of the run.
     pub fn apply(&mut self, recorded: &Recorded) {
         let (kind, body) = (recorded.entry.kind.as_str(), &recorded.entry.body);
-        let wall = recorded.at.as_nanos() / 1_000_000;
+        let copied = (recorded.seq <= self.fold.copied).then(|| body["at"].as_u64()).flatten();
+        let wall = copied.map_or(recorded.at.as_nanos() / 1_000_000, |at| self.fold.offset + at / 1_000_000);
         self.head.seq = recorded.seq;
         match kind {
             notes::KIND => self.hear(recorded.seq, body),

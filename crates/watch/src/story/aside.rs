@@ -34,6 +34,7 @@ impl Story {
                 format!("{}: stopped, because nobody needs it any more", job.name())
             }
             "joined" => self.joined(&id, t, event),
+            "retried" => self.retried(&event["tasks"]),
             "ruled" => self.ruled(&id, t, &event["ruling"]),
             "checked" => {
                 if let Some(job) = self.under_way("check", &id) {
@@ -122,6 +123,18 @@ impl Story {
         self.wholes.push(Whole { t, text: self.keep(text(event, "text")) });
         self.touch(Part::Wholes, self.wholes.len() - 1);
         format!("the parts were made one whole of {} characters", text(event, "text").chars().count())
+    }
+
+    /// What came to nothing is to be tried again; where its tasks are, a resume tells.
+    fn retried(&mut self, tasks: &Value) -> String {
+        let ids: Vec<&str> = tasks.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        for id in &ids {
+            if let Some(n) = self.task(id) {
+                self.tasks[n].failure = None;
+            }
+        }
+        let what = if ids.is_empty() { "what came to nothing".to_owned() } else { line(&ids.join(", "), 400) };
+        format!("{what}: to be tried again")
     }
 
     /// A person said what becomes of the plan.

@@ -10,6 +10,7 @@ impl Story {
     pub(super) fn open(&mut self, seq: u64, wall: u64, body: &Value) {
         self.fold.offset = wall;
         self.head.began = wall;
+        self.fold.copied = body["forked"]["at"].as_u64().unwrap_or_default();
         self.head.team = self.keep(text(body, "team"));
         self.head.request = self.keep(text(body, "request"));
         self.fold.threshold = 1.0;
@@ -48,7 +49,7 @@ impl Story {
         // The entry says how long the run had been worked on: what lies between is left out.
         let worked = body["at"].as_u64().unwrap_or_default() / 1_000_000;
         self.fold.offset = wall.saturating_sub(worked);
-        self.head.outcome = None;
+        (self.fold.shift, self.head.outcome) = (None, None);
         let t = self.time(wall);
         self.head.doubtful += self.cut_off_all(t);
         self.fold.left = (0..self.tasks.len()).filter(|n| self.tasks[*n].is_over()).collect();
@@ -100,7 +101,7 @@ impl Story {
         match kind {
             "began" => self.began(seq, t, event),
             "adopted" | "answered" | "asked" | "audited" | "called_off" | "checked" | "combined" | "decided"
-            | "digested" | "economised" | "joined" | "routed" | "ruled" | "stalled" | "undelivered" => {
+            | "digested" | "economised" | "joined" | "retried" | "routed" | "ruled" | "stalled" | "undelivered" => {
                 self.aside(seq, t, kind, event);
             }
             "dropped" => {

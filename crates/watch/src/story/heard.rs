@@ -19,10 +19,19 @@ impl Story {
         for note in body["notes"].as_array().into_iter().flatten() {
             // A note of a later version is passed over.
             if let Ok(Note { at, heard }) = serde_json::from_value(note.clone()) {
+                let at = if seq <= self.fold.copied { self.of_a_copy(at) } else { at };
                 let t = self.time(at);
                 self.note(seq, t, heard);
             }
         }
+    }
+
+    /// When a note was that was copied from another run, whose clock it goes by: the first one since a process began to
+    /// work on it follows the latest event.
+    fn of_a_copy(&mut self, at: u64) -> u64 {
+        let now = self.fold.offset + self.head.now;
+        let shift = *self.fold.shift.get_or_insert_with(|| now.cast_signed() - at.cast_signed());
+        at.saturating_add_signed(shift)
     }
 
     fn note(&mut self, seq: u64, t: u64, heard: Heard) {

@@ -93,6 +93,25 @@ fn a_run_that_waits_for_a_person_says_for_which_tasks() {
 }
 
 #[test]
+fn what_is_tried_again_has_not_failed_any_more() {
+    let mut run = begun();
+    run.event(
+        1_200,
+        "failed",
+        r#"{"job":{"work":{"task":"t1","round":0}},"failure":{"kind":"upstream","message":"it broke"}}"#,
+    );
+    run.at(1_300, "run_finished", r#"{"outcome":"partial"}"#);
+    run.event(2_000, "retried", r#"{"tasks":["t1"]}"#);
+    run.at(2_100, "resumed", r#"{"at":1300000000}"#);
+    let note =
+        format!(r#"{{"lost":0,"notes":[{{"at":{},"what":"moved","task":"t1","to":"pending"}}]}}"#, BEGAN + 2_101);
+    run.at(2_101, "heard", &note);
+    let story = Story::of(&run.entries);
+    assert_eq!((states(&story)[0], &story.tasks[0].failure), ("pending", &None));
+    assert!(story.log.iter().any(|line| line.text == "t1: to be tried again"), "{:?}", story.log);
+}
+
+#[test]
 fn a_stop_is_told_in_words() {
     let stopped = |stop: &str| {
         let mut run = begun();
@@ -130,4 +149,27 @@ fn what_was_cut_off_is_counted_and_what_is_taken_up_again_is_no_longer_called_of
     let story = Story::of(&run.entries);
     let totals = report::totals(&story);
     assert_eq!((story.head.doubtful, totals.calls, totals.unpriced), (1, 2, 2), "a check calls nobody");
+}
+
+/// A fork's first entries are written all at once, and their notes go by the clock of the run that they come from.
+#[test]
+fn a_fork_tells_its_past_at_the_time_it_was() {
+    let mut run = Entries::begin();
+    run.entries[0].entry.body["forked"] = serde_json::json!({ "run": "r0", "at": 6 });
+    let plan = r#"{"plan":{"tasks":[{"id":"t1","title":"A","role":"coder"}]},"spent":{}}"#;
+    run.event(1_000, "planned", plan);
+    run.event(1_100, "began", r#"{"job":{"work":{"task":"t1","round":0}},"tier":0}"#);
+    for (t, what) in [(1_101, "queued"), (1_301, "admitted")] {
+        run.heard(t, what, "t1", "work", "");
+        let note = &mut run.entries.last_mut().expect("it is there").entry.body["notes"][0]["at"];
+        *note = (BEGAN - 80_000_000 + t).into();
+    }
+    run.event(1_500, "produced", r#"{"task":"t1","text":"work","spent":{}}"#);
+    run.entries.iter_mut().for_each(|recorded| recorded.at = bellwether_core::Timestamp::from_millis(BEGAN));
+    run.at(5_000, "resumed", r#"{"at":1500000000}"#);
+    run.event(5_200, "began", r#"{"job":{"review":{"task":"t1","round":0}},"tier":0}"#);
+    let story = Story::of(&run.entries);
+    let spans: Vec<_> = story.spans.iter().map(|span| (span.from, span.to, span.why.as_deref())).collect();
+    let wait = [(1_100, Some(1_100), Some("queue")), (1_100, Some(1_300), Some("quota"))];
+    assert_eq!(spans, [&[(1_100, Some(1_500), None)], &wait[..], &[(1_700, None, None)]].concat());
 }
