@@ -105,6 +105,11 @@ fn outcome(story: &Story) -> String {
     story.head.outcome.as_deref().unwrap_or("not finished").replace('_', " ")
 }
 
+/// Where an issue is, before what to do about it.
+fn at(place: &str) -> String {
+    if place.is_empty() { String::new() } else { format!("{place}: ") }
+}
+
 /// What a wait is called.
 fn reason(why: &str) -> &'static str {
     match why {

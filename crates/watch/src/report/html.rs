@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{outcome, reason, routing, time, timeline, totals};
+use super::{at, outcome, reason, routing, time, timeline, totals};
 use crate::story::{Story, Task};
 use crate::text::{cut, html as safe};
 
@@ -192,9 +192,9 @@ fn ladder(page: &mut String, story: &Story) {
             for (severity, place, fix) in &round.issues {
                 let _ = write!(
                     page,
-                    "<p class=\"issue\" dir=\"auto\"><b>{}</b> {} {}</p>",
+                    "<p class=\"issue\" dir=\"auto\"><b>{}</b> {}{}</p>",
                     safe(severity),
-                    safe(place),
+                    safe(&at(place)),
                     safe(fix)
                 );
             }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{outcome, reason, routing, time, totals};
+use super::{at, outcome, reason, routing, time, totals};
 use crate::story::Story;
 use crate::text::{line, markdown as safe, plain};
 
@@ -129,7 +129,7 @@ fn ladder(text: &mut String, story: &Story) {
             let score = round.score.map_or_else(|| "not reviewed".to_owned(), |score| format!("score {score:.2}"));
             let _ = writeln!(lines, "- {} round {}: {score} {}", safe(&task.id), n + 1, safe(&round.summary));
             for (severity, place, fix) in &round.issues {
-                let _ = writeln!(lines, "  - {} {} {}", safe(severity), safe(place), safe(fix));
+                let _ = writeln!(lines, "  - {} {}{}", safe(severity), safe(&at(place)), safe(fix));
             }
         }
         if let Some(failure) = &task.failure {

@@ -129,3 +129,10 @@ fn a_report_has_the_parts_as_one_whole_and_what_came_to_nothing() {
     assert!(markdown.contains("- t2 came to nothing, or its review did: it broke\n"), "{markdown}");
     assert!(markdown.contains("No plan could be read") && !markdown.contains("an old whole"), "{markdown}");
 }
+
+#[test]
+fn an_issue_says_where_it_is_and_what_to_do() {
+    let story = Story::of(&ordinary());
+    assert!(report::markdown(&story).contains("  - major not yet: not yet\n"));
+    assert!(report::html(&story).contains("<b>major</b> not yet: not yet</p>"));
+}
