@@ -76,6 +76,12 @@ impl Budgeted {
         lock(&self.books.ledger).book(context, took);
     }
 
+    /// Keeps to the caps of a scope no longer; whoever waits for room under them is let in.
+    pub fn lift(&self, scope: &Scope) {
+        lock(&self.books.ledger).lift(scope);
+        self.books.settled.notify_waiters();
+    }
+
     /// The most that a call of plain text can take, as far as that is known: what is to be booked if nobody knows what it
     /// took. `text` is how many messages it was sent, and their bytes together.
     #[must_use]

@@ -314,6 +314,11 @@ impl Ledger {
         }
     }
 
+    /// Keeps to the caps of a scope no longer.
+    pub fn lift(&mut self, scope: &Scope) {
+        self.caps.retain(|(capped, _)| capped != scope);
+    }
+
     /// The account of a scope that a call belongs to; empty if nothing was booked.
     #[must_use]
     pub fn account(&self, scope: &Scope, context: &CallContext) -> Account {

@@ -210,4 +210,6 @@ async fn what_is_held_back_is_for_one_phase() {
     ledger.settle(held, tokens(60));
     assert!(ledger.reserve(&of("combine"), tokens(50)).is_err(), "not more than there is");
     assert!(ledger.reserve(&of("answer"), tokens(20)).is_ok(), "what the phase takes is not counted to the others");
+    ledger.lift(&Scope::AllBut("combine".into()));
+    assert!(ledger.reserve(&of("answer"), tokens(20)).is_ok(), "what is held back no longer is there for everybody");
 }

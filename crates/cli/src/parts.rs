@@ -105,7 +105,7 @@ pub(crate) fn build(
     let path = std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone());
     let mut builder = Team::builder(file.raw.team.name.as_str())
         .settings(settings)
-        .observer(Arc::clone(observer))
+        .observer(purse.observer(observer))
         .tenant(purse::tenant(&file.raw.team))
         .origin(path.display().to_string());
     if let Some(memory) = memory {

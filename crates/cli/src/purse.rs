@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bellwether_budget::{Account, Amount, Budgeted, Caps, Exceeded, Ledger, Refusal, Scope, Till};
-use bellwether_core::{CallContext, ChatProvider, Price, Usd};
+use bellwether_core::{CallContext, ChatProvider, Fact, Observer, Price, Usd};
 use bellwether_journal::SqliteJournal;
 use bellwether_journal::spend::{Spending, Today};
 use bellwether_team::{Booked, Doubt, Settings, Share, new_run_id};
@@ -24,6 +24,8 @@ pub(crate) struct Purse {
     scopes: Vec<(Scope, Caps)>,
     day: Option<Arc<dyn Till>>,
     first: Option<Arc<Budgeted>>,
+    /// Whether a part of it is held back for making the parts one whole.
+    holds_back: bool,
 }
 
 impl Purse {
@@ -37,7 +39,8 @@ impl Purse {
         let budget = &file.raw.budget;
         let roles = file.raw.roles.0.iter().map(|(name, raw)| (Scope::Role(name.as_str().into()), raw.budget.into()));
         let all = caps(file, overrides);
-        let whole = held_back(file).map(|share| (Scope::AllBut("combine".into()), all.holding_back(share)));
+        let whole = held_back(file).map(|share| (all_but_the_whole(), all.holding_back(share)));
+        let holds_back = whole.is_some();
         let scopes = [(Scope::Everything, all), (Scope::EachTask, budget.task.into())];
         let scopes =
             scopes.into_iter().chain(whole).chain(roles).filter(|(_, caps)| *caps != Caps::default()).collect();
@@ -53,7 +56,7 @@ impl Purse {
                 .remedy("leave out --no-journal, or [budget.tenant_day]"));
             }
         };
-        Ok(Self { scopes, day, first: None })
+        Ok(Self { scopes, day, first: None, holds_back })
     }
 
     /// The same provider, within the budgets.
@@ -76,10 +79,38 @@ impl Purse {
         priced
     }
 
+    /// Hears what a team tells, and tells it on.
+    pub(crate) fn observer(&self, told: &Arc<dyn Observer>) -> Arc<dyn Observer> {
+        match &self.first {
+            Some(purse) if self.holds_back => Arc::new(GivesBack { purse: Arc::clone(purse), told: Arc::clone(told) }),
+            _ => Arc::clone(told),
+        }
+    }
+
     /// What all guarded providers share, if there are budgets.
     pub(crate) fn shared(self) -> Option<Arc<Budgeted>> {
         self.first
     }
+}
+
+/// Gives back what is held back for a whole as soon as there will be none: a plan of one task is its own.
+#[derive(Debug)]
+struct GivesBack {
+    purse: Arc<Budgeted>,
+    told: Arc<dyn Observer>,
+}
+
+impl Observer for GivesBack {
+    fn observe(&self, fact: &Fact) {
+        if matches!(fact, Fact::PlanAccepted { tasks, .. } if tasks.len() == 1) {
+            self.purse.lift(&all_but_the_whole());
+        }
+        self.told.observe(fact);
+    }
+}
+
+fn all_but_the_whole() -> Scope {
+    Scope::AllBut("combine".into())
 }
 
 /// The run's budget in the team file, as far as the command line does not say otherwise.

@@ -674,6 +674,24 @@ fn a_connection_that_does_not_come_to_be_is_given_up_in_time() {
     }
 }
 
+/// A plan of one task is its own whole: what is held back for making one is there for everybody then.
+#[test]
+fn nothing_is_held_back_for_a_whole_that_will_not_be_made() {
+    let changes = [
+        ("budget.calls", "3"),
+        ("roles.editor.kind", "'synthesizer'"),
+        ("roles.editor.prompt", "'You join.'"),
+        ("roles.editor.tiers", "['m']"),
+    ];
+    let scenario = paced("[answers]\nplan_tasks = 1\nrevise_share = 0.0\n");
+    let folder = Folder::new("limit-whole").with("team.toml", &file(&changes)).with("scenario.toml", &scenario);
+    let simulator = Simulator::plain(&folder, &["--scenario", "scenario.toml"]);
+    let mut command = bellwether(&folder);
+    command.args(["run", "team.toml", "Build it", "--json", "--no-journal", "--base-url", &simulator.base_url]);
+    let report = said(&mut command).json();
+    assert_eq!((&report["outcome"], &report["calls"]), (&"succeeded".into(), &3.into()), "{}", report["reason"]);
+}
+
 /// A drained run gives calls in flight its grace and no more: it ends by itself, long before the default.
 #[test]
 fn a_drained_run_ends_when_its_grace_does() {
