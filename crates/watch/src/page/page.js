@@ -57,6 +57,8 @@ function follow(run) {
     if (story.head.outcome) end(mine);
     else if (mine === stream && mine.readyState === EventSource.CLOSED) refused(run, mine);
     else if (mine === stream) status("connection lost; trying again");
+    // Nothing is known of it yet: what is shown is another run.
+    if (mine === stream && !story.head.seq) $("main").hidden = true;
   });
   stream.addEventListener("news", (event) => { if (mine === stream) take(JSON.parse(event.data)); });
   stream.addEventListener("over", () => end(mine));
@@ -79,6 +81,9 @@ function end(which) {
   which.close();
   if (which !== stream) return;
   over = true;
+  // Whoever served the page may have ended with the run, and can be asked no more.
+  runs = runs.map((run) => (run.run === story.head.run ? { ...run, live: false, outcome: story.head.outcome } : run));
+  show(story.head.run);
   status("this run is over: move the slider to see any moment of it");
   list();
   redraw();
@@ -96,10 +101,7 @@ async function list() {
   const current = story && story.head.run;
   // Somebody goes on with a run that was over.
   if (over && runs.some((run) => run.run === current && run.entries > story.head.seq)) follow(current);
-  // What is the same stays: a list that is made anew between press and release would swallow a click.
-  const key = JSON.stringify([current, ...runs.map(({ run, request, began, live, outcome }) => [run, request, began, live, outcome])]);
-  if (key !== listed) show(current);
-  listed = key;
+  show(current);
   // Only the latest runs are listed; the address may name another one.
   const wanted = named() || runs[0]?.run;
   if (!current && wanted) open(wanted);
@@ -114,6 +116,10 @@ function named() {
 }
 
 function show(current) {
+  // What is the same stays: a list that is made anew between press and release would swallow a click.
+  const key = JSON.stringify([current, ...runs.map(({ run, request, began, live, outcome }) => [run, request, began, live, outcome])]);
+  if (key === listed) return;
+  listed = key;
   const rows = runs.map((run) => {
     const row = el("button", { type: "button" });
     row.dataset.run = run.run;
