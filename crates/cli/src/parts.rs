@@ -113,7 +113,11 @@ pub(crate) fn build(
     }
     let keyring = Keyring { file, keys: dispatches, observer };
     for (name, raw) in &file.raw.roles.0 {
-        builder = builder.role(role(file, name, raw, &keyring, &prices)?);
+        let role = role(file, name, raw, &keyring, &prices)?;
+        if keys == Keys::Required {
+            purse::provable(file, overrides, &role)?;
+        }
+        builder = builder.role(role);
     }
     for raw in &file.raw.review.checks {
         builder = builder.check(checks::build(file, raw)?);

@@ -9,7 +9,7 @@ use bellwether_budget::{Account, Amount, Budgeted, Caps, Exceeded, Ledger, Refus
 use bellwether_core::{CallContext, ChatProvider, Fact, Observer, Price, Usd};
 use bellwether_journal::SqliteJournal;
 use bellwether_journal::spend::{Spending, Today};
-use bellwether_team::{Booked, Doubt, Settings, Share, new_run_id};
+use bellwether_team::{Booked, Doubt, Role, Settings, Share, new_run_id};
 
 use crate::exit::Failure;
 use crate::parts::{Keys, Overrides};
@@ -122,6 +122,35 @@ pub(crate) fn caps(file: &TeamFile, overrides: &Overrides) -> Caps {
         calls: given.calls.or(raw.calls),
         time: given.time.or_else(|| raw.time.map(|span| span.0)),
     }
+}
+
+/// Whether it can be known before each call of a role what it may take, as far as budgets ask for that: a call of which it
+/// cannot is refused, and a run would find that out only after its planning was paid for.
+pub(crate) fn provable(file: &TeamFile, overrides: &Overrides, role: &Role) -> Result<(), Failure> {
+    let budget = &file.raw.budget;
+    let of_roles = file.raw.roles.0.iter().map(|(_, raw)| Caps::from(raw.budget));
+    let all = [caps(file, overrides), budget.task.into(), budget.tenant_day.into()];
+    let all: Vec<Caps> = all.into_iter().chain(of_roles).collect();
+    let money = all.iter().any(|caps| caps.usd.is_some());
+    let tokens = all.iter().any(|caps| caps.tokens.is_some());
+    let wrong = |what: String| Err(Failure::usage(file.mistake(None, what)));
+    for tier in &role.tiers {
+        let name = &tier.name;
+        if money && tier.price.is_none() {
+            return wrong(format!(
+                "money is capped, and nobody says what {} costs: set usd_per_mtok in [models.{name}]",
+                tier.model
+            ));
+        }
+        if (money || tokens) && role.max_output_tokens.is_none() && tier.max_output.is_none() {
+            let role = &role.name;
+            return wrong(format!(
+                "money or tokens are capped, and nobody says how long an answer of role {role} may be: set max_output_tokens in \
+                 [roles.{role}], or max_output in [models.{name}]"
+            ));
+        }
+    }
+    Ok(())
 }
 
 impl From<RawCaps> for Caps {

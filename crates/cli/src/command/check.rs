@@ -20,6 +20,7 @@ pub(crate) async fn run(args: &Check) -> Result<Exit, Failure> {
     let file = TeamFile::read(&args.team).map_err(Failure::usage)?;
     let observer: Arc<dyn Observer> = Arc::new(());
     let parts = parts::build(&file, &Overrides::default(), Keys::Optional, &observer, None)?;
+    parts.team.roles().try_for_each(|role| purse::provable(&file, &Overrides::default(), role))?;
     let mut providers = Vec::new();
     let mut missing = Vec::new();
     for (name, raw) in &file.raw.provider.0 {

@@ -36,7 +36,7 @@ pub(super) fn role(
         RawKind::Worker => RoleKind::Worker,
     };
     let mut role = Role::new(kind, name, prompt(file, name, raw)?, tiers);
-    role.temperature = raw.temperature;
+    role.temperature = raw.temperature.map(|temperature| temperature.0);
     role.may_spawn = raw.may_spawn;
     role.may_ask = raw.may_ask;
     role.max_output_tokens = raw.max_output_tokens.map(|count| count.0);

@@ -9,7 +9,7 @@ use toml::Spanned;
 use crate::routing::RawRouting;
 
 pub(crate) use values::{Count, RawPrompt, Share, Span};
-use values::{Dollars, Ordered, RawJoin, Reserve};
+use values::{Dollars, Ordered, RawJoin, Reserve, Temperature};
 
 /// The whole file.
 #[derive(Debug, serde::Deserialize)]
@@ -158,7 +158,7 @@ pub(crate) struct RawRole {
     #[serde(default)]
     pub(crate) instances: RawInstances,
     #[serde(default)]
-    pub(crate) temperature: Option<f32>,
+    pub(crate) temperature: Option<Temperature>,
     #[serde(default)]
     pub(crate) max_output_tokens: Option<Count>,
     #[serde(default)]

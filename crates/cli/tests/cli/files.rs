@@ -34,7 +34,7 @@ fn check_shows_for_machines_what_a_file_amounts_to() {
 fn check_shows_every_budget_and_where_nothing_is_capped() {
     let team = std::fs::read_to_string(feature_team()).unwrap();
     let more = "[budget]\nusd = 3.0\ncalls = 40\ntask = { time = \"5m\" }\ntenant_day = { tokens = 9 }\n\
-                [roles.joiner]\nkind = \"synthesizer\"\ntiers = [\"opus\"]\nprompt = \"Join.\"\nbudget = { usd = 0.5 }\n";
+                [roles.joiner]\nkind = \"synthesizer\"\ntiers = [\"opus\"]\nprompt = \"Join.\"\nmax_output_tokens = 9\nbudget = { usd = 0.5 }\n";
     let folder = Folder::new("check-budget").with("capped.toml", &format!("{team}\n{more}"));
     let capped = said(bellwether(&folder).args(["check", "capped.toml"]));
     for line in [

@@ -105,12 +105,43 @@ fn wrong_values_are_named_with_their_lines() {
         ("timeout = \"3m\"", "timeout = \"soon\"", "\"soon\" is no stretch of time"),
         ("max_tasks = 12", "max_tasks = 0", "a whole number from 1 up"),
         ("threshold = 0.8", "threshold = 8", "between 0 and 1"),
+        ("temperature = 0.7", "temperature = nan", "a number from 0 to 2"),
         ("in = 4.50", "in = -4.50", "not negative"),
         ("schema = 1", "schema = 2", "schema 2 is not known"),
         ("[team]", "[team", "team.toml:8"),
     ];
     for (n, (from, to, message)) in cases.into_iter().enumerate() {
         check(&checked(&format!("value-{n}"), from, to), 2, &["team.toml", message]);
+    }
+}
+
+/// Each was found out by the first call that needed it, after the planning was paid for.
+#[test]
+fn what_a_budget_needs_to_know_is_asked_for_before_anything_is_sent() {
+    let capped = |caps: &str| format!("[budget]\n{caps}\n\n[approval]");
+    let uncapped = "max_output_tokens = 4096\ntemperature = 0.7";
+    for (n, (caps, from, to, message)) in [
+        ("usd = 3.0", uncapped, "temperature = 0.7", "set max_output_tokens in [roles.coder]"),
+        ("tokens = 9000", uncapped, "temperature = 0.7", "or max_output in [models.opus]"),
+        (
+            "task = { usd = 1 }",
+            "\"claude-opus-4-5\"\nusd_per_mtok",
+            "\"mine\"\n# usd_per_mtok",
+            "set usd_per_mtok in [models.opus]",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let team = std::fs::read_to_string(feature_team()).expect("the team file is there");
+        assert!(team.contains(from), "{from}");
+        let team = team.replacen(from, to, 1);
+        let folder = Folder::new(&format!("unprovable-{n}")).with("free.toml", &team);
+        let folder = folder.with("team.toml", &team.replacen("[approval]", &capped(caps), 1));
+        check(&said(bellwether(&folder).args(["check", "team.toml"])), 2, &["capped", message]);
+        let mut run = bellwether(&folder);
+        check(&said(run.env("HOLYSHEEP_API_KEY", CANARY).args(["run", "team.toml", "Build it"])), 2, &[message]);
+        check(&said(bellwether(&folder).args(["check", "free.toml"])), 0, &["understood"]);
     }
 }
 

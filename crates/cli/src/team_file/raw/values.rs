@@ -71,6 +71,20 @@ impl<'de> Deserialize<'de> for Reserve {
     }
 }
 
+/// How much chance there is in answers, from 0 to 2.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Temperature(pub(crate) f32);
+
+impl<'de> Deserialize<'de> for Temperature {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = f32::deserialize(deserializer)?;
+        if !(0.0..=2.0).contains(&value) {
+            return Err(D::Error::custom("this has to be a number from 0 to 2"));
+        }
+        Ok(Self(value))
+    }
+}
+
 /// An amount in dollars that is not negative.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dollars(pub(crate) bellwether_core::Usd);
