@@ -253,11 +253,13 @@ export function drawLanes(place, story, t, end) {
   lanes.forEach((lane, n) => svg.append(s("text", { class: "soft end", x: left - 8, y: rank[n] * row + 27 }, fit(lane, left - 12, "11px"))));
   const seen = story.spans.filter((span) => span.from <= t);
   const waits = seen.filter((span) => span.why);
+  // So that short ones are seen; where there are very many, they would look like one long one.
+  const least = Math.min(1.5, Math.max(0.3, ((x(end) - left) * lanes.length) / (2 * seen.length)));
   const names = [];
   for (const span of [...seen.filter((span) => !span.why), ...waits]) {
     const to = Math.min(span.to ?? t, t);
     const y = rank[span.lane] * row + 14;
-    const long = Math.max(x(to) - x(span.from), 1.5);
+    const long = Math.max(x(to) - x(span.from), least);
     const about = `${span.task ? `${span.task} ` : ""}${span.what}${span.why ? ` waits: ${span.why}` : ""}, ${seconds(to - span.from)} from ${seconds(span.from)}`;
     svg.append(titled(s("rect", { class: `span ${span.why ?? colour(span.what)}`, x: x(span.from), y, width: long, height: row - 8, rx: 3 }), about));
     if (span.why || !span.task || long < 20) continue;

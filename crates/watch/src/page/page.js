@@ -7,6 +7,7 @@ const LOG_LINES = 400;
 
 let runs = [];
 let listed = ""; // what the list of runs shows
+let chosenRun; // the run that is marked there
 let story = null;
 let stream = null;
 let moment = null; // the moment that is shown; null follows the run
@@ -132,6 +133,8 @@ function show(current) {
   if (!rows.length) rows.push(el("p", { class: "soft" }, "the journal knows no runs yet"));
   const focused = document.activeElement && document.activeElement.dataset.run;
   $("runs").replaceChildren(...rows);
+  if (current !== chosenRun) rows.find((row) => row.dataset.run === current)?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  chosenRun = current;
   if (focused) rows.find((row) => row.dataset.run === focused)?.focus();
 }
 
