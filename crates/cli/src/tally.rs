@@ -4,21 +4,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bellwether_core::fact::KeyState;
 use bellwether_core::{ErrorKind, Fact, Observer, Usage, Usd};
 use serde_json::{Map, Value, json};
+use tokio::sync::Notify;
+use tokio::time::sleep;
 
-use crate::exit::{self, Exit};
+use crate::exit::{self, Exit, Failure};
 
 /// Hears facts and counts them by flow. A flow is the run of a call's [`Flow`](bellwether_core::Flow): what shares a
 /// quota by weight.
 #[derive(Debug, Default)]
-pub(crate) struct Tally(Mutex<Counts>);
+pub(crate) struct Tally {
+    counts: Mutex<Counts>,
+    nobody_there: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Counts {
     flows: BTreeMap<Arc<str>, Count>,
     /// How long each call waited, until somebody asks for it.
     waits: BTreeMap<Arc<str>, Duration>,
+    /// Whether any call was ever answered, and what the last one failed of that was not.
+    any_answered: bool,
+    failed_last: Option<ErrorKind>,
 }
 
 /// What became of a flow's calls.
@@ -97,6 +106,22 @@ impl Tally {
         summary
     }
 
+    /// Waits until the endpoint has been given up for now without ever having been reached: that is no outage to be
+    /// waited for, but a wrong address more likely than not.
+    pub(crate) async fn nobody_there(&self) -> Failure {
+        loop {
+            self.nobody_there.notified().await;
+            // A server that was started together with us may need a moment.
+            sleep(GRACE).await;
+            if !self.with(|counts| counts.any_answered) {
+                break;
+            }
+        }
+        let kind = ErrorKind::Connect;
+        let failure = Failure::new(exit::of_kind(kind), "no call could connect, and none ever did".to_owned());
+        failure.remedy(exit::remedy(kind).unwrap_or_default())
+    }
+
     /// How a program ends of which so much was answered, and what to do about it if all failed of the same.
     pub(crate) fn exit(&self) -> (Exit, Option<&'static str>) {
         self.with(|counts| {
@@ -112,7 +137,7 @@ impl Tally {
     }
 
     fn with<T>(&self, count: impl FnOnce(&mut Counts) -> T) -> T {
-        count(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        count(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -129,10 +154,22 @@ impl Observer for Tally {
                         *counts.waits.entry(task.as_str().into()).or_default() += *waited;
                     }
                 }
-                Fact::CallCompleted { call, usage, .. } => of(call, &|count| count.usage += *usage),
+                Fact::CallCompleted { call, usage, .. } => {
+                    of(call, &|count| count.usage += *usage);
+                    counts.any_answered = true;
+                }
+                Fact::CallFailed { kind, .. } => counts.failed_last = Some(*kind),
                 Fact::CallHedged { call, .. } => of(call, &|count| count.hedges += 1),
                 Fact::CallRetried { call, .. } => of(call, &|count| count.retries += 1),
-                Fact::CallThrottled { call, .. } => of(call, &|count| count.throttled += 1),
+                Fact::CallThrottled { call, .. } => {
+                    of(call, &|count| count.throttled += 1);
+                    counts.any_answered = true;
+                }
+                Fact::KeyChanged { state: KeyState::Open, .. }
+                    if !counts.any_answered && counts.failed_last == Some(ErrorKind::Connect) =>
+                {
+                    self.nobody_there.notify_one();
+                }
                 _ => {}
             }
         });
@@ -178,6 +215,9 @@ pub(crate) fn failed_of_what(summary: &Value) -> String {
     let kinds: Vec<String> = kinds.map(|(kind, calls)| format!("{kind} {calls}")).collect();
     if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) }
 }
+
+/// How long an endpoint that was never reached may take to come up.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// How many durations there were of each length, to within a 128th of the length: it does not grow with their number.
 #[derive(Clone, Debug, Default)]
@@ -250,6 +290,8 @@ const fn resources() -> Option<(f64, i64)> {
 
 #[cfg(test)]
 mod tests {
+    use bellwether_core::{Call, CallContext, Demand};
+
     use super::*;
 
     #[test]
@@ -268,6 +310,37 @@ mod tests {
         assert_eq!(ended(&[connect, connect, connect]), (Exit::Unreachable, " (connect 3)".to_owned()));
         assert_eq!(ended(&[connect, busy, connect]), (Exit::Failed, " (connect 2, overloaded 1)".to_owned()));
         assert_eq!(ended(&[connect, busy, ok]), (Exit::Partial, " (connect 1, overloaded 1)".to_owned()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endpoint_that_was_never_reached_is_given_up_and_one_that_came_up_is_not() {
+        let call = Arc::new(Call {
+            context: CallContext::default(),
+            model: "m".into(),
+            provider: "p".into(),
+            demand: Demand { requests: 1, input_tokens: 1, output_tokens: 1 },
+        });
+        let failed = Fact::CallFailed { call: Arc::clone(&call), kind: ErrorKind::Connect, took: Duration::ZERO };
+        let open = Fact::KeyChanged { provider: "p".into(), state: KeyState::Open, wait: None };
+        let answered = Fact::CallThrottled { call, retry_after: None };
+        let ends = async |facts: &[&Fact], later: &[&Fact]| {
+            let tally = Tally::default();
+            facts.iter().for_each(|fact| tally.observe(fact));
+            let later = async {
+                sleep(GRACE / 2).await;
+                later.iter().for_each(|fact| tally.observe(fact));
+                sleep(GRACE).await;
+            };
+            tokio::select! {
+                biased;
+                _ = tally.nobody_there() => true,
+                () = later => false,
+            }
+        };
+        assert!(ends(&[&failed, &open], &[]).await);
+        assert!(!ends(&[&failed], &[]).await, "one failure is nothing yet");
+        assert!(!ends(&[&answered, &failed, &open], &[]).await, "an outage is waited for");
+        assert!(!ends(&[&failed, &open], &[&answered]).await, "it came up");
     }
 
     #[test]

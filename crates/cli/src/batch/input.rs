@@ -30,6 +30,8 @@ pub(crate) struct Item {
 
 /// Understands a line; `number` counts from 1 and names a line without an id, `model` is asked if the line names none.
 pub(crate) fn read(line: &[u8], number: usize, model: Option<&str>) -> Result<Item, String> {
+    // What some editors put before the first line.
+    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
     // Looked through as a whole, it need not be looked through string by string.
     let line = str::from_utf8(line).map_err(|error| format!("this is not JSON: {error}"))?;
     let Object(Line { id, flow, weight, class, url, body, bare }) =
@@ -183,7 +185,10 @@ impl Said<'_> {
             Some("system" | "developer") => MessageRole::System,
             Some("tool") => MessageRole::Tool,
             Some("user") => MessageRole::User,
-            other => return Err(format!("a message's role is {:?}", other.unwrap_or("missing"))),
+            other => {
+                let role = other.unwrap_or("missing");
+                return Err(format!("a message's role is {role:?}: use system, developer, user, assistant or tool"));
+            }
         };
         let calls = self.tool_calls.as_ref().and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         Ok(Message {

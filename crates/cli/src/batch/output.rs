@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bellwether_core::{ChatResponse, FinishReason, ProviderError, Usd};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::book::Ids;
@@ -72,6 +73,9 @@ const KEPT: usize = 64 << 10;
 struct Known<'a> {
     #[serde(borrow)]
     custom_id: Cow<'a, str>,
+    /// A line to be sent has none.
+    #[serde(rename = "response")]
+    _response: IgnoredAny,
 }
 
 /// What came of an item.

@@ -93,6 +93,11 @@ pub(crate) async fn run(args: Batch) -> Result<Exit, Failure> {
 /// The lines to send, and where their results go. A new file is begun only when the lines make sense.
 fn open(args: &Batch) -> Result<(Book, Output), Failure> {
     let path = args.output.display();
+    if let (Ok(input), Ok(output)) = (args.input.canonicalize(), args.output.canonicalize())
+        && input == output
+    {
+        return Err(Failure::usage(format!("{path} holds the lines to send")).remedy("another name for the results"));
+    }
     let model = args.model.as_deref();
     if args.resume {
         let resumed = Output::resume(&args.output);
@@ -138,6 +143,7 @@ impl Sending {
             let joined = tokio::select! {
                 biased;
                 () = &mut stop => return Ok(Ended::Interrupted),
+                failure = tally.nobody_there() => return Err(failure),
                 joined = self.calls.join_next() => joined,
             };
             let Some(joined) = joined else { return Ok(Ended::Done) };

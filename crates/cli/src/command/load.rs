@@ -102,9 +102,14 @@ pub(crate) async fn run(args: Load) -> Result<Exit, Failure> {
             ));
         }
     }
-    while loops.join_next().await.is_some() {}
+    let ended = tokio::select! {
+        _ = async { while loops.join_next().await.is_some() {} } => Ok(()),
+        failure = tally.nobody_there() => Err(failure),
+    };
+    loops.shutdown().await;
     dispatch.shutdown().await;
     bar.finish_and_clear();
+    ended?;
     let summary = tally.summary(began.elapsed());
     out(&if args.json { format!("{summary}\n") } else { table(&summary) });
     // That some calls fail is what a load finds out.

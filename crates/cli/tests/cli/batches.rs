@@ -168,6 +168,34 @@ fn a_line_that_makes_no_sense_is_named_before_anything_is_sent() {
     assert!(!twice.join("out.jsonl").exists());
 }
 
+/// One line, and no line break behind it: what a resume would take for a torn result, and cut off.
+#[test]
+fn lines_to_send_are_never_taken_for_results() {
+    let one = lines(1);
+    let folder = Folder::new("batch-same").with("out.jsonl", one.trim_end()).with("in.jsonl", &lines(2));
+    let simulator = Simulator::start(&folder, &[]);
+    let mut same = bellwether(&folder);
+    same.args(["batch", "out.jsonl", "-o", "./out.jsonl", "--resume", "--base-url", &simulator.base_url]);
+    let ran = said(&mut same);
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    assert!(ran.stderr.contains("holds the lines to send"), "{}", ran.stderr);
+    assert_eq!(std::fs::read_to_string(folder.join("out.jsonl")).unwrap(), one.trim_end());
+
+    let other = folder.with("out.jsonl", &lines(2));
+    let ran = said(batch(&other, &simulator).arg("--resume"));
+    assert!(ran.stderr.contains("line 1 is no result of a batch"), "{}", ran.stderr);
+    assert_eq!(std::fs::read_to_string(other.join("out.jsonl")).unwrap(), lines(2));
+    assert_eq!(simulator.stats()["requests"], 0);
+}
+
+#[test]
+fn a_file_may_begin_as_some_editors_let_it_begin() {
+    let folder = Folder::new("batch-bom").with("in.jsonl", &format!("\u{feff}{}", lines(2).replace('\n', "\r\n")));
+    let simulator = Simulator::start(&folder, &[]);
+    let ran = said(&mut batch(&folder, &simulator));
+    assert_eq!((ran.code, results(&folder).len()), (Some(0), 2), "{}", ran.stderr);
+}
+
 #[test]
 fn a_refused_key_ends_a_batch_and_loses_no_line() {
     let folder = Folder::new("batch-key").with("in.jsonl", &lines(50));
