@@ -1,6 +1,7 @@
 //! One endpoint behind one queue and one limit, as `batch` and `load` ask for it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bellwether_core::Observer;
 use bellwether_dispatch::{Dispatch, HedgePolicy};
@@ -20,6 +21,11 @@ pub(crate) enum Way {
     /// For the whole answer at once, which costs less on both sides.
     Whole,
 }
+
+/// Whoever asks for whole answers has time: calls that are due within this time of each other are sent together, for a
+/// program that has to wake up for each of them pays for that more than for the call. It is far shorter than what fills a
+/// burst, so that nothing is lost. Only under a limit that was told: one that is found by refusals would be refused more.
+const STRIDE: Duration = Duration::from_millis(50);
 
 /// Puts the parts together. Needs a runtime.
 pub(crate) fn connect(endpoint: &Endpoint, way: Way, observer: &Arc<dyn Observer>) -> Result<Arc<Dispatch>, Failure> {
@@ -42,11 +48,13 @@ pub(crate) fn connect(endpoint: &Endpoint, way: Way, observer: &Arc<dyn Observer
         }
     }
     let provider = OpenAiCompatible::new(config).map_err(Failure::usage)?;
+    let in_groups = way == Way::Whole && (endpoint.rpm.is_some() || endpoint.tpm.is_some());
     let told = Told {
         requests: endpoint.rpm,
         tokens: endpoint.tpm,
         concurrency: Some(in_flight),
         charge: ChargeRule::default(),
+        stride: if in_groups { STRIDE } else { Duration::ZERO },
     };
     let mut dispatch = Dispatch::builder(Arc::new(provider));
     if let Some(percent) = endpoint.hedge {

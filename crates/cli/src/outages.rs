@@ -78,7 +78,13 @@ impl ChatProvider for Provider {
 fn dispatch(provider: Arc<dyn ChatProvider>, facts: &Arc<Recorder>, places: usize) -> Arc<Dispatch> {
     let observer = Arc::<Recorder>::clone(facts) as Arc<dyn Observer>;
     let places = std::num::NonZeroUsize::new(places);
-    let told = Told { requests: None, tokens: None, concurrency: places, charge: ChargeRule::default() };
+    let told = Told {
+        requests: None,
+        tokens: None,
+        concurrency: places,
+        charge: ChargeRule::default(),
+        stride: Duration::ZERO,
+    };
     let dispatch = Dispatch::builder(provider)
         .queue_with(|observer| quota::queue(&RawQueue::default(), observer))
         .limiter(quota::limiter("outage", told, &observer))

@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bellwether_core::{Observer, TaskQueue};
 use bellwether_limiter::{Cached, Charges, Concurrency, Limit, Limiter, Limits, Rate, Stage};
@@ -26,6 +27,8 @@ pub(crate) struct Told {
     pub(crate) concurrency: Option<NonZeroUsize>,
     /// What counts against the tokens per minute.
     pub(crate) charge: ChargeRule,
+    /// How near to each other calls may be let in together, at the later moment.
+    pub(crate) stride: Duration,
 }
 
 /// The limits of the key `name`.
@@ -43,8 +46,15 @@ pub(crate) fn limiter(name: &str, told: Told, observer: &Arc<dyn Observer>) -> A
     let seed = RandomState::new().hash_one(name);
     let charges = if told.charge == ChargeRule::InputAndCap { Charges::Reserved } else { Charges::Actual };
     let cached = if told.charge == ChargeRule::UncachedInputAndOutput { Cached::Free } else { Cached::Counts };
-    let settings =
-        bellwether_limiter::Settings { limits, charges, cached, seed, ..bellwether_limiter::Settings::default() };
+    let stride = told.stride;
+    let settings = bellwether_limiter::Settings {
+        limits,
+        charges,
+        cached,
+        seed,
+        stride,
+        ..bellwether_limiter::Settings::default()
+    };
     Arc::new(Limiter::observed(name, settings, Arc::clone(observer)))
 }
 

@@ -7,11 +7,11 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
-use std::time::Instant as StdInstant;
+use std::time::{Duration, Instant as StdInstant};
 
 use async_trait::async_trait;
 use bellwether_core::limiter::{Outlook, Refused};
-use bellwether_core::{Demand, Fact, Observer, Permit, RateLimiter};
+use bellwether_core::{Demand, Fact, Observer, Permit, RateLimiter, Timestamp};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::{self, Handle};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -53,6 +53,7 @@ struct Shared {
     key: Arc<str>,
     observer: Option<Arc<dyn Observer>>,
     clock: Clock,
+    stride: Duration,
     inner: Mutex<Inner>,
 }
 
@@ -87,7 +88,8 @@ impl Limiter {
     fn build(key: Arc<str>, settings: Settings, observer: Option<Arc<dyn Observer>>) -> Self {
         let clock = Clock::start();
         let desk = Desk::new(Quota::new(settings, clock.now()));
-        Self(Arc::new(Shared { key, observer, clock, inner: Mutex::new(Inner { desk, timer: None }) }))
+        let stride = settings.stride;
+        Self(Arc::new(Shared { key, observer, clock, stride, inner: Mutex::new(Inner { desk, timer: None }) }))
     }
 
     /// Takes `demand` from every budget at once, waiting in line until all of them have room.
@@ -203,7 +205,7 @@ impl fmt::Debug for Shared {
 
 impl Inner {
     /// Arms the timer for whoever has to look next. Only called from a poll, so there is a runtime.
-    fn arm(&mut self, clock: Clock) {
+    fn arm(&mut self, clock: Clock, stride: Duration, now: Timestamp) {
         let Self { desk, timer } = self;
         let Some((at, waker)) = desk.arm_next() else {
             if desk.alarm().is_none() {
@@ -211,7 +213,7 @@ impl Inner {
             }
             return;
         };
-        let at = clock.instant(at);
+        let at = clock.instant(together(at, stride, now));
         let here = Handle::current().id();
         let timer = match timer {
             Some(timer) if timer.runtime == here => {
@@ -225,4 +227,13 @@ impl Inner {
             waker.wake_by_ref();
         }
     }
+}
+
+/// `at`, or if that is near the next multiple of `stride`, at which others may be let in as well.
+fn together(at: Timestamp, stride: Duration, now: Timestamp) -> Timestamp {
+    if at.since(now) >= stride {
+        return at;
+    }
+    let stride = u64::try_from(stride.as_nanos()).unwrap_or(u64::MAX);
+    at.as_nanos().checked_next_multiple_of(stride).map_or(at, Timestamp::from_nanos)
 }

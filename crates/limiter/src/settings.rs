@@ -38,6 +38,11 @@ pub struct Settings {
     /// How long it is used before the next look, once it was confirmed again and again. A refusal is the price of a
     /// look.
     pub longest_hold: Duration,
+    /// Who would wait for less than this waits until its next multiple, so that several are let in at one wake-up.
+    ///
+    /// Nobody is let in earlier for it, and nothing is lost as long as it is shorter than what fills a burst. Zero, the
+    /// default, is for callers who hurry.
+    pub stride: Duration,
     /// The longest that everybody stays away on one word of the provider.
     pub longest_pause: Duration,
     /// Decides every draw.
@@ -54,6 +59,7 @@ impl Default for Settings {
             squeeze: Duration::from_millis(50),
             utilisation: 0.99,
             longest_hold: Duration::from_secs(22),
+            stride: Duration::ZERO,
             longest_pause: Duration::from_secs(60 * 60),
             seed: 1,
         }

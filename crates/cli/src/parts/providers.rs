@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bellwether_core::{ChatProvider, Observer, Price};
 use bellwether_dispatch::{Dispatch, HedgePolicy, RetryPolicy};
@@ -183,7 +184,7 @@ pub(super) fn dispatch(
     // One key has one rule of counting: that of the first model which says so.
     let own = file.raw.models.0.iter().filter(|(_, model)| model.provider.get_ref() == name);
     let charge = own.filter_map(|(_, model)| model.charge).next().unwrap_or_default();
-    let told = Told { requests, tokens, concurrency: raw.concurrency.max.map(places), charge };
+    let told = Told { requests, tokens, concurrency: raw.concurrency.max.map(places), charge, stride: Duration::ZERO };
     let limiter = quota::limiter(name, told, observer);
     let room = file.raw.queue;
     let mut dispatch = Dispatch::builder(provider);

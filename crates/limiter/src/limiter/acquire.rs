@@ -64,7 +64,7 @@ impl<'a> Future for Acquire<'a> {
             Stage::Waiting(place) => inner.desk.poll(place, cx.waker(), now),
         };
         if inner.timer.is_some() || inner.desk.waiting() > 0 {
-            inner.arm(shared.clock);
+            inner.arm(shared.clock, shared.stride, now);
         }
         let wakes = inner.desk.take_wakes();
         drop(inner);

@@ -33,6 +33,34 @@ async fn it_keeps_the_promises_of_the_seam() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn with_a_stride_several_are_let_in_at_once_and_nothing_is_lost() {
+    let limits = Limits { requests: Limit::told(Rate::per_second(100)), ..Limits::NONE };
+    let stride = Duration::from_millis(50);
+    let limiter = Limiter::new("key", Settings { limits, stride, squeeze: Duration::ZERO, ..Settings::default() });
+    let start = Instant::now();
+    let mut moments = Vec::new();
+    for _ in 0..300 {
+        limiter.hold(ONE, None).await.expect("nobody has a deadline").settle(Outcome::Abandoned);
+        moments.push(start.elapsed().as_millis());
+    }
+    // The burst at once, and then five for each twentieth of a second.
+    let expected: Vec<u128> = (0..300).map(|n| if n < 100 { 0 } else { ((n - 100) / 5 + 1) * 50 }).collect();
+    assert_eq!(moments, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_is_longer_than_the_stride_is_no_longer_for_it() {
+    let limits = Limits { requests: requests(8), ..Limits::NONE };
+    let stride = Duration::from_millis(50);
+    let limiter = Limiter::new("key", Settings { limits, stride, ..Settings::default() });
+    let start = Instant::now();
+    for _ in 0..8 {
+        limiter.hold(ONE, None).await.expect("nobody has a deadline").settle(Outcome::Abandoned);
+    }
+    assert_eq!(start.elapsed(), 7 * Duration::from_millis(125));
+}
+
+#[tokio::test(start_paused = true)]
 async fn everybody_is_served_in_the_order_of_coming_and_woken_once() {
     let limiter = limiter(Limits { requests: requests(10), ..Limits::NONE });
     let start = Instant::now();
