@@ -16,6 +16,7 @@ let chosen = null; // the task whose rounds are shown
 let heardAt = 0; // when the last news came, by this page's clock
 let over = false;
 let due = false;
+let shown = 0; // the moment that was drawn last
 let stale = false; // whether there are news that are not drawn yet
 let rested = 0; // until when nothing is drawn unless somebody asks: where very much is drawn, time is left for who clicks
 
@@ -215,6 +216,7 @@ function draw() {
   $("whole").hidden = !last(story.wholes);
   $("whole-text").textContent = last(story.wholes)?.text ?? "";
   drawDetail(t);
+  shown = t;
   drawLog(t);
   rested = performance.now() + 4 * (performance.now() - began);
 }
@@ -308,8 +310,7 @@ $("slider").addEventListener("input", () => {
 });
 $("live").addEventListener("click", () => { stop(); moment = null; redraw(); });
 $("play").addEventListener("click", play);
-$("filter").addEventListener("input", redraw);
-$("kind").addEventListener("change", redraw);
+for (const [field, change] of [["filter", "input"], ["kind", "change"]]) $(field).addEventListener(change, () => drawLog(shown));
 addEventListener("resize", redraw);
 addEventListener("hashchange", () => {
   if (story && named() && named() !== story.head.run) open(named());
