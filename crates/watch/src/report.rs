@@ -110,6 +110,11 @@ fn at(place: &str) -> String {
     if place.is_empty() { String::new() } else { format!("{place}: ") }
 }
 
+/// The model of a round, where it is another than before.
+fn on(model: &str) -> String {
+    if model.is_empty() { String::new() } else { format!(" on {model}") }
+}
+
 /// What a wait is called.
 fn reason(why: &str) -> &'static str {
     match why {

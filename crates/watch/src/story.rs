@@ -7,6 +7,7 @@
 //! Entries are read leniently, by their names: what is not known is a line of the log and nothing else.
 
 mod aside;
+mod ending;
 mod events;
 mod heard;
 mod parts;
@@ -22,7 +23,7 @@ use serde_json::{Value, json};
 use crate::notes;
 use crate::text::{cut, plain};
 
-pub use events::{DECIDED, ended};
+pub use ending::{DECIDED, ended};
 pub use parts::{Cost, Head, Limit, Line, Mark, Money, Round, Share, Span, Task, Whole};
 
 /// A run as it is shown.

@@ -246,7 +246,8 @@ function drawDetail(t) {
   task.rounds.filter((round) => round.drafted <= t).forEach((round, n) => {
     const judged = round.judged !== null && round.judged <= t;
     const step = el("li");
-    step.append(el("p", {}, judged ? `round ${n + 1}: ${round.score.toFixed(2)}, ${round.decision}. ${round.summary}` : `round ${n + 1}: handed in, not judged yet`));
+    const name = `round ${n + 1}${round.model ? ` on ${round.model}` : ""}`;
+    step.append(el("p", {}, judged ? `${name}: ${round.score.toFixed(2)}, ${round.decision}. ${round.summary}` : `${name}: handed in, not judged yet`));
     if (judged) for (const [severity, place, fix] of round.issues) step.append(el("p", { class: "soft" }, `${severity} ${place}: ${fix}`));
     step.append(el("pre", {}, round.text));
     ladder.append(step);

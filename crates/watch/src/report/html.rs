@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{at, outcome, reason, routing, time, timeline, totals};
+use super::{at, on, outcome, reason, routing, time, timeline, totals};
 use crate::story::{Story, Task};
 use crate::text::{cut, html as safe};
 
@@ -182,8 +182,9 @@ fn ladder(page: &mut String, story: &Story) {
             let width = round.score.unwrap_or_default().clamp(0.0, 1.0) * 100.0;
             let _ = write!(
                 page,
-                "<li>round {} <svg class=\"bar\" viewBox=\"0 0 100 8\" width=\"100\" height=\"8\" aria-hidden=\"true\"><rect class=\"back\" width=\"100\" height=\"8\" rx=\"4\"/><rect class=\"fill\" width=\"{width:.0}\" height=\"8\" rx=\"4\"/></svg> {score} {}",
+                "<li>round {}{} <svg class=\"bar\" viewBox=\"0 0 100 8\" width=\"100\" height=\"8\" aria-hidden=\"true\"><rect class=\"back\" width=\"100\" height=\"8\" rx=\"4\"/><rect class=\"fill\" width=\"{width:.0}\" height=\"8\" rx=\"4\"/></svg> {score} {}",
                 n + 1,
+                safe(&on(&round.model)),
                 safe(round.decision.as_deref().unwrap_or_default())
             );
             if !round.summary.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{at, outcome, reason, routing, time, totals};
+use super::{at, on, outcome, reason, routing, time, totals};
 use crate::story::Story;
 use crate::text::{line, markdown as safe, plain};
 
@@ -127,7 +127,14 @@ fn ladder(text: &mut String, story: &Story) {
     for task in &story.tasks {
         for (n, round) in task.rounds.iter().enumerate() {
             let score = round.score.map_or_else(|| "not reviewed".to_owned(), |score| format!("score {score:.2}"));
-            let _ = writeln!(lines, "- {} round {}: {score} {}", safe(&task.id), n + 1, safe(&round.summary));
+            let _ = writeln!(
+                lines,
+                "- {} round {}{}: {score} {}",
+                safe(&task.id),
+                n + 1,
+                safe(&on(&round.model)),
+                safe(&round.summary)
+            );
             for (severity, place, fix) in &round.issues {
                 let _ = writeln!(lines, "  - {} {}{}", safe(severity), safe(&at(place)), safe(fix));
             }

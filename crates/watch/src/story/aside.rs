@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::events::{DENIED, job, text};
+use super::ending::DENIED;
+use super::events::{job, text};
 use super::{Job, Part, Story, Whole};
 use crate::text::line;
 

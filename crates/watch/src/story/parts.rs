@@ -101,6 +101,8 @@ pub struct Round {
     pub drafted: u64,
     /// The work.
     pub text: String,
+    /// The model that did it; empty if it is the one of the round before.
+    pub model: String,
     /// When it was judged.
     pub judged: Option<u64>,
     /// From 0 to 1.

@@ -136,3 +136,21 @@ fn an_issue_says_where_it_is_and_what_to_do() {
     assert!(report::markdown(&story).contains("  - major not yet: not yet\n"));
     assert!(report::html(&story).contains("<b>major</b> not yet: not yet</p>"));
 }
+
+#[test]
+fn a_round_says_which_model_did_it_where_that_changes() {
+    let mut run = Entries::begin();
+    run.event(10, "planned", r#"{"plan":{"tasks":[{"id":"t1","title":"A","role":"coder"}]},"spent":{}}"#);
+    for (round, tier) in [(0, 0), (1, 0), (2, 1)] {
+        run.event(20, "began", &format!(r#"{{"job":{{"work":{{"task":"t1","round":{round}}}}},"tier":{tier}}}"#));
+        run.event(30, "produced", r#"{"task":"t1","text":"work","spent":{}}"#);
+    }
+    let story = Story::of(&run.entries);
+    let models: Vec<&str> = story.tasks[0].rounds.iter().map(|round| round.model.as_str()).collect();
+    assert_eq!(models, ["small", "", "big"], "small, small, big");
+    let markdown = report::markdown(&story);
+    for line in ["- t1 round 1 on small: not", "- t1 round 2: not", "- t1 round 3 on big: not"] {
+        assert!(markdown.contains(line), "{line}: {markdown}");
+    }
+    assert!(report::html(&story).contains("<li>round 3 on big <svg"));
+}
