@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bellwether_journal::{Entry, Journal, Settings, SqliteJournal};
 
-use crate::process::{Folder, Simulator, bellwether, feature_team, said};
+use crate::process::{Folder, Simulator, Underway, bellwether, feature_team, said};
 
 #[test]
 fn a_run_has_a_report_in_three_forms_with_its_waits_in_it() {
@@ -79,4 +79,41 @@ async fn a_tail_ends_with_its_reader() {
     let code = end.recv_timeout(Duration::from_secs(60)).expect("it ends while the run is on");
     assert_eq!(code.unwrap(), Some(0));
     journal.release(&lease).await.unwrap();
+}
+
+/// What the report folds by itself has to be what the team folds.
+#[test]
+fn a_report_says_what_a_replay_says_of_a_run_that_was_cut_off_and_resumed() {
+    let folder = Folder::new("report-resumed");
+    let simulator = Simulator::plain(&folder, &["--seed", "3", "--first-token", "200ms", "--per-token", "0ms"]);
+    let with = ["--base-url", &simulator.base_url];
+    let agree = |when: &str| {
+        let told = said(bellwether(&folder).args(["replay", "--json"])).json();
+        let shown = said(bellwether(&folder).args(["report", "--json"])).json();
+        let (story, totals) = (&shown["story"], &shown["totals"]);
+        assert_eq!(story["head"]["outcome"], told["outcome"], "{when}");
+        assert_eq!(story["head"]["doubtful"], told["possible_duplicates"], "{when}");
+        for (ours, theirs) in [("calls", "calls"), ("retries", "retries"), ("unpriced", "unpriced_calls")] {
+            assert_eq!(totals[ours], told[theirs], "{when}: {ours}");
+        }
+        let (told, tasks) = (told["tasks"].as_array().expect("a list"), story["tasks"].as_array().expect("a list"));
+        assert_eq!(told.len(), tasks.len(), "{when}");
+        for (told, task) in told.iter().zip(tasks) {
+            let last = task["states"].as_array().and_then(|states| states.last()).expect("it has a state");
+            assert_eq!(last[1], told["state"], "{when}: {}", told["task_id"]);
+        }
+        told.iter().filter(|task| task["state"] == "accepted").count()
+    };
+    let mut command = bellwether(&folder);
+    command.arg("run").arg(feature_team()).arg("Build it").args(with).args(["--progress", "plain"]);
+    let mut run = Underway::start(&mut command);
+    run.until("running");
+    run.interrupt();
+    run.until("press Ctrl-C again");
+    run.interrupt();
+    assert_eq!(run.end().code, Some(130));
+    let before = agree("when it was cut off");
+    let resumed = said(bellwether(&folder).args(["resume", "last"]).args(with));
+    assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
+    assert!(agree("at its end") > before);
 }
