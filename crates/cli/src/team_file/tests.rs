@@ -145,18 +145,6 @@ fn a_file_that_uses_every_known_key_is_understood() {
     }
 }
 
-#[test]
-fn every_key_stands_in_the_page_about_teams() {
-    let page = include_str!("../../../../docs/TEAM.md");
-    let mut known = Vec::new();
-    names(&FILE, &mut known);
-    for name in known {
-        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let stands = page.split(|c| !is_part(c)).any(|word| word == name);
-        assert!(stands, "{name} is known, but not in docs/TEAM.md");
-    }
-}
-
 /// Each key in turn is misspelt: the mistake names its line and the key that was meant.
 #[test]
 fn every_misspelt_key_is_found_on_its_line() {
