@@ -10,13 +10,15 @@ use serde_json::{Value, json};
 
 use crate::args::{Cancel, Replay, Runs, RunsCommand, Tail};
 use crate::exit::{Exit, Failure};
-use crate::terminal::{cut, note, offer, out, plain};
-use crate::{memory, session, summary, terminal};
+use crate::terminal::{Paper, cut, note, offer, out, plain};
+use crate::{memory, session, summary};
 
 /// How often a run that is written elsewhere is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// The state of a run that no process works on, and whose end nobody remembers.
 pub(crate) const INTERRUPTED: &str = "interrupted";
+/// From how many columns on a run has room in one line.
+const ROOMY: usize = 125;
 /// How many entries are read at once.
 const PAGE: usize = 256;
 
@@ -32,6 +34,7 @@ pub(crate) async fn run(args: Runs) -> Result<Exit, Failure> {
 async fn list(directory: &Path, json: bool) -> Result<Exit, Failure> {
     let reader = memory::read(directory)?;
     let runs = reader.runs().await.map_err(|error| memory::failed(&error))?;
+    let columns = Paper::of_output().columns;
     for info in &runs {
         let state = state(&reader, info).await?;
         let request = memory::opening(&reader, &info.run, "request").await?.unwrap_or_default();
@@ -45,14 +48,29 @@ async fn list(directory: &Path, json: bool) -> Result<Exit, Failure> {
             )
         } else {
             let last = info.last.map(when).unwrap_or_default();
-            let line = request.lines().next().unwrap_or_default();
-            format!("{}  {last}  {state:<24} {:>7} entries  {}\n", info.run, info.entries, cut(&plain(line, false), 60))
+            let request = plain(request.lines().next().unwrap_or_default(), false);
+            row(&[info.run.as_str(), &last, &state, &info.entries.to_string(), &request], columns)
         });
     }
     if runs.is_empty() && !json {
         note("the journal knows no runs");
     }
     Ok(Exit::Done)
+}
+
+/// A run in a line; on a terminal that has no room for it in two, of which the second one is cut.
+fn row([run, last, state, entries, request]: &[&str; 5], columns: Option<usize>) -> String {
+    match columns {
+        Some(columns) if columns < ROOMY => {
+            let about = format!("    {state}  {last}  {entries} entries  {request}");
+            format!("{run}\n{}\n", cut(&about, columns))
+        }
+        columns => {
+            let begin = format!("{run}  {last}  {state:<24} {entries:>7} entries  ");
+            let room = columns.map_or(60, |columns| columns.saturating_sub(begin.len()).min(60));
+            format!("{begin}{}\n", cut(request, room))
+        }
+    }
 }
 
 /// How a run ended, or who works on it.
@@ -141,7 +159,7 @@ pub(crate) async fn replay(args: Replay) -> Result<Exit, Failure> {
         let json = serde_json::to_string(&report).map_err(|error| Failure::new(Exit::Io, error.to_string()))?;
         out(&format!("{json}\n"));
     } else {
-        out(&summary::text(&report, None, terminal::Paper::of_output()));
+        out(&summary::text(&report, None, Paper::of_output()));
     }
     Ok(Exit::Done)
 }
@@ -197,4 +215,22 @@ fn machine(recorded: &Recorded) -> String {
 fn when(at: Timestamp) -> String {
     let moment = SystemTime::UNIX_EPOCH + Duration::from_nanos(at.as_nanos());
     humantime::format_rfc3339_seconds(moment).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::row;
+
+    #[test]
+    fn a_run_in_a_list_is_no_wider_than_the_terminal() {
+        let request = "Implement an async HTTP client with retries, timeouts and a deadline for all";
+        let told =
+            ["01a22b70-6359-72df-9169-a55c2ef578db", "2026-11-30T08:05:48Z", "succeeded_with_defects", "132", request];
+        for columns in [40, 80, 124, 125, 200] {
+            let row = row(&told, Some(columns));
+            assert!(row.lines().all(|line| line.chars().count() <= columns), "{columns}: {row}");
+            assert!(row.contains(told[0]) && row.contains(told[2]), "{row}");
+        }
+        assert_eq!(row(&told, None).lines().count(), 1);
+    }
 }
