@@ -72,6 +72,13 @@ impl Adaptive {
         self.lock().history.clone()
     }
 
+    /// How many lines of the file could not be understood, and were passed over: a crash cut them short, or somebody changed
+    /// them.
+    #[must_use]
+    pub fn passed_over(&self) -> u64 {
+        self.lock().store.as_ref().map_or(0, Store::passed_over)
+    }
+
     /// Why the last lesson was not kept in the file, if so; asking takes it away.
     #[must_use]
     pub fn trouble(&self) -> Option<StoreError> {

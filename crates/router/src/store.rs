@@ -59,12 +59,18 @@ pub(crate) struct Store {
     path: PathBuf,
     generation: u64,
     read: u64,
+    passed_over: u64,
 }
 
 impl Store {
     /// A file that nothing was read of yet. It need not exist.
     pub(crate) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), generation: 0, read: 0 }
+        Self { path: path.to_owned(), generation: 0, read: 0, passed_over: 0 }
+    }
+
+    /// How many lines could not be understood.
+    pub(crate) const fn passed_over(&self) -> u64 {
+        self.passed_over
     }
 
     /// Reads what was added since the last time; the whole if the file was written anew.
@@ -123,7 +129,7 @@ impl Store {
         }
         if head.generation != self.generation || length < self.read {
             *history = History::new(*history.settings());
-            (self.generation, self.read) = (head.generation, 0);
+            (self.generation, self.read, self.passed_over) = (head.generation, 0, 0);
         }
         if self.read > 0 {
             reader.seek(SeekFrom::Start(self.read)).map_err(|error| self.failed(error))?;
@@ -139,8 +145,9 @@ impl Store {
                 return Ok(());
             }
             self.read += bytes as u64;
-            if let Ok(entry) = serde_json::from_slice::<Entry>(&text) {
-                history.add(entry);
+            match serde_json::from_slice::<Entry>(&text) {
+                Ok(entry) => _ = history.add(entry),
+                Err(_) => self.passed_over += u64::from(text != b"\n"),
             }
         }
     }

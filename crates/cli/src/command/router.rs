@@ -12,7 +12,11 @@ use crate::routing;
 use crate::terminal::{note, out, plain};
 
 pub(crate) fn run(args: &Router) -> Result<Exit, Failure> {
-    let history = read(&args.stats)?;
+    let (history, passed_over) = read(&args.stats)?;
+    if passed_over > 0 {
+        let lines = if passed_over == 1 { "line was" } else { "lines were" };
+        note(&format!("{passed_over} {lines} not understood, and passed over"));
+    }
     match args.command {
         RouterCommand::Export => export(&history, args.json),
         RouterCommand::Reset => {
@@ -29,7 +33,8 @@ pub(crate) fn run(args: &Router) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn read(path: &Path) -> Result<History, Failure> {
+/// What was learnt, and how many lines were passed over.
+fn read(path: &Path) -> Result<(History, u64), Failure> {
     if !path.exists() {
         return Err(Failure::usage(format!("there is no {}: nothing was learnt yet", path.display()))
             .remedy("--stats with the file, and [routing] in the team file"));
@@ -38,7 +43,7 @@ fn read(path: &Path) -> Result<History, Failure> {
     let router = Adaptive::open(settings, 0, path).map_err(|error| {
         Failure::new(Exit::Io, routing::failed(&error).to_string()).remedy("--stats with the file that a run wrote")
     })?;
-    Ok(router.history())
+    Ok((router.history(), router.passed_over()))
 }
 
 fn export(history: &History, json: bool) {

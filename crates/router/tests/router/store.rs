@@ -55,6 +55,8 @@ fn a_line_that_was_cut_short_is_passed_over() {
         assert_eq!(ids(&open(&path)), ids(&router), "cut at {cut}");
         let only_its_end = usize::from(whole[cut] == b'\n');
         assert_eq!(ids(&router).len(), lines + 1 + only_its_end, "cut at {cut}");
+        let is_torn = whole[cut - 1] != b'\n' && whole[cut] != b'\n';
+        assert_eq!(router.passed_over(), u64::from(is_torn), "cut at {cut}: it is said");
     }
 }
 
