@@ -97,6 +97,8 @@ fn ran_out(asked: &Asked, kind: ErrorKind, limit: Duration) -> ProviderError {
         ErrorKind::Timeout(Phase::Idle) => "fell silent",
         _ => "did not finish its answer",
     };
+    // What is left until a deadline has digits that nobody reads.
+    let limit = u64::try_from(limit.as_millis()).map_or(limit, Duration::from_millis);
     let mut error = ProviderError::new(kind, format!("{} within {limit:?}", asked.says(what)));
     error.details.may_have_executed = true;
     error
