@@ -175,7 +175,7 @@ function draw() {
   const t = moment === null ? end : Math.min(moment, end);
   const last = (points) => points.findLast((point) => point.t <= t);
   const began = performance.now();
-  stale = false;
+  [stale, rested] = [false, Infinity];
   $("main").hidden = false;
   measure(["graph", "lanes", "money", "limits", "shares"].map($));
   $("over").textContent = `team ${story.head.team} · run ${story.head.run}`;
@@ -188,8 +188,10 @@ function draw() {
   $("outcome").className = `badge ${outcome}`;
   const onward = `nobody works on it; bellwether resume ${story.head.run} goes on with it`;
   $("stop").textContent = left ? onward : ended && story.head.stop ? story.head.stop : "";
-  $("graph").classList.toggle("still", left);
   const states = story.tasks.map((task) => stateAt(task, t));
+  $("graph").classList.toggle("still", left);
+  // Whatever glows has its whole plan painted anew with each frame.
+  $("graph").classList.toggle("calm", states.length > 60);
   const count = (...wanted) => states.filter((state) => wanted.includes(state)).length;
   const shares = new Map(story.shares.filter((share) => share.t <= t).map((share) => [share.flow, share.tokens]));
   const tokens = [...shares.values()].reduce((sum, more) => sum + more, 0);
@@ -218,7 +220,8 @@ function draw() {
   drawDetail(t);
   shown = t;
   drawLog(t);
-  rested = performance.now() + 4 * (performance.now() - began);
+  // What a drawing takes, with all that the browser does for it, is known when the next one could be.
+  requestAnimationFrame(() => { rested = performance.now() + 2 * (performance.now() - began); });
 }
 
 function tiles(values) {
