@@ -82,9 +82,10 @@ fn figures(report: &RunReport, colour: bool) -> String {
 
 fn cost(report: &RunReport) -> String {
     let known = report.cost_usd.map_or_else(|| "unknown".to_owned(), |cost| cost.to_string());
-    match report.unpriced_calls {
-        0 => known,
-        unpriced => format!("{known}, and {unpriced} calls of unknown cost"),
+    match (report.unpriced_calls, report.cost_usd) {
+        (0, _) | (_, None) => known,
+        (1, _) => format!("{known}, and a call of unknown cost"),
+        (unpriced, _) => format!("{known}, and {unpriced} calls of unknown cost"),
     }
 }
 

@@ -35,8 +35,11 @@ pub fn html(story: &Story) -> String {
 
 fn head(page: &mut String, story: &Story) {
     let (head, totals) = (&story.head, totals(story));
-    let unpriced =
-        if totals.unpriced > 0 { format!(", and {} calls of unknown cost", totals.unpriced) } else { String::new() };
+    let unpriced = match totals.unpriced {
+        0 => String::new(),
+        1 => ", and a call of unknown cost".to_owned(),
+        unpriced => format!(", and {unpriced} calls of unknown cost"),
+    };
     let accepted = story.tasks.iter().filter(|task| task.state() == "accepted").count();
     let _ = writeln!(
         page,

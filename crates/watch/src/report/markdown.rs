@@ -29,7 +29,11 @@ pub fn markdown(story: &Story) -> String {
         time(totals.wall),
         time(totals.busy),
         totals.usd,
-        if totals.unpriced > 0 { format!(" and {} unpriced calls", totals.unpriced) } else { String::new() },
+        match totals.unpriced {
+            0 => String::new(),
+            1 => " and an unpriced call".to_owned(),
+            unpriced => format!(" and {unpriced} unpriced calls"),
+        },
         totals.input,
         totals.output,
         totals.calls,
