@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use bellwether_core::Timestamp;
 use bellwether_journal::{Recorded, RunInfo};
-use bellwether_watch::story::ended;
+use bellwether_watch::story::{Line, Story, ended};
 use serde_json::{Value, json};
 
 use crate::args::{Cancel, Replay, Runs, RunsCommand, Tail};
@@ -19,6 +19,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 pub(crate) const INTERRUPTED: &str = "interrupted";
 /// From how many columns on a run has room in one line.
 const ROOMY: usize = 125;
+/// The longest text that is kept of an entry whose line is shown.
+const LONGEST: usize = 500;
 /// How many entries are read at once.
 const PAGE: usize = 256;
 
@@ -126,12 +128,13 @@ async fn collect(directory: &Path) -> Result<Exit, Failure> {
 pub(crate) async fn tail(args: Tail) -> Result<Exit, Failure> {
     let reader = memory::read(&args.which.journal)?;
     let info = memory::find(&reader, &args.which.run).await?;
-    let mut after = 0;
+    let (mut after, mut story) = (0, Story::brief(LONGEST));
     loop {
         while let Some(page) = page(&reader, &info, &mut after).await? {
             for recorded in &page {
+                let text = if args.json { machine(recorded) } else { told(&mut story, recorded) };
                 // As in `tail | head`: what comes has nobody to go to.
-                if offer(&if args.json { machine(recorded) } else { line(recorded) }).is_err() {
+                if offer(&text).is_err() {
                     return Ok(Exit::Done);
                 }
             }
@@ -198,6 +201,18 @@ fn line(recorded: &Recorded) -> String {
     let event = if body["event"].is_null() { body } else { &body["event"] };
     let text = plain(&event.to_string(), false);
     format!("{:>6}  {}  {:<12} {}\n", recorded.seq, when(recorded.at), recorded.entry.kind, cut(&text, 160))
+}
+
+/// What an entry adds to a run's story, in the words of the live page; nothing if it is of no interest there.
+fn told(story: &mut Story, recorded: &Recorded) -> String {
+    story.log.clear();
+    story.apply(recorded);
+    let columns = Paper::of_output().columns.unwrap_or(usize::MAX);
+    let line = |line: &Line| {
+        let text = format!("{:>6}  {}  {}", recorded.seq, when(recorded.at), plain(&line.text, false));
+        format!("{}\n", cut(&text, columns))
+    };
+    story.log.iter().map(line).collect()
 }
 
 /// An entry for machines.
