@@ -141,13 +141,10 @@ pub(crate) async fn perform(
     report.map_err(not_resumed)
 }
 
-/// Asks something of the team of `file`, and no model anything.
-pub(crate) async fn with_team<T>(file: &TeamFile, ask: impl FnOnce(&Team) -> T) -> Result<T, Failure> {
+/// The team of `file`, for whoever asks no model anything: it has no connections, so there is nothing to shut down.
+pub(crate) fn at_rest(file: &TeamFile, memory: Option<Memory>) -> Result<Team, Failure> {
     let nobody: Arc<dyn Observer> = Arc::new(());
-    let parts = parts::build(file, &Overrides::default(), Keys::Optional, &nobody, None)?;
-    let answer = ask(&parts.team);
-    parts.shutdown().await;
-    Ok(answer)
+    Ok(parts::build(file, &Overrides::default(), Keys::Optional, &nobody, memory)?.team)
 }
 
 /// Decides on the plan of a run that waits for it.
@@ -157,11 +154,7 @@ pub(crate) async fn approve(
     ruling: Ruling,
     store: Arc<SqliteJournal>,
 ) -> Result<(), Failure> {
-    let nobody: Arc<dyn Observer> = Arc::new(());
-    let parts = parts::build(file, &Overrides::default(), Keys::Optional, &nobody, Some(store.into()))?;
-    let decided = parts.team.approve(run.clone(), ruling).await;
-    parts.shutdown().await;
-    decided.map_err(not_resumed)
+    at_rest(file, Some(store.into()))?.approve(run.clone(), ruling).await.map_err(not_resumed)
 }
 
 /// Decides on a task whose work waits for a person.
@@ -172,11 +165,7 @@ pub(crate) async fn rule(
     ruling: TaskRuling,
     store: Arc<SqliteJournal>,
 ) -> Result<(), Failure> {
-    let nobody: Arc<dyn Observer> = Arc::new(());
-    let parts = parts::build(file, &Overrides::default(), Keys::Optional, &nobody, Some(store.into()))?;
-    let decided = parts.team.rule(run.clone(), task, ruling).await;
-    parts.shutdown().await;
-    decided.map_err(not_resumed)
+    at_rest(file, Some(store.into()))?.rule(run.clone(), task, ruling).await.map_err(not_resumed)
 }
 
 /// Has what came to nothing tried again by the next resume; whether there was anything.
@@ -186,11 +175,7 @@ pub(crate) async fn retry(
     changed: ChangedTerms,
     store: Arc<SqliteJournal>,
 ) -> Result<bool, Failure> {
-    let nobody: Arc<dyn Observer> = Arc::new(());
-    let parts = parts::build(file, &Overrides::default(), Keys::Optional, &nobody, Some(store.into()))?;
-    let wanted = parts.team.retry(run, changed).await;
-    parts.shutdown().await;
-    wanted.map_err(not_resumed)
+    at_rest(file, Some(store.into()))?.retry(run, changed).await.map_err(not_resumed)
 }
 
 /// What is remembered of a run, without asking any model.
@@ -205,12 +190,9 @@ async fn remembered<T>(
     run: &RunId,
     made_of: impl FnOnce(&Past, &Team) -> T,
 ) -> Result<(Past, T), Failure> {
-    let nobody: Arc<dyn Observer> = Arc::new(());
-    let parts = parts::build(file, &Overrides::default(), Keys::Optional, &nobody, memory)?;
-    let past = parts.team.past(run).await;
-    parts.shutdown().await;
-    let past = past.map_err(not_resumed)?;
-    let made = made_of(&past, &parts.team);
+    let team = at_rest(file, memory)?;
+    let past = team.past(run).await.map_err(not_resumed)?;
+    let made = made_of(&past, &team);
     Ok((past, made))
 }
 

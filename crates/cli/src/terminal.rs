@@ -37,6 +37,13 @@ pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// Says what to do about what went wrong, as a failure does.
+pub(crate) fn advise(remedy: Option<&str>) {
+    if let Some(remedy) = remedy {
+        note(&format!("  try: {remedy}"));
+    }
+}
+
 /// A model's text made safe to show: control characters, which include every escape sequence's beginning, and
 /// characters that turn the direction of writing are left out. With `lines`, line breaks and tabs stay.
 pub(crate) fn plain(text: &str, lines: bool) -> String {

@@ -286,8 +286,7 @@ pub(crate) fn beginning(answer: String) -> String {
 
 fn within_bytes(mut answer: String, most: usize) -> String {
     if answer.len() > most {
-        let cut = (0..=most).rev().find(|at| answer.is_char_boundary(*at)).unwrap_or_default();
-        answer.truncate(cut);
+        answer.truncate(answer.floor_char_boundary(most));
         answer.push_str("\n… (the rest was left out)");
     }
     answer

@@ -16,7 +16,7 @@ use crate::batch::input::Item;
 use crate::batch::output::{Outcome, Output};
 use crate::exit::{self, Exit, Failure};
 use crate::tally::{self, Tally};
-use crate::terminal::{note, out};
+use crate::terminal::{advise, note, out};
 use crate::{endpoint, session};
 
 /// The most lines that are read ahead, over all flows.
@@ -84,7 +84,7 @@ pub(crate) async fn run(args: Batch) -> Result<Exit, Failure> {
         }
         Ended::Done => {
             let (exit, remedy) = tally.exit();
-            remedy.iter().for_each(|remedy| note(&format!("  try: {remedy}")));
+            advise(remedy);
             Ok(exit)
         }
     }

@@ -19,7 +19,7 @@ use crate::args::Load;
 use crate::endpoint;
 use crate::exit::{Exit, Failure};
 use crate::tally::{self, Tally};
-use crate::terminal::{note, out};
+use crate::terminal::{advise, out};
 
 /// Loops that share a weight: `light:weight=1,loops=2`.
 #[derive(Clone, Debug, PartialEq)]
@@ -116,7 +116,7 @@ pub(crate) async fn run(args: Load) -> Result<Exit, Failure> {
     Ok(match tally.exit() {
         (Exit::Partial, _) => Exit::Done,
         (exit, remedy) => {
-            remedy.iter().for_each(|remedy| note(&format!("  try: {remedy}")));
+            advise(remedy);
             exit
         }
     })

@@ -36,10 +36,9 @@ pub(crate) async fn run(args: Args) -> Result<Exit, Failure> {
         session::show(&report, &quiet)?;
         return Ok(Exit::of(&report));
     };
-    let (estimate, tiers) = session::with_team(&file, |team| {
-        (team.estimate(plan, &report.request), plan.tasks.iter().map(|task| tiers(team, task)).collect::<Vec<_>>())
-    })
-    .await?;
+    let team = session::at_rest(&file, None)?;
+    let estimate = team.estimate(plan, &report.request);
+    let tiers: Vec<_> = plan.tasks.iter().map(|task| tiers(&team, task)).collect();
     // With --approve the one object that --json promises is the report of the run.
     match (args.json, args.approve) {
         (true, false) => out(&format!("{}\n", machine(&report, plan, &estimate, &tiers))),

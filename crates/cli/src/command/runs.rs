@@ -129,10 +129,11 @@ pub(crate) async fn tail(args: Tail) -> Result<Exit, Failure> {
     let reader = memory::read(&args.which.journal)?;
     let info = memory::find(&reader, &args.which.run).await?;
     let (mut after, mut story) = (0, Story::brief(LONGEST));
+    let columns = Paper::of_output().columns.unwrap_or(usize::MAX);
     loop {
         while let Some(page) = page(&reader, &info, &mut after).await? {
             for recorded in &page {
-                let text = if args.json { machine(recorded) } else { told(&mut story, recorded) };
+                let text = if args.json { machine(recorded) } else { told(&mut story, recorded, columns) };
                 // As in `tail | head`: what comes has nobody to go to.
                 if offer(&text).is_err() {
                     return Ok(Exit::Done);
@@ -204,10 +205,9 @@ fn line(recorded: &Recorded) -> String {
 }
 
 /// What an entry adds to a run's story, in the words of the live page; nothing if it is of no interest there.
-fn told(story: &mut Story, recorded: &Recorded) -> String {
+fn told(story: &mut Story, recorded: &Recorded, columns: usize) -> String {
     story.log.clear();
     story.apply(recorded);
-    let columns = Paper::of_output().columns.unwrap_or(usize::MAX);
     let line = |line: &Line| {
         let text = format!("{:>6}  {}  {}", recorded.seq, when(recorded.at), plain(&line.text, false));
         format!("{}\n", cut(&text, columns))

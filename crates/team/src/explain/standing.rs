@@ -31,13 +31,7 @@ fn why(state: &State, record: &Record) -> Option<String> {
             let awaited: Vec<&str> = awaited.map(TaskId::as_str).collect();
             (!awaited.is_empty()).then(|| format!("it waits for {}", awaited.join(", ")))
         }
-        TaskState::Skipped => {
-            let lost = planned.depends_on.iter().filter_map(|id| state.task(id));
-            let lost = lost.filter(|needed| needed.state.is_final() && !needed.is_of_use());
-            let lost = lost.map(|needed| format!("{}, which came to nothing", needed.planned.id));
-            let lost: Vec<String> = lost.collect();
-            Some(format!("it needs {}", lost.join(", and ")))
-        }
+        TaskState::Skipped => Some(state.why_skipped(record)),
         _ => record.failure.as_ref().map(|failure| failure.message.clone()),
     }
 }

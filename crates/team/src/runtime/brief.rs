@@ -183,11 +183,7 @@ fn inputs<'a>(state: &State, needed: impl Iterator<Item = &'a Record>, window: u
 fn input<'a>(state: &State, record: &'a Record, room: usize) -> Input<'a> {
     let missing = || match (&record.failure, record.state) {
         (Some(failure), _) => failure.message.clone(),
-        (None, TaskState::Skipped) => {
-            let lost = |id: &&TaskId| state.task(id).is_some_and(|needed| needed.best().is_none());
-            let lost = record.planned.depends_on.iter().find(lost);
-            lost.map_or_else(|| "it was skipped".to_owned(), |lost| format!("it needs {lost}, which came to nothing"))
-        }
+        (None, TaskState::Skipped) => state.why_skipped(record),
         (None, state) => format!("it was {}", state.as_str()),
     };
     let shown = |draft: &'a Draft| match &record.digest {

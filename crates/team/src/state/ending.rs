@@ -49,6 +49,14 @@ impl State {
         self.parked || self.blocked().next().is_some() || !resumed.is_over()
     }
 
+    /// Why a task was skipped.
+    pub(crate) fn why_skipped(&self, record: &Record) -> String {
+        let lost = record.planned.depends_on.iter().filter_map(|id| self.task(id));
+        let lost = lost.filter(|needed| needed.state.is_final() && !needed.is_of_use());
+        let lost: Vec<String> = lost.map(|needed| format!("{}, which came to nothing", needed.planned.id)).collect();
+        if lost.is_empty() { "it was skipped".to_owned() } else { format!("it needs {}", lost.join(", and ")) }
+    }
+
     /// Takes up again what a stop or a crash left lying. What came to rest for a reason of its own stays.
     pub(super) fn resume(&mut self, at: Timestamp) {
         for job in std::mem::take(&mut self.in_flight) {
