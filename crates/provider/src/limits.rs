@@ -35,9 +35,10 @@ pub(crate) fn from_headers(headers: &HeaderMap, now: SystemTime) -> RateLimits {
     limits
 }
 
-/// How long to stay away after a refusal that named no time: until every limit that is used up is full again.
+/// How long to stay away after a refusal that named no time: until every limit that is used up is full again. A limit
+/// said to be used up and full again in the same moment names no time.
 pub(crate) fn reset_of_the_exhausted(limits: &RateLimits) -> Option<Duration> {
-    let reset = |level: Level| level.reset.filter(|_| level.remaining == Some(0));
+    let reset = |level: Level| level.reset.filter(|reset| level.remaining == Some(0) && !reset.is_zero());
     [limits.requests, limits.tokens, limits.input_tokens, limits.output_tokens].into_iter().filter_map(reset).max()
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bellwether_core::permit::Level;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -165,6 +166,14 @@ fn a_message_names_the_host_the_model_and_the_providers_words() {
 fn a_server_that_says_not_to_retry_is_believed() {
     let head = Head { status: 500, should_retry: Some(false), ..Head::default() };
     assert_eq!(refused(&asked(), &head, b"").retry, Retry::Never);
+}
+
+#[test]
+fn a_limit_used_up_that_is_full_again_at_once_names_no_wait() {
+    let requests = Level { remaining: Some(0), reset: Some(Duration::ZERO), ..Level::default() };
+    let head = Head { status: 429, limits: RateLimits { requests, ..RateLimits::default() }, ..Head::default() };
+    let error = refused(&asked(), &head, b"");
+    assert_eq!((error.retry, error.details.limits.retry_after), (Retry::Backoff, None));
 }
 
 fn json_value() -> impl Strategy<Value = Value> {
