@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use metrics::{Counter, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+use metrics::{
+    Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+};
 use metrics_exporter_prometheus::formatting::{write_help_line, write_metric_line, write_type_line};
 use metrics_exporter_prometheus::{LabelSet, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
@@ -21,27 +23,43 @@ pub(crate) struct Figures {
 
 /// One series.
 enum Figure {
-    Counter(Arc<AtomicU64>),
+    Counter(Cells<AtomicU64>),
     Gauge(Arc<Level>),
-    Histogram(Arc<Samples>),
+    Histogram(Cells<Samples>),
 }
 
-/// What a gauge shows, as the bits of a number.
+/// What a series is kept in: one cell for everybody, and one for each who counts alone.
+struct Cells<T> {
+    everybody: Arc<T>,
+    alone: Vec<Arc<Alone<T>>>,
+}
+
+/// A cell of whoever counts [`ALONE`]: he needs no addition that others could come between, which costs ten times as much.
+struct Alone<T>(T);
+
+/// What a gauge shows, or samples sum up to, as the bits of a number.
 #[derive(Default)]
 struct Level(AtomicU64);
 
 /// The samples of a series.
 struct Samples {
     bounds: &'static [f64],
-    counted: Mutex<Counted>,
+    /// The last one in use is that above all bounds.
+    buckets: [AtomicU64; MOST_BUCKETS],
+    sum: Level,
 }
 
-#[derive(Clone)]
-struct Counted {
-    /// By bucket; the last one is that above all bounds.
-    buckets: Vec<u64>,
-    sum: f64,
+/// What of a series may be kept in several cells.
+trait Cell: Sized {
+    /// A new one for the same series.
+    fn like(&self) -> Self;
+    /// Adds what another one has.
+    fn add(&self, other: &Self);
 }
+
+/// The target under which somebody registers a counter or a histogram who promises that one thread at a time counts by
+/// that handle, and hands it on under a lock. To other recorders it is a target like any other.
+pub(crate) const ALONE: &str = "bellwether_metrics::alone";
 
 // === impl Figures ===
 
@@ -77,7 +95,7 @@ impl Figures {
         &self,
         key: &Key,
         make: impl Fn(MetricKind) -> Option<Figure>,
-        as_made: fn(&Figure) -> Option<T>,
+        as_made: impl Fn(&mut Figure) -> Option<T>,
     ) -> Option<T> {
         let made = make(names::find(key.name())?.kind)?;
         as_made(lock(&self.known).entry(key.clone()).or_insert(made))
@@ -98,9 +116,10 @@ impl Recorder for Figures {
     }
 
     fn register_counter(&self, key: &Key, metadata: &Metadata<'_>) -> Counter {
-        let make = |kind| (kind == MetricKind::Counter).then(|| Figure::Counter(Arc::default()));
+        let make = |kind| (kind == MetricKind::Counter).then(|| Figure::Counter(Cells::new(AtomicU64::new(0))));
         let known = self.known(key, make, |figure| match figure {
-            Figure::Counter(value) => Some(Counter::from_arc(Arc::clone(value))),
+            Figure::Counter(cells) if metadata.target() == ALONE => Some(Counter::from_arc(cells.alone())),
+            Figure::Counter(cells) => Some(Counter::from_arc(Arc::clone(&cells.everybody))),
             _ => None,
         });
         known.unwrap_or_else(|| self.others.register_counter(key, metadata))
@@ -117,11 +136,12 @@ impl Recorder for Figures {
 
     fn register_histogram(&self, key: &Key, metadata: &Metadata<'_>) -> Histogram {
         let make = |kind| match kind {
-            MetricKind::Histogram(bounds) => Some(Figure::Histogram(Arc::new(Samples::new(bounds)))),
+            MetricKind::Histogram(bounds) => Some(Figure::Histogram(Cells::new(Samples::new(bounds)))),
             _ => None,
         };
         let known = self.known(key, make, |figure| match figure {
-            Figure::Histogram(samples) => Some(Histogram::from_arc(Arc::clone(samples))),
+            Figure::Histogram(cells) if metadata.target() == ALONE => Some(Histogram::from_arc(cells.alone())),
+            Figure::Histogram(cells) => Some(Histogram::from_arc(Arc::clone(&cells.everybody))),
             _ => None,
         });
         known.unwrap_or_else(|| self.others.register_histogram(key, metadata))
@@ -133,27 +153,94 @@ impl Recorder for Figures {
 impl Figure {
     fn render(&self, text: &mut String, name: &str, labels: &LabelSet) {
         match self {
-            Self::Counter(value) => {
-                write_metric_line(text, name, None, labels, NO_BOUND, value.load(Ordering::Acquire), None);
+            Self::Counter(cells) => {
+                write_metric_line(text, name, None, labels, NO_BOUND, cells.sum().load(Ordering::Relaxed), None);
             }
             Self::Gauge(level) => {
-                let level = f64::from_bits(level.0.load(Ordering::Acquire));
-                write_metric_line(text, name, None, labels, NO_BOUND, level, None);
+                write_metric_line(text, name, None, labels, NO_BOUND, level.get(), None);
             }
-            Self::Histogram(samples) => samples.render(text, name, labels),
+            Self::Histogram(cells) => cells.sum().render(text, name, labels),
         }
+    }
+}
+
+// === impl Cells ===
+
+impl<T: Cell> Cells<T> {
+    fn new(cell: T) -> Self {
+        Self { everybody: Arc::new(cell), alone: Vec::new() }
+    }
+
+    /// A cell for one more who counts alone. What those left who are gone by now becomes everybody's.
+    fn alone(&mut self) -> Arc<Alone<T>> {
+        let everybody = &self.everybody;
+        self.alone.retain_mut(|cell| {
+            let Some(left) = Arc::get_mut(cell) else { return true };
+            everybody.add(&left.0);
+            false
+        });
+        let cell = Arc::new(Alone(everybody.like()));
+        self.alone.push(Arc::clone(&cell));
+        cell
+    }
+
+    /// All that was counted.
+    fn sum(&self) -> T {
+        let sum = self.everybody.like();
+        sum.add(&self.everybody);
+        self.alone.iter().for_each(|cell| sum.add(&cell.0));
+        sum
+    }
+}
+
+// === impl Alone ===
+
+impl CounterFn for Alone<AtomicU64> {
+    fn increment(&self, value: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(value), Ordering::Relaxed);
+    }
+
+    fn absolute(&self, value: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).max(value), Ordering::Relaxed);
+    }
+}
+
+impl HistogramFn for Alone<Samples> {
+    fn record(&self, value: f64) {
+        let Self(samples) = self;
+        let bucket = samples.bucket(value);
+        bucket.store(bucket.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        samples.sum.set(samples.sum.get() + value);
+    }
+}
+
+// === impl AtomicU64 ===
+
+impl Cell for AtomicU64 {
+    fn like(&self) -> Self {
+        Self::new(0)
+    }
+
+    fn add(&self, other: &Self) {
+        self.fetch_add(other.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 }
 
 // === impl Level ===
 
+impl Level {
+    fn get(&self) -> f64 {
+        f64::from_bits(self.0.load(Ordering::Acquire))
+    }
+}
+
 impl GaugeFn for Level {
     fn increment(&self, value: f64) {
-        self.0.increment(value);
+        GaugeFn::increment(&self.0, value);
     }
 
     fn decrement(&self, value: f64) {
-        self.0.decrement(value);
+        GaugeFn::decrement(&self.0, value);
     }
 
     fn set(&self, value: f64) {
@@ -166,19 +253,35 @@ impl GaugeFn for Level {
 
 impl Samples {
     fn new(bounds: &'static [f64]) -> Self {
-        Self { bounds, counted: Mutex::new(Counted { buckets: vec![0; bounds.len() + 1], sum: 0.0 }) }
+        Self { bounds, buckets: [const { AtomicU64::new(0) }; MOST_BUCKETS], sum: Level::default() }
+    }
+
+    /// The bucket that a sample belongs to. What is no number is above all bounds.
+    fn bucket(&self, value: f64) -> &AtomicU64 {
+        let place = self.bounds.iter().position(|bound| value <= *bound);
+        &self.buckets[place.unwrap_or(self.bounds.len())]
     }
 
     fn render(&self, text: &mut String, name: &str, labels: &LabelSet) {
-        let Counted { buckets, sum } = lock(&self.counted).clone();
         let mut count = 0;
         let bounds = self.bounds.iter().map(ToString::to_string).chain(["+Inf".to_owned()]);
-        for (bucket, bound) in buckets.into_iter().zip(bounds) {
-            count += bucket;
+        for (bucket, bound) in self.buckets.iter().zip(bounds) {
+            count += bucket.load(Ordering::Relaxed);
             write_metric_line(text, name, Some("bucket"), labels, Some(("le", bound)), count, None);
         }
-        write_metric_line(text, name, Some("sum"), labels, NO_BOUND, sum, None);
+        write_metric_line(text, name, Some("sum"), labels, NO_BOUND, self.sum.get(), None);
         write_metric_line(text, name, Some("count"), labels, NO_BOUND, count, None);
+    }
+}
+
+impl Cell for Samples {
+    fn like(&self) -> Self {
+        Self::new(self.bounds)
+    }
+
+    fn add(&self, other: &Self) {
+        self.buckets.iter().zip(&other.buckets).for_each(|(bucket, more)| bucket.add(more));
+        self.sum.increment(other.sum.get());
     }
 }
 
@@ -188,14 +291,13 @@ impl HistogramFn for Samples {
     }
 
     fn record_many(&self, value: f64, count: usize) {
-        // What is no number is above all bounds.
-        let bucket = self.bounds.iter().position(|bound| value <= *bound).unwrap_or(self.bounds.len());
-        let mut counted = lock(&self.counted);
-        counted.buckets[bucket] += count as u64;
-        counted.sum += value * count as f64;
+        self.bucket(value).fetch_add(count as u64, Ordering::Relaxed);
+        self.sum.increment(value * count as f64);
     }
 }
 
+/// One more than the longest list of bounds in the catalogue.
+const MOST_BUCKETS: usize = names::MOST_BOUNDS + 1;
 const NO_BOUND: Option<(&str, f64)> = None;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

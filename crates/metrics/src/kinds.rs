@@ -9,6 +9,7 @@ use bellwether_core::{Call, Demand, Usage};
 use metrics::{Counter, Gauge, Histogram, SharedString, counter, gauge, histogram};
 
 use crate::caps::Cap;
+use crate::figures::ALONE;
 use crate::mix::Mix;
 use crate::names;
 
@@ -179,8 +180,8 @@ impl Kind {
     fn new(names: Names, sent: usize) -> Self {
         Self {
             sent,
-            wait: histogram!(names::QUEUE_WAIT, "class" => names.class),
-            overhead: histogram!(names::OVERHEAD, "provider" => label(&names.provider)),
+            wait: histogram!(target: ALONE, names::QUEUE_WAIT, "class" => names.class),
+            overhead: histogram!(target: ALONE, names::OVERHEAD, "provider" => label(&names.provider)),
             answered: None,
             cost: None,
             first_token: None,
@@ -210,18 +211,19 @@ impl Kind {
         let (model, provider) = (|| label(&names.model), || label(&names.provider));
         let answered = self.answered.get_or_insert_with(|| Answered {
             calls: counter!(
+                target: ALONE,
                 names::CALLS,
                 "model" => model(),
                 "outcome" => "completed",
                 "provider" => provider(),
                 "role" => label(&names.role),
             ),
-            took: histogram!(names::CALL_DURATION, "model" => model(), "provider" => provider()),
+            took: histogram!(target: ALONE, names::CALL_DURATION, "model" => model(), "provider" => provider()),
         });
         answered.calls.increment(1);
         answered.took.record(took);
         if let Some(took) = first_token {
-            let first = || histogram!(names::FIRST_TOKEN, "model" => model(), "provider" => provider());
+            let first = || histogram!(target: ALONE, names::FIRST_TOKEN, "model" => model(), "provider" => provider());
             self.first_token.get_or_insert_with(first).record(took);
         }
         self.took_tokens(call.demand, usage);
@@ -233,27 +235,28 @@ impl Kind {
         let tokens = [usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens];
         for ((tokens, name), cell) in tokens.into_iter().zip(TYPES).zip(&mut self.tokens) {
             if let Some(tokens) = tokens {
-                let make = || counter!(names::TOKENS, "model" => model(), "type" => name);
+                let make = || counter!(target: ALONE, names::TOKENS, "model" => model(), "type" => name);
                 cell.get_or_insert_with(make).increment(tokens);
             }
         }
         let tokens = usage.tokens();
         if tokens > 0 {
-            let make = || counter!(names::FLOW_TOKENS, "class" => names.class, "team" => label(&names.team));
+            let make =
+                || counter!(target: ALONE, names::FLOW_TOKENS, "class" => names.class, "team" => label(&names.team));
             self.shared.get_or_insert_with(make).increment(tokens);
         }
         if !usage.is_absent() && demand.tokens() > 0 {
-            let make = || histogram!(names::ESTIMATE_RATIO, "provider" => label(&names.provider));
+            let make = || histogram!(target: ALONE, names::ESTIMATE_RATIO, "provider" => label(&names.provider));
             self.ratio.get_or_insert_with(make).record(float(tokens) / float(demand.tokens()));
         }
         match usage.cost {
             // A histogram, because the facade's counters know whole numbers only and its sum is a counter of dollars.
             Some(cost) => {
-                let make = || histogram!(names::CALL_COST, "model" => model());
+                let make = || histogram!(target: ALONE, names::CALL_COST, "model" => model());
                 self.cost.get_or_insert_with(make).record(cost.as_dollars());
             }
             None if tokens > 0 => {
-                let make = || counter!(names::COST_UNPRICED, "model" => model());
+                let make = || counter!(target: ALONE, names::COST_UNPRICED, "model" => model());
                 self.unpriced.get_or_insert_with(make).increment(1);
             }
             None => {}

@@ -55,6 +55,20 @@ pub(crate) fn find(name: &str) -> Option<&'static MetricInfo> {
     CATALOGUE.iter().find(|info| info.name == name)
 }
 
+/// How many bounds the longest list in the catalogue has.
+pub(crate) const MOST_BOUNDS: usize = {
+    let (mut most, mut at) = (0, 0);
+    while at < CATALOGUE.len() {
+        if let Histogram(bounds) = CATALOGUE[at].kind
+            && bounds.len() > most
+        {
+            most = bounds.len();
+        }
+        at += 1;
+    }
+    most
+};
+
 /// Gives help texts and units to the current recorder of the `metrics` facade.
 ///
 /// [`Exporter`](crate::Exporter) does this by itself.

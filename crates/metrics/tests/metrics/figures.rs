@@ -1,10 +1,11 @@
 //! What each fact means in figures, to the digit.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use bellwether_core::{Call, Class, Fact, TaskState, Usage, Usd};
-use bellwether_metrics::Exporter;
+use bellwether_metrics::{Exporter, MetricsObserver, Observer};
 use metrics::{counter, gauge, histogram};
 
 use crate::story::{self, call, text_after};
@@ -265,6 +266,61 @@ fn a_sample_at_a_bound_lies_within_it_and_one_above_all_bounds_is_counted() {
             ("bellwether_task_rounds_bucket", &[("le", "+Inf")], 4.0),
             ("bellwether_task_rounds_count", &[], 4.0),
             ("bellwether_task_rounds_sum", &[], 1e9 + 3.0),
+        ],
+    );
+}
+
+#[test]
+fn what_several_observers_count_adds_up_also_when_one_is_gone() {
+    let exporter = Exporter::local();
+    exporter.record(|| {
+        for _ in 0..3 {
+            let observer = MetricsObserver::new();
+            story::hard_call().iter().for_each(|fact| observer.observe(fact));
+        }
+        let (one, other) = (MetricsObserver::new(), MetricsObserver::new());
+        for fact in story::hard_call() {
+            one.observe(&fact);
+            other.observe(&fact);
+        }
+        // Everybody may count what is an observer's otherwise.
+        histogram!("bellwether_queue_wait_seconds", "class" => "standard").record(1.0);
+    });
+    let text = Text::read(&exporter.render());
+    let standard = ("class", "standard");
+    assert_values(
+        &text,
+        &[
+            ("bellwether_queue_wait_seconds_count", &[standard], 16.0),
+            ("bellwether_queue_wait_seconds_sum", &[standard], 5.0 * 2.02 + 1.0),
+            ("bellwether_queue_wait_seconds_bucket", &[standard, ("le", "0.05")], 10.0),
+            ("bellwether_tokens_total", &[("model", "gpt-4.1"), ("type", "input")], 5_000.0),
+        ],
+    );
+}
+
+#[test]
+fn threads_that_share_an_observer_lose_no_count() {
+    const EACH: u32 = 1_000;
+    let (exporter, observer) = (Exporter::local(), MetricsObserver::new());
+    // The first call finds the handles; afterwards it does not matter who counts.
+    let count = || story::hard_call().iter().for_each(|fact| observer.observe(fact));
+    exporter.record(count);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..EACH).for_each(|_| count()));
+        }
+    });
+    let calls = f64::from(4 * EACH + 1);
+    let model = ("model", "gpt-4.1");
+    let answered = [model, ("provider", "holysheep")];
+    assert_values(
+        &Text::read(&exporter.render()),
+        &[
+            ("bellwether_tokens_total", &[model, ("type", "output")], 200.0 * calls),
+            ("bellwether_call_duration_seconds_count", &answered, calls),
+            ("bellwether_call_duration_seconds_sum", &answered, 3.0 * calls),
+            ("bellwether_queue_wait_seconds_count", &[("class", "standard")], 3.0 * calls),
         ],
     );
 }
