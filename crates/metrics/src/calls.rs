@@ -20,11 +20,18 @@ use crate::{clock, names};
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     pub(crate) kinds: Kinds,
-    /// By its place in memory, which a call keeps until its end.
-    under_way: HashMap<usize, UnderWay, BuildHasherDefault<Mix>>,
+    under_way: Flight,
     rooms: [Option<Room>; Class::ALL.len()],
     /// How many calls each run that is on has sent.
     pub(crate) runs: HashMap<RunId, u32>,
+}
+
+/// The calls under way, by their place in memory, which a call keeps until its end.
+#[derive(Debug, Default)]
+struct Flight {
+    /// The one that came last. What is said of a call is often said at once, and where calls come alone it is all there is.
+    last: Option<(usize, UnderWay)>,
+    others: HashMap<usize, UnderWay, BuildHasherDefault<Mix>>,
 }
 
 /// What is known of all calls of one class.
@@ -83,6 +90,7 @@ impl Calls {
     }
 
     /// What happens to a call and leaves it where it is.
+    #[cold]
     fn aside(&mut self, fact: &Fact) {
         let (Fact::CallHedged { call, .. }
         | Fact::CallRerouted { call, .. }
@@ -113,11 +121,11 @@ impl Calls {
         let room = self.room(call);
         room.shares.tick(now);
         let stage = Stage::Queued(room.line.join(now, call.demand.tokens()));
-        self.under_way.insert(name(call), UnderWay { kind, stage });
+        self.under_way.insert(call, UnderWay { kind, stage });
     }
 
     fn admitted(&mut self, call: &Arc<Call>, waited: Duration, overhead: Duration) {
-        let known = self.under_way.get_mut(&name(call));
+        let known = self.under_way.get_mut(call);
         let before = known.map(|known| (known.kind, mem::replace(&mut known.stage, Stage::Sent)));
         let room = self.room(call);
         room.shares.admitted(call, waited);
@@ -126,7 +134,7 @@ impl Calls {
             kind
         } else {
             let kind = self.kinds.of(call);
-            self.under_way.insert(name(call), UnderWay { kind, stage: Stage::Sent });
+            self.under_way.insert(call, UnderWay { kind, stage: Stage::Sent });
             kind
         };
         if let Some((kind, sent)) = self.kinds.with_sent(kind) {
@@ -143,7 +151,7 @@ impl Calls {
 
     /// A call is no longer there, however that came.
     fn left(&mut self, call: &Arc<Call>) -> Option<&mut Kind> {
-        let place = match self.under_way.remove(&name(call)) {
+        let place = match self.under_way.remove(call) {
             Some(UnderWay { kind, stage: Stage::Sent }) => {
                 let (kind, sent) = self.kinds.with_sent(kind)?;
                 sent.end(call.demand.tokens());
@@ -158,6 +166,7 @@ impl Calls {
         self.kinds.at(place)
     }
 
+    #[cold]
     fn over(&mut self, call: &Arc<Call>, outcome: &'static str) -> Option<&Kind> {
         let kind = self.left(call)?;
         let (model, provider, role) = (kind.model(), kind.provider(), kind.role());
@@ -170,6 +179,34 @@ impl Calls {
         let class = call.context.class;
         let room = || Room { line: Line::new(class), shares: Shares::new(class, clock::now()) };
         self.rooms[class as usize].get_or_insert_with(room)
+    }
+}
+
+impl Flight {
+    fn insert(&mut self, call: &Arc<Call>, known: UnderWay) {
+        let name = name(call);
+        match self.last.replace((name, known)) {
+            Some((other, known)) if other != name => {
+                self.others.insert(other, known);
+            }
+            _ => {}
+        }
+    }
+
+    fn get_mut(&mut self, call: &Arc<Call>) -> Option<&mut UnderWay> {
+        let name = name(call);
+        match &mut self.last {
+            Some((last, known)) if *last == name => Some(known),
+            _ => self.others.get_mut(&name),
+        }
+    }
+
+    fn remove(&mut self, call: &Arc<Call>) -> Option<UnderWay> {
+        let name = name(call);
+        match self.last.take_if(|(last, _)| *last == name) {
+            Some((_, known)) => Some(known),
+            None => self.others.remove(&name),
+        }
     }
 }
 

@@ -36,6 +36,10 @@ impl Shares {
 
     /// A call is admitted after it waited so long.
     pub(crate) fn admitted(&mut self, call: &Call, waited: Duration) {
+        // What is taken while nobody has to wait is taken from nobody.
+        if waited < A_WAIT && self.runs.is_empty() {
+            return;
+        }
         let mut name = Mix::default();
         let flow = &call.context.flow;
         [&flow.tenant, &flow.team, &flow.run].iter().for_each(|part| name.write(part.as_bytes()));
@@ -73,7 +77,22 @@ const WHILE_SECONDS: f64 = 60.0;
 
 #[cfg(test)]
 mod tests {
+    use bellwether_core::{CallContext, Demand};
+
     use super::*;
+
+    #[test]
+    fn what_is_taken_before_anybody_has_to_wait_is_nobodys_share() {
+        let context = CallContext::default();
+        let demand = Demand { requests: 1, input_tokens: 30, output_tokens: 10 };
+        let call = Call { context, model: "m".into(), provider: "p".into(), demand };
+        let mut shares = Shares::new(Class::Batch, 0.0);
+        let mut admitted = |waited| {
+            shares.admitted(&call, waited);
+            shares.runs.values().map(|share| share.admitted).sum::<f64>()
+        };
+        assert_eq!([Duration::ZERO, A_WAIT, Duration::ZERO].map(|waited| admitted(waited)), [0.0, 40.0, 80.0]);
+    }
 
     #[test]
     fn the_index_is_one_for_equals_and_the_nth_part_for_one_who_has_all() {

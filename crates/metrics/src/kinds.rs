@@ -5,7 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_core::{Call, Demand, Usage};
+use bellwether_core::{Call, Class, Demand, Usage};
 use metrics::{Counter, Gauge, Histogram, SharedString, counter, gauge, histogram};
 
 use crate::caps::Cap;
@@ -32,7 +32,7 @@ pub(crate) struct Kinds {
 /// What makes calls alike.
 #[derive(Clone, Debug)]
 struct Names {
-    class: &'static str,
+    class: Class,
     model: Arc<str>,
     provider: Arc<str>,
     role: Arc<str>,
@@ -78,7 +78,7 @@ impl Kinds {
     /// The place of the kind that a call is of.
     pub(crate) fn of(&mut self, call: &Call) -> usize {
         let context = &call.context;
-        let class = context.class.as_str();
+        let class = context.class;
         let (model, provider) = (&call.model, &call.provider);
         let given = [model, provider, &context.flow.role, &context.flow.team];
         if self.kinds.get(self.last).is_some_and(|kind| kind.names.are(class, given)) {
@@ -119,15 +119,15 @@ impl Kinds {
         self.kinds.get_mut(place)
     }
 
-    fn find(&self, class: &'static str, names: [&Arc<str>; 4]) -> Option<usize> {
+    fn find(&self, class: Class, names: [&Arc<str>; 4]) -> Option<usize> {
         let place = *self.places.get(&hash(class, names))?;
         self.kinds.get(place).filter(|kind| kind.names.are(class, names)).map(|_| place)
     }
 }
 
-fn hash(class: &str, names: [&Arc<str>; 4]) -> u64 {
+fn hash(class: Class, names: [&Arc<str>; 4]) -> u64 {
     let mut hash = Mix::default();
-    hash.write_usize(class.len());
+    hash.write_usize(class as usize);
     names.iter().for_each(|name| hash.write(name.as_bytes()));
     hash.finish()
 }
@@ -139,7 +139,7 @@ impl Names {
         [&self.model, &self.provider, &self.role, &self.team]
     }
 
-    fn are(&self, class: &str, names: [&Arc<str>; 4]) -> bool {
+    fn are(&self, class: Class, names: [&Arc<str>; 4]) -> bool {
         self.class == class && self.all().iter().zip(names).all(|(own, name)| Arc::ptr_eq(own, name) || *own == name)
     }
 }
@@ -180,7 +180,7 @@ impl Kind {
     fn new(names: Names, sent: usize) -> Self {
         Self {
             sent,
-            wait: histogram!(target: ALONE, names::QUEUE_WAIT, "class" => names.class),
+            wait: histogram!(target: ALONE, names::QUEUE_WAIT, "class" => names.class.as_str()),
             overhead: histogram!(target: ALONE, names::OVERHEAD, "provider" => label(&names.provider)),
             answered: None,
             cost: None,
@@ -209,7 +209,7 @@ impl Kind {
     pub(crate) fn answered(&mut self, call: &Call, usage: &Usage, took: Duration, first_token: Option<Duration>) {
         let names = &self.names;
         let (model, provider) = (|| label(&names.model), || label(&names.provider));
-        let answered = self.answered.get_or_insert_with(|| Answered {
+        let make = || Answered {
             calls: counter!(
                 target: ALONE,
                 names::CALLS,
@@ -219,12 +219,13 @@ impl Kind {
                 "role" => label(&names.role),
             ),
             took: histogram!(target: ALONE, names::CALL_DURATION, "model" => model(), "provider" => provider()),
-        });
+        };
+        let answered = self.answered.get_or_insert_with(|| once(make));
         answered.calls.increment(1);
         answered.took.record(took);
         if let Some(took) = first_token {
             let first = || histogram!(target: ALONE, names::FIRST_TOKEN, "model" => model(), "provider" => provider());
-            self.first_token.get_or_insert_with(first).record(took);
+            self.first_token.get_or_insert_with(|| once(first)).record(took);
         }
         self.took_tokens(call.demand, usage);
     }
@@ -232,39 +233,46 @@ impl Kind {
     fn took_tokens(&mut self, demand: Demand, usage: &Usage) {
         let names = &self.names;
         let model = || label(&names.model);
-        let tokens = [usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens];
-        for ((tokens, name), cell) in tokens.into_iter().zip(TYPES).zip(&mut self.tokens) {
+        let [input, output, cached, reasoning] = &mut self.tokens;
+        let count = |cell: &mut Option<Counter>, name, tokens| {
             if let Some(tokens) = tokens {
                 let make = || counter!(target: ALONE, names::TOKENS, "model" => model(), "type" => name);
-                cell.get_or_insert_with(make).increment(tokens);
+                cell.get_or_insert_with(|| once(make)).increment(tokens);
             }
-        }
+        };
+        count(input, "input", usage.input_tokens);
+        count(output, "output", usage.output_tokens);
+        count(cached, "cached", usage.cached_tokens);
+        count(reasoning, "reasoning", usage.reasoning_tokens);
         let tokens = usage.tokens();
         if tokens > 0 {
-            let make =
-                || counter!(target: ALONE, names::FLOW_TOKENS, "class" => names.class, "team" => label(&names.team));
-            self.shared.get_or_insert_with(make).increment(tokens);
+            let make = || counter!(target: ALONE, names::FLOW_TOKENS, "class" => names.class.as_str(), "team" => label(&names.team));
+            self.shared.get_or_insert_with(|| once(make)).increment(tokens);
         }
         if !usage.is_absent() && demand.tokens() > 0 {
             let make = || histogram!(target: ALONE, names::ESTIMATE_RATIO, "provider" => label(&names.provider));
-            self.ratio.get_or_insert_with(make).record(float(tokens) / float(demand.tokens()));
+            self.ratio.get_or_insert_with(|| once(make)).record(float(tokens) / float(demand.tokens()));
         }
         match usage.cost {
             // A histogram, because the facade's counters know whole numbers only and its sum is a counter of dollars.
             Some(cost) => {
                 let make = || histogram!(target: ALONE, names::CALL_COST, "model" => model());
-                self.cost.get_or_insert_with(make).record(cost.as_dollars());
+                self.cost.get_or_insert_with(|| once(make)).record(cost.as_dollars());
             }
             None if tokens > 0 => {
                 let make = || counter!(target: ALONE, names::COST_UNPRICED, "model" => model());
-                self.unpriced.get_or_insert_with(make).increment(1);
+                self.unpriced.get_or_insert_with(|| once(make)).increment(1);
             }
             None => {}
         }
     }
 }
 
-const TYPES: [&str; 4] = ["input", "output", "cached", "reasoning"];
+/// What is done once for each kind stands apart from what is done for every call, whose code stays short.
+#[cold]
+fn once<T>(make: impl FnOnce() -> T) -> T {
+    make()
+}
 
 fn label(value: &Arc<str>) -> SharedString {
     SharedString::from(Arc::clone(value))

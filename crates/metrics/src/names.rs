@@ -118,8 +118,8 @@ catalogue! {
     COST_UNPRICED: "bellwether_cost_unpriced_calls_total", Counter, ["model"], None,
         "Answered calls that took tokens at an unknown price, so that the dollars do not contain them.";
     FAIRNESS: "bellwether_fairness_jain", Gauge, ["class"], None,
-        "How evenly runs that had to wait were admitted in the last full minute, by tokens for their weight: 1 if all had \
-         as much, 1/n if one of n had everything.";
+        "How evenly runs that had to wait were admitted in the last full minute, since the first of them had to, by tokens \
+         for their weight: 1 if all had as much, 1/n if one of n had everything.";
     FALLBACKS: "bellwether_fallbacks_total", Counter, ["kind", "model", "provider"], None,
         "Calls that went on to another key, by the key they left and why.";
     FIRST_TOKEN: "bellwether_first_token_seconds", Histogram(FIRST_TOKEN_SECONDS), ["model", "provider"],

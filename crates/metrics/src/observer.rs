@@ -38,6 +38,43 @@ impl MetricsObserver {
     fn heard(&self) -> MutexGuard<'_, Heard> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// What is no call's matter, and rare beside them.
+    #[cold]
+    fn aside(&self, fact: &Fact) {
+        match fact {
+            Fact::KeyChanged { provider, state, .. } => self.heard().key(provider, *state),
+            Fact::MessageDied { what, .. } => counter!(names::MESSAGES_DIED, "what" => *what).increment(1),
+            Fact::MessageSent { what, .. } => counter!(names::MESSAGES, "what" => *what).increment(1),
+            Fact::PlanAccepted { degraded, .. } => {
+                counter!(names::PLANS, "degraded" => truth(*degraded)).increment(1);
+            }
+            Fact::PlanRejected { .. } => counter!(names::PLAN_REJECTED).increment(1),
+            Fact::RouteDecided { tier, explored, .. } => {
+                let tier = label(self.heard().tiers.value(tier));
+                counter!(names::ROUTE_CHOICE, "explored" => truth(*explored), "tier" => tier).increment(1);
+            }
+            Fact::RunFinished { .. } | Fact::RunStarted { .. } => self.heard().run(fact),
+            Fact::TaskAudited { agreed, .. } => counter!(names::AUDITS, "agreed" => truth(*agreed)).increment(1),
+            Fact::TaskMoved { from, to, round, .. } => moved(*from, *to, *round),
+            Fact::TasksSpawned { tasks, .. } => counter!(names::TASKS_SPAWNED).increment(tasks.len() as u64),
+            Fact::TaskReviewed { score, accepted, .. } => {
+                histogram!(names::VERDICT_SCORE, "accepted" => truth(*accepted)).record(*score);
+            }
+            Fact::LimitChanged { quota, what, limit } => {
+                let quota = self.heard().quota(quota);
+                gauge!(names::LIMIT, "dimension" => what.as_str(), "quota" => quota).set(float(*limit));
+            }
+            Fact::QuotaPaused { quota, wait } => {
+                histogram!(names::PAUSE, "quota" => self.heard().quota(quota)).record(*wait);
+            }
+            Fact::TicketShed { class, expired, .. } => {
+                let reason = if *expired { "expired" } else { "room" };
+                counter!(names::TICKETS_SHED, "class" => class.as_str(), "reason" => reason).increment(1);
+            }
+            _ => {}
+        }
+    }
 }
 
 impl Heard {
@@ -77,36 +114,18 @@ impl Heard {
 impl Observer for MetricsObserver {
     fn observe(&self, fact: &Fact) {
         match fact {
-            Fact::KeyChanged { provider, state, .. } => self.heard().key(provider, *state),
-            Fact::MessageDied { what, .. } => counter!(names::MESSAGES_DIED, "what" => *what).increment(1),
-            Fact::MessageSent { what, .. } => counter!(names::MESSAGES, "what" => *what).increment(1),
-            Fact::PlanAccepted { degraded, .. } => {
-                counter!(names::PLANS, "degraded" => truth(*degraded)).increment(1);
-            }
-            Fact::PlanRejected { .. } => counter!(names::PLAN_REJECTED).increment(1),
-            Fact::RouteDecided { tier, explored, .. } => {
-                let tier = label(self.heard().tiers.value(tier));
-                counter!(names::ROUTE_CHOICE, "explored" => truth(*explored), "tier" => tier).increment(1);
-            }
-            Fact::RunFinished { .. } | Fact::RunStarted { .. } => self.heard().run(fact),
-            Fact::TaskAudited { agreed, .. } => counter!(names::AUDITS, "agreed" => truth(*agreed)).increment(1),
-            Fact::TaskMoved { from, to, round, .. } => moved(*from, *to, *round),
-            Fact::TasksSpawned { tasks, .. } => counter!(names::TASKS_SPAWNED).increment(tasks.len() as u64),
-            Fact::TaskReviewed { score, accepted, .. } => {
-                histogram!(names::VERDICT_SCORE, "accepted" => truth(*accepted)).record(*score);
-            }
-            Fact::LimitChanged { quota, what, limit } => {
-                let quota = self.heard().quota(quota);
-                gauge!(names::LIMIT, "dimension" => what.as_str(), "quota" => quota).set(float(*limit));
-            }
-            Fact::QuotaPaused { quota, wait } => {
-                histogram!(names::PAUSE, "quota" => self.heard().quota(quota)).record(*wait);
-            }
-            Fact::TicketShed { class, expired, .. } => {
-                let reason = if *expired { "expired" } else { "room" };
-                counter!(names::TICKETS_SHED, "class" => class.as_str(), "reason" => reason).increment(1);
-            }
-            fact => self.heard().calls.observe(fact),
+            Fact::CallAbandoned { .. }
+            | Fact::CallAdmitted { .. }
+            | Fact::CallCompleted { .. }
+            | Fact::CallFailed { .. }
+            | Fact::CallHedged { .. }
+            | Fact::CallQueued { .. }
+            | Fact::CallRefused { .. }
+            | Fact::CallRerouted { .. }
+            | Fact::CallRetried { .. }
+            | Fact::CallThrottled { .. }
+            | Fact::RetryDenied { .. } => self.heard().calls.observe(fact),
+            fact => self.aside(fact),
         }
     }
 }
