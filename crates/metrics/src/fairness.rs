@@ -91,7 +91,7 @@ mod tests {
             shares.admitted(&call, waited);
             shares.runs.values().map(|share| share.admitted).sum::<f64>()
         };
-        assert_eq!([Duration::ZERO, A_WAIT, Duration::ZERO].map(|waited| admitted(waited)), [0.0, 40.0, 80.0]);
+        assert_eq!([Duration::ZERO, A_WAIT, Duration::ZERO].map(&mut admitted), [0.0, 40.0, 80.0]);
     }
 
     #[test]
