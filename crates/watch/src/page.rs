@@ -2,7 +2,7 @@
 //!
 //! | path | what is there |
 //! |---|---|
-//! | `/` | the page, with `/page.css`, `/page.js` and `/draw.js` |
+//! | `/` | the page, with its style and its scripts |
 //! | `/api/runs` | the latest runs, the newest first |
 //! | `/api/runs/{run}` | a run's whole story |
 //! | `/api/runs/{run}/events` | a run's story and then what changes, as server-sent events whose ids are the journal's numbers |
@@ -61,6 +61,8 @@ impl Page {
             .route("/page.js", asset("text/javascript; charset=utf-8", include_str!("page/page.js")))
             .route("/icon.svg", asset("image/svg+xml", include_str!("page/icon.svg")))
             .route("/draw.js", asset("text/javascript; charset=utf-8", include_str!("page/draw.js")))
+            .route("/lanes.js", asset("text/javascript; charset=utf-8", include_str!("page/lanes.js")))
+            .route("/routing.js", asset("text/javascript; charset=utf-8", include_str!("page/routing.js")))
             .route("/api/runs", get(runs))
             .route("/api/runs/{run}", get(whole))
             .route("/api/runs/{run}/events", get(events))

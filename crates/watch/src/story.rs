@@ -13,6 +13,7 @@ mod heard;
 mod parts;
 mod path;
 mod rest;
+mod routes;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -24,7 +25,7 @@ use crate::notes;
 use crate::text::{cut, plain};
 
 pub use ending::{DECIDED, ended};
-pub use parts::{Cost, Head, Limit, Line, Mark, Money, Round, Share, Span, Task, Whole};
+pub use parts::{Cost, Head, Limit, Line, Mark, Money, Round, Route, Share, Span, Task, Weighed, Whole};
 
 /// A run as it is shown.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -39,6 +40,8 @@ pub struct Story {
     pub costs: Vec<Cost>,
     /// How much was spent and reserved, over time.
     pub money: Vec<Money>,
+    /// On which tier tasks start, and what was believed of each tier then.
+    pub routes: Vec<Route>,
     /// How many tokens each role had, over time.
     pub shares: Vec<Share>,
     /// Limits as they were learnt, over time.
@@ -122,6 +125,7 @@ enum Part {
     Log,
     Marks,
     Money,
+    Routes,
     Shares,
     Spans,
     Tasks,
@@ -186,6 +190,7 @@ impl Story {
             (Part::Log, self.log.len()),
             (Part::Marks, self.marks.len()),
             (Part::Money, self.money.len()),
+            (Part::Routes, self.routes.len()),
             (Part::Shares, self.shares.len()),
             (Part::Spans, self.spans.len()),
             (Part::Tasks, self.tasks.len()),
@@ -205,6 +210,7 @@ impl Story {
             Part::Log => json!(self.log[n]),
             Part::Marks => json!(self.marks[n]),
             Part::Money => json!(self.money[n]),
+            Part::Routes => json!(self.routes[n]),
             Part::Shares => json!(self.shares[n]),
             Part::Spans => json!(self.spans[n]),
             Part::Tasks => json!(self.tasks[n]),
@@ -309,6 +315,7 @@ impl Part {
             Self::Log => "log",
             Self::Marks => "marks",
             Self::Money => "money",
+            Self::Routes => "routes",
             Self::Shares => "shares",
             Self::Spans => "spans",
             Self::Tasks => "tasks",

@@ -11,15 +11,22 @@ export function stateAt(task, t) {
   return task.states.findLast(([at]) => at <= t)?.[1] ?? "";
 }
 
-function s(name, attributes = {}, text) {
+export function s(name, attributes = {}, text) {
   const node = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
   if (text !== undefined) node.textContent = text;
   return node;
 }
 
-const titled = (node, text) => (node.append(s("title", {}, text)), node);
-const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+export function el(name, attributes = {}, text) {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  if (text !== undefined) node.textContent = text;
+  return node;
+}
+
+export const titled = (node, text) => (node.append(s("title", {}, text)), node);
+export const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
 // Text that runs from right to left turns nothing around it.
 const apart = (text) => `\u2068${text}\u2069`;
 const pen = document.createElement("canvas").getContext("2d");
@@ -28,7 +35,7 @@ const letters = new Intl.Segmenter();
 const family = getComputedStyle(document.body).fontFamily;
 const widths = new Map();
 
-function width(text, font) {
+export function width(text, font) {
   const key = `${font} ${text}`;
   if (!widths.has(key)) {
     if (widths.size > 20_000) widths.clear();
@@ -41,10 +48,11 @@ function width(text, font) {
 // How wide each place is. Asked for all before anything is drawn: what was drawn would have to be laid out for an answer.
 const rooms = new Map();
 
+export const room = (place) => rooms.get(place);
 export const measure = (places) => places.forEach((place) => rooms.set(place, place.clientWidth));
 
 // As much of a text as there is room for, in whole characters.
-function fit(text, room, font) {
+export function fit(text, room, font) {
   if (width(text, font) <= room) return text;
   const whole = [...letters.segment(text)].map((letter) => letter.segment);
   let [fits, not] = [0, whole.length];
@@ -77,8 +85,17 @@ function hatchings() {
 function swatchOf(className) {
   if (className === "mark") return s("path", { class: "mark", d: "M8 10 l-4.5 -8 h9 z" });
   if (className === "cap" || className.startsWith("line")) return s("line", { class: className, x1: 0, x2: 16, y1: 5.5, y2: 5.5 });
+  if (className === "tick") return s("line", { class: className, x1: 8, x2: 8, y1: 0, y2: 11 });
+  if (className === "chosen") return s("path", { class: className, d: "M4 1l8 4.5l-8 4.5z" });
+  if (className === "tried") return s("path", { class: className, d: "M8 0.5l5 5l-5 5l-5 -5z" });
   if (className === "path") return s("rect", { class: "outline", x: 1.5, y: 1.5, width: 13, height: 8, rx: 3 });
   return s("rect", { class: className, width: 16, height: 11, rx: 3 });
+}
+
+export function swatch(className) {
+  const swatch = s("svg", { width: 16, height: 11, class: "key-svg", "aria-hidden": "true" });
+  swatch.append(swatchOf(className));
+  return swatch;
 }
 
 export function legend(place, entries) {
@@ -86,10 +103,8 @@ export function legend(place, entries) {
   if (place.dataset.key === key) return;
   place.dataset.key = key;
   place.replaceChildren(...entries.map(([className, name]) => {
-    const item = document.createElement("span");
-    const swatch = s("svg", { width: 16, height: 11, class: "key-svg", "aria-hidden": "true" });
-    swatch.append(swatchOf(className));
-    item.append(swatch, name);
+    const item = el("span");
+    item.append(swatch(className), name);
     return item;
   }));
 }
@@ -206,7 +221,7 @@ function node(task, { x, y }, state, t, critical, { wide, high }, choose) {
 }
 
 // A frame for something over time: where a moment lies, and the grid below it.
-function frame(place, t, end, high, left = 64) {
+export function frame(place, t, end, high, left = 64) {
   const wide = Math.max(rooms.get(place), 240);
   const x = (moment) => left + (Math.min(moment, end) / end) * (wide - left - 8);
   const svg = s("svg", { width: wide, height: high + 20 });
@@ -223,66 +238,14 @@ function frame(place, t, end, high, left = 64) {
   return { svg, x, now, left };
 }
 
-// The place of each lane: roles in the order in which they came, their agents by number.
-function ranks(lanes) {
-  const split = lanes.map((lane) => { const at = lane.lastIndexOf("#"); return [lane.slice(0, at), Number(lane.slice(at + 1))]; });
-  const roles = [...new Set(split.map(([role]) => role))];
-  const order = lanes.map((_, n) => n).sort((a, b) => roles.indexOf(split[a][0]) - roles.indexOf(split[b][0]) || split[a][1] - split[b][1]);
-  return lanes.map((_, n) => order.indexOf(n));
-}
+export const triangle = (x, y, text) => titled(s("path", { class: "mark", d: `M${x} ${y} l-4.5 -8 h9 z` }), text);
 
-// The longest part of some work that no wait lies over.
-function bare(span, to, waits) {
-  let [best, from] = [[span.from, span.from], span.from];
-  const over = waits.filter((wait) => wait.lane === span.lane && wait.from < to && (wait.to ?? to) > span.from).sort((a, b) => a.from - b.from);
-  for (const wait of [...over, { from: to, to }]) {
-    if (wait.from - from > best[1] - best[0]) best = [from, wait.from];
-    from = Math.max(from, wait.to ?? to);
-  }
-  return best;
-}
-
-// What agents do beside planning, working and judging, such as summing up, has one colour.
-const colour = (what) => ({ plan: "plan", work: "work", review: "review", audit: "review" })[what] ?? "other";
-
-export function drawLanes(place, story, t, end) {
-  const { lanes } = story.head;
-  const row = 26;
-  const { svg, x, now, left } = frame(place, t, end, lanes.length * row + 10, 92);
-  const rank = ranks(lanes);
-  lanes.forEach((lane, n) => svg.append(s("text", { class: "soft end", x: left - 8, y: rank[n] * row + 27 }, fit(lane, left - 12, "11px"))));
-  const seen = story.spans.filter((span) => span.from <= t);
-  const waits = seen.filter((span) => span.why);
-  // So that short ones are seen; where there are very many, they would look like one long one.
-  const least = Math.min(1.5, Math.max(0.3, ((x(end) - left) * lanes.length) / (2 * seen.length)));
-  const names = [];
-  for (const span of [...seen.filter((span) => !span.why), ...waits]) {
-    const to = Math.min(span.to ?? t, t);
-    const y = rank[span.lane] * row + 14;
-    const long = Math.max(x(to) - x(span.from), least);
-    const about = `${span.task ? `${span.task} ` : ""}${span.what}${span.why ? ` waits: ${span.why}` : ""}, ${seconds(to - span.from)} from ${seconds(span.from)}`;
-    svg.append(titled(s("rect", { class: `span ${span.why ?? colour(span.what)}`, x: x(span.from), y, width: long, height: row - 8, rx: 3 }), about));
-    if (span.why || !span.task || long < 20) continue;
-    const [begin, end] = bare(span, to, waits);
-    if (width(span.task, "600 12px") + 9 <= x(end) - x(begin)) names.push(s("text", { class: "on-colour", x: x(begin) + 5, y: y + 13 }, span.task));
-  }
-  svg.append(...names);
-  for (const mark of story.marks) if (mark.what === "429" && mark.t <= t) svg.append(triangle(x(mark.t), 9, mark.text));
-  now();
-  place.replaceChildren(svg);
-}
-
-const triangle = (x, y, text) => titled(s("path", { class: "mark", d: `M${x} ${y} l-4.5 -8 h9 z` }), text);
-
-function nothing(text) {
-  const note = document.createElement("p");
-  note.className = "empty";
-  note.textContent = text;
-  return note;
+export function nothing(text) {
+  return el("p", { class: "empty" }, text);
 }
 
 // A line that keeps each value until the next one.
-function steps(points, x, y, until) {
+export function steps(points, x, y, until) {
   let path = "";
   points.forEach((point, n) => { path += n ? `H${x(point.t)}V${y(point.v)}` : `M${x(point.t)} ${y(point.v)}`; });
   return points.length ? `${path}H${x(until)}` : "";

@@ -1,8 +1,10 @@
 // The live page: keeps one run's story up to date and shows any moment of it. Every text is set as text, never as HTML.
-import { drawGraph, drawLanes, drawLimits, drawMoney, drawShares, legend, measure, stateAt, seconds } from "./draw.js";
+import { drawGraph, drawLimits, drawMoney, drawShares, el, legend, measure, stateAt, seconds } from "./draw.js";
+import { drawLanes } from "./lanes.js";
+import { drawRouting, routedBy } from "./routing.js";
 
 const $ = (id) => document.getElementById(id);
-const PARTS = ["tasks", "spans", "costs", "money", "shares", "limits", "marks", "wholes", "log"];
+const PARTS = ["tasks", "spans", "costs", "money", "routes", "shares", "limits", "marks", "wholes", "log"];
 const LOG_LINES = 400;
 
 let runs = [];
@@ -141,13 +143,6 @@ function show(current) {
 
 const when = (began) => (began ? new Date(began).toLocaleString([], { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" }) : "");
 
-export function el(name, attributes = {}, text) {
-  const node = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  if (text !== undefined) node.textContent = text;
-  return node;
-}
-
 // The latest moment anything is known of; while the run is on, time goes on between two pieces of news.
 function latest() {
   const { now, outcome } = story.head;
@@ -177,7 +172,8 @@ function draw() {
   const began = performance.now();
   [stale, rested] = [false, Infinity];
   $("main").hidden = false;
-  measure(["graph", "lanes", "money", "limits", "shares"].map($));
+  $("routing").hidden = !routedBy(story, t).length;
+  measure(["graph", "lanes", "money", "limits", "shares", "lambda"].map($));
   $("over").textContent = `team ${story.head.team} · run ${story.head.run}`;
   $("request").textContent = story.head.request;
   document.title = `${story.head.request.slice(0, 60)} · Bellwether`;
@@ -215,6 +211,7 @@ function draw() {
   drawMoney($("money"), $("money-key"), story, t, end);
   drawLimits($("limits"), $("limits-key"), story, t, end);
   drawShares($("shares"), $("shares-key"), story, t, end);
+  drawRouting({ key: $("routing-key"), sum: $("routing-sum"), beliefs: $("beliefs"), lambda: $("lambda"), choices: $("choices") }, story, t, end);
   $("whole").hidden = !last(story.wholes);
   $("whole-text").textContent = last(story.wholes)?.text ?? "";
   drawDetail(t);

@@ -60,10 +60,7 @@ impl Story {
                 let economy = self.keep(event["economy"].as_str().unwrap_or("something"));
                 format!("{}: the budget is near its end; from now on: {}", job.name(), economy.replace('_', " "))
             }
-            "routed" => {
-                let why = self.keep(text(&event["route"], "why"));
-                format!("{id} starts on {}: {}", line(text(&event["route"], "name"), 60), line(&why, 300))
-            }
+            "routed" => self.routed(seq, t, &id, &event["route"]),
             _ => "nothing came in for longer than is right".to_owned(),
         };
         self.say(seq, t, kind, said);

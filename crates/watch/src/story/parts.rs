@@ -172,6 +172,67 @@ pub struct Money {
     pub cap: Option<f64>,
 }
 
+/// On which tier a task starts, and why.
+#[derive(Clone, Debug, Serialize)]
+pub struct Route {
+    /// The journal's entry it comes from.
+    pub seq: u64,
+    /// When that was decided.
+    pub t: u64,
+    /// The task.
+    pub task: String,
+    /// The role that works on it.
+    pub role: String,
+    /// The tier, counted from 0.
+    pub tier: u64,
+    /// The tier's name.
+    pub name: String,
+    /// Why this one, in words.
+    pub why: String,
+    /// How it was decided, such as `thompson`.
+    pub mode: String,
+    /// The kind of task that it is learnt about with.
+    pub group: String,
+    /// How hard it seemed, from 0 to 3.
+    pub bucket: u64,
+    /// What a ladder's dearest tier cost, measured in accepted work.
+    pub lambda: f64,
+    /// How likely this choice was, as far as chance had a part in it.
+    pub propensity: f64,
+    /// Whether it was chosen to learn about it.
+    pub explored: bool,
+    /// Whether the work is to be shown to a second judge.
+    pub audit: bool,
+    /// What was believed of each tier, the cheapest first; empty if nothing was weighed.
+    pub weighed: Vec<Weighed>,
+}
+
+impl Route {
+    /// What is learnt about as one.
+    pub(super) fn cell(&self) -> (&str, u64, &str) {
+        (&self.role, self.bucket, &self.group)
+    }
+}
+
+/// What was believed of a tier when a task was routed.
+#[derive(Clone, Debug, Serialize)]
+pub struct Weighed {
+    /// The model.
+    pub model: String,
+    /// How likely its work is accepted.
+    pub mean: f64,
+    /// The chance that was reckoned with: a sample, an upper bound, or the mean.
+    pub sample: f64,
+    /// Observations behind it, the older ones counting less.
+    pub seen: f64,
+    /// What an attempt costs, in dollars.
+    pub cost: f64,
+    /// How long an attempt takes, in seconds; 0 if unknown.
+    pub seconds: f64,
+    /// Why it could not be chosen, if so.
+    pub ruled_out: Option<String>,
+}
+
 /// How many tokens a flow had in all at a moment.
 #[derive(Clone, Debug, Serialize)]
 pub struct Share {

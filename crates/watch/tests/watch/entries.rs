@@ -151,6 +151,10 @@ pub(crate) fn hostile() -> Vec<Recorded> {
     );
     run.push(800, XSS, json!({ "event": XSS }));
     run.push(900, "routed", json!({ "event": XSS }));
+    let weighed = json!({ "model": XSS, "mean": 0.5, "sample": 0.6, "seen": 2, "cost": 0.01, "ruled_out": XSS });
+    let route =
+        json!({ "tier": 0, "name": XSS, "why": XSS, "mode": XSS, "features": { "group": XSS }, "weighed": [weighed] });
+    run.push(910, "routed", json!({ "event": { "task": XSS, "route": route } }));
     run.push(950, "stopped", json!({ "event": { "stop": { "hopeless": { "message": XSS } } } }));
     run.entries
 }

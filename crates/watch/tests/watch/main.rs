@@ -5,4 +5,5 @@ mod entries;
 mod notes;
 mod page;
 mod reports;
+mod routes;
 mod stories;
