@@ -5,6 +5,7 @@
 
 mod html;
 mod markdown;
+mod routes;
 mod timeline;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::story::{Cost, Span, Story};
+use crate::story::{Cost, Line, Span, Story};
 
 pub use html::html;
 pub use markdown::markdown;
@@ -69,20 +70,23 @@ pub fn totals(story: &Story) -> Totals {
 /// What routing decided and learnt, as the journal's entries say it.
 #[must_use]
 pub fn routing(story: &Story) -> Vec<(u64, String)> {
-    let about = |kind: &str| kind.starts_with("rout") || kind.starts_with("lesson") || kind.starts_with("escalat");
-    story
-        .log
-        .iter()
-        .filter(|line| about(&line.kind))
-        .map(|line| (line.t, format!("{}: {}", line.kind, line.text)))
-        .collect()
+    about_routing(story).map(routed).collect()
 }
 
-/// A run for machines: its story, and what it took in all.
+fn about_routing(story: &Story) -> impl Iterator<Item = &Line> {
+    let about = |kind: &str| kind.starts_with("rout") || kind.starts_with("lesson") || kind.starts_with("escalat");
+    story.log.iter().filter(move |line| about(&line.kind))
+}
+
+fn routed(line: &Line) -> (u64, String) {
+    (line.t, format!("{}: {}", line.kind, line.text))
+}
+
+/// A run for machines: its story, what it took in all, and what was believed of each tier in the end.
 #[must_use]
 pub fn json(story: &Story) -> Value {
     let routing: Vec<Value> = routing(story).into_iter().map(|(t, text)| json!({ "t": t, "text": text })).collect();
-    json!({ "totals": totals(story), "routing": routing, "story": story })
+    json!({ "totals": totals(story), "routing": routing, "beliefs": story.beliefs(), "story": story })
 }
 
 /// How long a span is by now.

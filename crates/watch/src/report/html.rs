@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{at, on, outcome, reason, routing, time, timeline, totals};
+use super::{at, on, outcome, reason, routes, time, timeline, totals};
 use crate::story::{Story, Task};
 use crate::text::{cut, html as safe};
 
@@ -27,7 +27,7 @@ pub fn html(story: &Story) -> String {
     costs(&mut page, story);
     waits(&mut page, story);
     ladder(&mut page, story);
-    learned(&mut page, story);
+    page.push_str(&routes::html(story));
     work(&mut page, story);
     page.push_str("</body>\n</html>\n");
     page
@@ -213,18 +213,6 @@ fn ladder(page: &mut String, story: &Story) {
     page.push_str("</div></section>\n");
 }
 
-fn learned(page: &mut String, story: &Story) {
-    let lines = routing(story);
-    if lines.is_empty() {
-        return;
-    }
-    page.push_str("<section><h2>What routing decided and learnt</h2><div class=\"wide\"><table><tbody>");
-    for (t, text) in lines {
-        let _ = write!(page, "<tr><td class=\"n\">{}<td>{}</tr>", time(t), safe(&text));
-    }
-    page.push_str("</tbody></table></div></section>\n");
-}
-
 fn work(page: &mut String, story: &Story) {
     if let Some(whole) = story.wholes.last() {
         let _ = writeln!(
@@ -252,7 +240,7 @@ fn work(page: &mut String, story: &Story) {
 
 const STYLE: &str = include_str!("report.css");
 /// The SHA-256 of the style, which is all that the page may apply. `.ci/pages` says what it has to be.
-const STYLE_HASH: &str = "sha256-6N0rs4TrHwelr95ngjU/P0ypyfC4l5IPL1cM6zeFUk8=";
+const STYLE_HASH: &str = "sha256-BI8JvVg+zt5KBb7LH7DH+JGG6hhP0eE9FnKndPUTsYU=";
 const LEGEND: [(&str, &str); 9] = [
     ("plan", "plan"),
     ("work", "work"),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{at, on, outcome, reason, routing, time, totals};
+use super::{at, on, outcome, reason, routes, time, totals};
 use crate::story::Story;
 use crate::text::{line, markdown as safe, plain};
 
@@ -49,13 +49,7 @@ pub fn markdown(story: &Story) -> String {
         let _ = writeln!(text, "- {} {}", time(*wait), reason(why));
     }
     ladder(&mut text, story);
-    let lines = routing(story);
-    if !lines.is_empty() {
-        text.push_str("\n## What routing decided and learnt\n\n");
-        for (t, said) in lines {
-            let _ = writeln!(text, "- {} {}", time(t), safe(&said));
-        }
-    }
+    text.push_str(&routes::markdown(story));
     work(&mut text, story);
     text
 }

@@ -61,6 +61,33 @@ fn what_is_believed_is_what_the_latest_task_of_a_kind_was_decided_by() {
 }
 
 #[test]
+fn a_report_says_what_was_believed_in_the_end_and_why_each_task_started_where_it_did() {
+    let mut run = planned(&["t1", "t2"]);
+    run.event(20, "routed", &decision("t1", 2, 3.0));
+    run.event(30, "routed", &decision("t2", 2, 4.0));
+    run.event(40, "rerouted", r#"{"task":"t1"}"#);
+    let story = Story::of(&run.entries);
+    let page = report::html(&story);
+    let (_, section) = page.split_once("<h2>What routing decided and learnt</h2>").expect("there is a section");
+    assert!(section.contains("<bdi>coder · code, hardness 2</bdi>, as of t2 at 0.0 s"), "{section}");
+    assert_eq!(section.matches("class=\"reckoned\" d=\"M50.0 0v8\"").count(), 2, "a row for each tier: {section}");
+    assert!(section.contains("75 %<td class=\"n\">50 %<td class=\"n\">4.0<td class=\"n\">$0.0123</tr>"), "{section}");
+    assert!(section.contains("▸ <b>big</b>"), "{section}");
+    assert!(section.contains("<summary>2 decisions by thompson, 2 to learn about a tier</summary>"), "{section}");
+    let why = "it is tried to learn about it; chosen 25 % of the time; to be judged twice; λ 0.50";
+    assert_eq!(section.matches(why).count(), 2, "each decision has its reason: {section}");
+    assert_eq!(section.matches("routed: ").count(), 1, "what was no decision is a line: {section}");
+    let markdown = report::markdown(&story);
+    assert!(markdown.contains("| coder · code, hardness 2 | small | 75 % | 50 % | 4.0 | $0.0123 |"), "{markdown}");
+    assert!(markdown.contains(&format!("- 0.0 s t2 on big: {why}")), "{markdown}");
+    let json = report::json(&story);
+    assert_eq!((&json["beliefs"][0]["task"], &json["beliefs"][0]["weighed"][0]["seen"]), (&json!("t2"), &json!(4.0)));
+    assert_eq!(json["story"]["routes"].as_array().map(Vec::len), Some(2));
+    let nothing = report::html(&Story::of(&planned(&["t1"]).entries));
+    assert!(!nothing.contains("What routing"), "nothing was routed");
+}
+
+#[test]
 fn a_start_that_nobody_chose_is_a_line_of_the_log_and_nothing_else() {
     let mut run = planned(&["t1"]);
     let fixed = r#"{"task":"t1","route":{"tier":0,"name":"small","why":"every task starts there","mode":"fixed","bucket":0,"propensity":1.0}}"#;
