@@ -247,21 +247,27 @@ impl Dialect {
         }
         let calls = said.get("tool_calls").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         for (at, call) in calls.iter().enumerate() {
-            self.calls.add(call, at, out);
+            self.calls.add(call, at, out)?;
         }
         if let Some(call) = said.get("function_call").filter(|call| call.is_object()) {
-            self.calls.add_legacy(call, out);
+            self.calls.add_legacy(call, out)?;
         }
         self.spoke |= out.len() > before || !self.calls.is_empty();
-        let reason = text(choice.get("finish_reason"));
-        match reason.filter(|reason| *reason != "null") {
-            None => Ok(()),
-            Some("error") => Err(Fault::Envelope(Box::new(Envelope::in_words("the model stopped with an error")))),
-            Some("function_call" | "tool_calls" | "tool_use") if !self.spoke => {
+        let given = text(choice.get("finish_reason"));
+        match given.unwrap_or("null").to_ascii_lowercase().as_str() {
+            "null" => Ok(()),
+            "error" => Err(Fault::Envelope(Box::new(Envelope::in_words("the model stopped with an error")))),
+            // DeepSeek's word for an answer that it could not go on with.
+            "insufficient_system_resource" => {
+                let code = Some("overloaded".to_owned());
+                let envelope = Envelope::in_words("the model stopped for want of resources");
+                Err(Fault::Envelope(Box::new(Envelope { code, ..envelope })))
+            }
+            "function_call" | "tool_calls" | "tool_use" if !self.spoke => {
                 Err(Fault::Garbage("says that the model calls a tool, and sent no call"))
             }
-            Some(reason) => {
-                let reason = finish_reason(reason);
+            _ => {
+                let reason = finish_reason(given.unwrap_or_default());
                 self.reason = Some(reason.clone());
                 self.finish(reason, out);
                 Ok(())
@@ -315,12 +321,12 @@ impl Dialect {
 }
 
 fn finish_reason(reason: &str) -> FinishReason {
-    match reason {
+    match reason.to_ascii_lowercase().as_str() {
         "content_filter" => FinishReason::ContentFilter,
         "length" | "max_tokens" | "model_length" => FinishReason::Length,
         "end_turn" | "eos" | "stop" | "stop_sequence" => FinishReason::Stop,
         "function_call" | "tool_calls" | "tool_use" => FinishReason::ToolCalls,
-        other => FinishReason::Other(other.to_owned()),
+        _ => FinishReason::Other(reason.to_owned()),
     }
 }
 

@@ -53,10 +53,12 @@ pub(crate) fn from_body(error: &Value, message: &str) -> Option<Duration> {
         }
         .filter(|wait| !wait.is_zero())
     });
+    let some = |wait: &Duration| !wait.is_zero();
     let millis = || in_seconds(error.get("retry_after_ms")?.as_f64()? / 1_000.0);
     let google =
         || error.get("details")?.as_array()?.iter().find_map(|detail| duration(detail.get("retryDelay")?.as_str()?));
-    field.or_else(millis).or_else(google).or_else(|| sentence::wait(message)).filter(|wait| !wait.is_zero())
+    let exact = || millis().filter(some).or_else(|| google().filter(some));
+    field.or_else(exact).or_else(|| sentence::wait(message))
 }
 
 /// The headers of an answer, and when they came.

@@ -10,7 +10,8 @@ pub(crate) struct Scrub(Arc<[String]>);
 impl Scrub {
     /// Knows `secrets` plain, escaped, URL-encoded and in base64.
     pub(crate) fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut forms: Vec<String> = secrets.into_iter().flat_map(forms).filter(|form| !form.is_empty()).collect();
+        let secrets = secrets.into_iter().filter(|secret| secret.len() >= LEAST);
+        let mut forms: Vec<String> = secrets.flat_map(forms).collect();
         // The longest first, so that no form is cut apart by a shorter one.
         forms.sort_unstable_by_key(|form| std::cmp::Reverse(form.len()));
         forms.dedup();
@@ -75,6 +76,10 @@ fn base64(bytes: &[u8], alphabet: &[u8; 64]) -> String {
 
 const HIDDEN: &str = "[key]";
 
+/// What is shorter is no secret, but what stands where a local endpoint wants something to stand, such as `x` or `EMPTY`. To
+/// hide it would take messages and cassettes apart.
+const LEAST: usize = 8;
+
 const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -101,6 +106,12 @@ mod tests {
             let shown = scrub.apply(&encoded);
             assert!(shown.contains(HIDDEN) && shown.len() < before.len() * 2 + 16, "{encoded} became {shown}");
         }
+    }
+
+    #[test]
+    fn what_stands_in_the_place_of_a_key_takes_no_text_apart() {
+        let scrub = Scrub::new(["x", "none", "sk-real-key"]);
+        assert_eq!(scrub.apply("next: none of sk-real-key"), "next: none of [key]");
     }
 
     #[test]

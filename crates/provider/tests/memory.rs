@@ -53,12 +53,23 @@ fn offers() -> Vec<Offer> {
     };
     let event =
         b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"baa baa baa baa baa baa baa baa baa\"}}]}\n\n";
+    let called = |name: &str, rest: &str| {
+        format!(
+            "data: {{\"choices\":[{{\"delta\":{{\"tool_calls\":[{{{rest}\"function\":{{\"name\":\"{name}\"}}}}]}}}}]}}\n\n"
+        )
+    };
+    // Each id is another call for as long as nobody knows what it is called with.
+    let calls: String = (0..20_000).map(|id| called("baa", &format!("\"index\":{id},\"id\":\"{id}\","))).collect();
+    let names = [called("baa", "\"index\":0,"), called("moo", "\"index\":0,")].concat();
+    let (calls, names) = (calls.into_bytes(), names.into_bytes());
     vec![
         offer("a whole answer", "200 OK", "{\"choices\":[{\"message\":{\"content\":\"", b"a"),
         offer("a line", "200 OK\r\ncontent-type: text/event-stream", "data: ", b"a"),
         offer("data lines", "200 OK", "data: ", b"a\ndata: "),
         offer("comments", "200 OK", ": ", b": working hard\n\n"),
         offer("a stream of text", "200 OK", "", event),
+        offer("a stream of calls", "200 OK", "", &calls),
+        offer("a stream of names", "200 OK", "", &names),
         offer("a page", "200 OK\r\ncontent-type: text/html", "<html>", b"<p>"),
         offer("blank lines", "200 OK", "", b"\r\n"),
         offer("what says it is compressed", "200 OK\r\ncontent-encoding: gzip", "\x1f\u{8b}", b"\x00\x01"),

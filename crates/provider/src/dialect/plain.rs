@@ -28,7 +28,7 @@ pub(super) fn read(body: &[u8]) -> Option<Plain> {
     let body = str::from_utf8(body).ok()?;
     let Answer { id, object, model, choices: (choice,), latency_ms, usage, .. } = serde_json::from_str(body).ok()?;
     let Choice { index, message, finish_reason, .. } = choice;
-    let ended = !matches!(&*finish_reason, "" | "error" | "function_call" | "null" | "tool_calls" | "tool_use");
+    let ended = !ODD_REASONS.iter().any(|odd| finish_reason.eq_ignore_ascii_case(odd));
     if object == "response" || index != 0 || !ended {
         return None;
     }
@@ -44,6 +44,10 @@ pub(super) fn read(body: &[u8]) -> Option<Plain> {
         usage: usage.map(Used::plain).unwrap_or_default(),
     })
 }
+
+/// Reasons that are none, that are errors, or that need a call beside them.
+const ODD_REASONS: [&str; 7] =
+    ["", "error", "function_call", "insufficient_system_resource", "null", "tool_calls", "tool_use"];
 
 /// A field that has no place in a plain answer, unless it is null.
 #[derive(Debug, Deserialize)]

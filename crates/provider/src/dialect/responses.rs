@@ -45,27 +45,31 @@ impl Dialect {
                 self.told.parts = true;
                 self.content(value.get("part"), out);
             }
-            "output_item.added" => self.item(value.get("output_index"), value.get("item"), out),
+            "output_item.added" => self.item(value.get("output_index"), value.get("item"), out)?,
             "function_call_arguments.delta" => {
                 let piece = json!({ "index": value.get("output_index"), "function": { "arguments": delta } });
-                self.calls.add(&piece, 0, out);
+                self.calls.add(&piece, 0, out)?;
             }
-            "" | "completed" | "incomplete" => self.complete(response, out),
+            "" | "completed" | "incomplete" => self.complete(response, out)?,
             _ => {}
         }
         self.spoke |= out.len() > before || !self.calls.is_empty();
         Ok(())
     }
 
-    fn item(&mut self, index: Option<&Value>, item: Option<&Value>, out: &mut VecDeque<ChatEvent>) {
-        if let Some(item) = item.filter(|item| text(item.get("type")) == Some("function_call")) {
-            let id = item.get("call_id").or_else(|| item.get("id"));
-            let function = json!({ "name": item.get("name"), "arguments": item.get("arguments") });
-            self.calls.add(&json!({ "index": index, "id": id, "function": function }), 0, out);
-        }
+    fn item(
+        &mut self,
+        index: Option<&Value>,
+        item: Option<&Value>,
+        out: &mut VecDeque<ChatEvent>,
+    ) -> Result<(), Fault> {
+        let Some(item) = item.filter(|item| text(item.get("type")) == Some("function_call")) else { return Ok(()) };
+        let id = item.get("call_id").or_else(|| item.get("id"));
+        let function = json!({ "name": item.get("name"), "arguments": item.get("arguments") });
+        self.calls.add(&json!({ "index": index, "id": id, "function": function }), 0, out)
     }
 
-    fn complete(&mut self, response: &Value, out: &mut VecDeque<ChatEvent>) {
+    fn complete(&mut self, response: &Value, out: &mut VecDeque<ChatEvent>) -> Result<(), Fault> {
         let output = response.get("output").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let untold = !self.told.deltas && !self.told.parts;
         let no_calls = self.calls.is_empty();
@@ -74,7 +78,7 @@ impl Dialect {
                 self.content(item.get("content"), out);
             }
             if no_calls {
-                self.item(Some(&Value::from(at)), Some(item), out);
+                self.item(Some(&Value::from(at)), Some(item), out)?;
             }
         }
         let incomplete = response.get("incomplete_details").and_then(|details| text(details.get("reason")));
@@ -87,5 +91,6 @@ impl Dialect {
         self.reason = Some(reason.clone());
         self.finish(reason, out);
         self.account(response.get("usage"), out);
+        Ok(())
     }
 }

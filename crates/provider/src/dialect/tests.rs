@@ -108,6 +108,19 @@ fn tool_calls_without_index_or_id_or_with_both_reused_are_kept_apart() {
         stop("stop"),
     ]);
     assert_eq!(bare.tool_calls, [call("call_1_0", "f", "{}")]);
+    let nameless =
+        |name: &str, arguments: &str| tools(json!([{ "function": { "name": name, "arguments": arguments } }]));
+    let apart = fold(&[
+        nameless("f", "{}"),
+        nameless("g", "{\"k\":\"}\\\\\""),
+        nameless("g", "}"),
+        nameless("g", "{}"),
+        stop("stop"),
+    ]);
+    assert_eq!(
+        apart.tool_calls,
+        [call("call_1_0", "f", "{}"), call("call_1_1", "g", "{\"k\":\"}\\\\\"}"), call("call_1_2", "g", "{}")]
+    );
     let legacy = fold(&[delta(json!({ "function_call": { "name": "f", "arguments": "{}" } })), stop("function_call")]);
     assert_eq!(legacy.tool_calls, [call("call_1_0", "f", "{}")]);
 }
@@ -177,6 +190,28 @@ fn an_answer_ends_well_by_a_reason_or_by_the_mark_and_not_otherwise() {
     assert!(!ends(&[&text]));
     assert!(!ends(&[DONE]));
     assert!(ends(&[&format!("{text}\n{stop}\n{DONE}")]), "single line ends between events");
+}
+
+#[test]
+fn a_reason_is_understood_in_any_case_and_one_for_want_of_resources_is_an_error() {
+    let other = FinishReason::Other("SAFETY".to_owned());
+    for (given, understood) in [("STOP", FinishReason::Stop), ("Max_Tokens", FinishReason::Length), ("SAFETY", other)] {
+        let chunk = json!({ "choices": [{ "message": { "content": "baa" }, "finish_reason": given }] });
+        assert_eq!(fold(std::slice::from_ref(&chunk)).finish, understood);
+        assert_eq!(both_ways(&chunk)[0], both_ways(&chunk)[1]);
+    }
+    for reason in [stop("insufficient_system_resource"), stop("ERROR"), stop("TOOL_CALLS")] {
+        assert!(both_ways(&reason).iter().all(Result::is_err), "{reason}");
+    }
+}
+
+#[test]
+fn calls_without_end_and_names_without_end_are_refused() {
+    let endless = |number: usize| tools(json!([{ "function": { "name": format!("n{number}"), "arguments": "{}" } }]));
+    assert!(matches!(events(&(0..1_025).map(endless).collect::<Vec<_>>()), Err(Fault::Garbage(_))));
+    let longer =
+        |n: usize| tools(json!([{ "index": 0, "function": { "name": ["baa", "moo"][n % 2].repeat(10_000) } }]));
+    assert!(matches!(events(&(0..50).map(longer).collect::<Vec<_>>()), Err(Fault::Garbage(_))));
 }
 
 #[test]

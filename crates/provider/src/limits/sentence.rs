@@ -6,20 +6,33 @@ use bellwether_core::permit::{Level, RateLimits};
 
 use super::moment::{duration, in_seconds};
 
-/// `... try again in 1m30.5s.` or `... retry after 1.2 seconds.`
+/// `... try again in 1m30.5s.`, `... retry after 1.2 seconds.` or `... retry in 1 hour and 5 minutes.`
 pub(super) fn wait(message: &str) -> Option<Duration> {
     let lower = message.to_ascii_lowercase();
     let tail = ["try again in ", "retry after ", "retry in "]
         .into_iter()
         .find_map(|phrase| Some(&lower[lower.find(phrase)? + phrase.len()..]))?;
-    let mut words = tail.split_whitespace();
-    let span = bare(words.next()?);
-    let scale = match words.next().map(bare) {
-        Some("minutes" | "minute" | "min") => 60,
-        Some("ms" | "milliseconds") => return in_seconds(span.parse::<f64>().ok()? / 1_000.0),
-        _ => 1,
-    };
-    duration(span)?.checked_mul(scale).filter(|wait| !wait.is_zero())
+    let mut words = tail.split_whitespace().map(bare).filter(|word| *word != "and");
+    let first = words.next()?;
+    let (mut number, mut total) = (first, Duration::ZERO);
+    while let Some(unit) = words.next().and_then(seconds_in) {
+        let Ok(amount) = number.parse::<f64>() else { break };
+        total = total.checked_add(in_seconds(amount * unit)?)?;
+        number = words.next().unwrap_or_default();
+    }
+    Some(total).filter(|wait| !wait.is_zero()).or_else(|| duration(first)).filter(|wait| !wait.is_zero())
+}
+
+/// How many seconds a unit has that stands as a word of its own.
+fn seconds_in(unit: &str) -> Option<f64> {
+    Some(match unit {
+        "d" | "day" | "days" => 86_400.0,
+        "h" | "hr" | "hrs" | "hour" | "hours" => 3_600.0,
+        "m" | "min" | "mins" | "minute" | "minutes" => 60.0,
+        "s" | "sec" | "secs" | "second" | "seconds" => 1.0,
+        "ms" | "millisecond" | "milliseconds" => 1e-3,
+        _ => return None,
+    })
 }
 
 /// `limits`, and what `... on tokens per min (TPM): Limit 30000, Used 29000, Requested 1500.` adds to it.

@@ -141,6 +141,32 @@ fn every_other_family_on_record_is_read_too() {
 }
 
 #[test]
+fn a_sentence_names_a_wait_in_any_unit_and_a_wait_of_nothing_hides_no_other() {
+    for (sentence, seconds) in [
+        ("try again in 24 hours.", 86_400.0),
+        ("Please retry after 1 hour and 5 minutes", 3_900.0),
+        ("try again in 2 days", 172_800.0),
+        ("try again in 1 minute 30 seconds.", 90.0),
+        ("try again in 1.5 minutes", 90.0),
+        ("try again in 20 secs", 20.0),
+        ("try again in 250 ms", 0.25),
+        ("try again in 20s. 3 requests are left", 20.0),
+        ("try again in 1m30s", 90.0),
+        ("retry in 7", 7.0),
+    ] {
+        assert_eq!(from_body(&json!({}), sentence), Some(Duration::from_secs_f64(seconds)), "{sentence}");
+    }
+    for silent in ["try again in a few minutes", "try again in 0 seconds", "try again in nan hours", "retry in 1e999 s"]
+    {
+        assert_eq!(from_body(&json!({}), silent), None, "{silent}");
+    }
+    let nothing = json!({ "retry_after_ms": 0, "details": [{ "retryDelay": "0s" }] });
+    assert_eq!(from_body(&nothing, "try again in 20s"), Some(Duration::from_secs(20)));
+    let google = json!({ "retry_after_ms": 0, "details": [{ "retryDelay": "9s" }] });
+    assert_eq!(from_body(&google, ""), Some(Duration::from_secs(9)));
+}
+
+#[test]
 fn a_sentence_teaches_the_limit_and_which_one_it_is() {
     let sentence = "Rate limit reached for gpt-4o in organization org-x on tokens per min (TPM): Limit 30000, Used 29000, \
         Requested 1500. Please try again in 1s.";
