@@ -86,7 +86,7 @@ impl<T> Hall<T> {
         let retry_after = self.pace.expected(self.door.len() + 1);
         let pushed = if self.closed {
             Err(Refused::new(Reason::Closed, task))
-        } else if waited.is_none() && !self.sheds && self.door.wants_room() {
+        } else if waited.is_none() && self.stands_behind() {
             Err(Refused::new(Reason::Full, task))
         } else {
             self.scheduler.push(entry.band, entry.path, entry.ask, task)
@@ -99,7 +99,13 @@ impl<T> Hall<T> {
                 if let Some(number) = waited {
                     self.door.leave(number);
                 }
-                self.call_taker(calls);
+                if !self.call_taker(calls)
+                    && let Some(deadline) = entry.ask.deadline
+                    && self.scheduler.next_deadline() == Some(deadline)
+                {
+                    // Nobody can take it, but it is the next to expire: those who wait have to look at the clock for it.
+                    self.call_all(calls);
+                }
                 Ok(pushed)
             }
             Err(refused) => {
@@ -109,7 +115,7 @@ impl<T> Hall<T> {
         }
     }
 
-    /// Lets a pusher wait at the door, or wait on; the next one may try in its place.
+    /// Lets a pusher wait at the door, or wait on; if it had been called, the next one may try in its place.
     pub(crate) fn wait_for_room(
         &mut self,
         number: Option<u64>,
@@ -118,19 +124,22 @@ impl<T> Hall<T> {
         waker: &Waker,
         calls: &mut Calls,
     ) -> u64 {
+        let tried = number.is_some() || !self.stands_behind();
         let number = number.unwrap_or_else(|| {
             self.numbers += 1;
             self.numbers
         });
-        self.door.wait(number, tenant, reason == Reason::Full, waker);
-        calls.0.extend(self.door.call());
+        if self.door.wait(number, tenant, reason == Reason::Full, tried, waker) {
+            calls.0.extend(self.door.call());
+        }
         number
     }
 
-    /// A pusher goes away without having pushed.
+    /// A pusher goes away without having pushed; if it had been called, another is.
     pub(crate) fn leave_door(&mut self, number: u64, calls: &mut Calls) {
-        self.door.leave(number);
-        calls.0.extend(self.door.call());
+        if self.door.leave(number) {
+            calls.0.extend(self.door.call());
+        }
     }
 
     /// Takes out what has expired.
@@ -178,7 +187,9 @@ impl<T> Hall<T> {
             Some(at) => {
                 self.takers.remove(at);
             }
-            None => self.call_taker(calls),
+            None => {
+                self.call_taker(calls);
+            }
         }
     }
 
@@ -212,12 +223,18 @@ impl<T> Hall<T> {
         calls.0.extend(self.takers.drain(..).map(|(_, waker)| waker));
     }
 
-    fn call_taker(&mut self, calls: &mut Calls) {
-        if self.scheduler.is_ready()
-            && let Some((_, waker)) = self.takers.pop_front()
-        {
-            calls.0.push(waker);
+    /// Whether somebody who comes now has to wait behind others, whether or not there is room.
+    const fn stands_behind(&self) -> bool {
+        !self.sheds && self.door.wants_room()
+    }
+
+    /// Wakes one taker, if there is a task for it; whether there is one.
+    fn call_taker(&mut self, calls: &mut Calls) -> bool {
+        let ready = self.scheduler.is_ready();
+        if ready {
+            calls.0.extend(self.takers.pop_front().map(|(_, waker)| waker));
         }
+        ready
     }
 
     fn place_is_free(&mut self, calls: &mut Calls) {

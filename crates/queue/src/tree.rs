@@ -152,7 +152,8 @@ impl<T, R: Ranking> Tree<T, R> {
         let mut at = band as u32;
         for (depth, name) in path.iter().enumerate() {
             let known = match &self.node(at).body {
-                Body::Leaf(_) => return Err(NoSuchFlow::Path),
+                // What was idle before stays to be forgotten.
+                Body::Leaf(_) => return Err(NoSuchFlow::Path).inspect_err(|_| self.rest(at)),
                 Body::Inner(inner) => inner.names.get(*name).copied(),
             };
             at = match known {
@@ -160,7 +161,7 @@ impl<T, R: Ranking> Tree<T, R> {
                     self.leave_debtors(at, child);
                     child
                 }
-                None => return self.grow(at, path, depth, shares),
+                None => return self.grow(at, path, depth, shares).inspect_err(|_| self.rest(at)),
             };
         }
         if matches!(self.node(at).body, Body::Inner(_)) {

@@ -283,3 +283,26 @@ fn a_debtor_that_is_held_back_keeps_its_tasks() {
     scheduler.set_cap(&["debtor"], 1);
     assert_eq!(scheduler.pop().map(|granted| granted.task), Some("second"));
 }
+
+#[test]
+fn a_refused_push_leaves_no_idle_flow_behind_that_is_never_forgotten() {
+    let mut scheduler = Scheduler::<u32>::new(&Settings { max_nodes: 8, ..Settings::default() });
+    let busy = scheduler.push(0, &["busy", "run"], Ask::of(1), 0).unwrap();
+    let _ = scheduler.push(0, &["busy", "run"], Ask::of(1), 1).unwrap();
+    let _ = scheduler.push(0, &["group", "run"], Ask::of(100), 2).unwrap();
+    let _ = scheduler.push(0, &["flow"], Ask::of(100), 3).unwrap();
+    // One each; then the group and the flow are idle and owe something, and there are as many nodes as there may be.
+    let granted: Vec<_> = std::iter::repeat_with(|| scheduler.grant().unwrap()).take(3).collect();
+    assert!(granted.iter().any(|granted| granted.id == busy.id));
+    for granted in granted {
+        scheduler.settle(granted.id, u64::from(granted.cost));
+    }
+    let before = scheduler.nodes();
+    assert!(scheduler.status(0, &["group"]).is_some() && scheduler.status(0, &["flow"]).is_some());
+    assert_eq!(scheduler.push(0, &["flow", "run"], Ask::of(1), 4).unwrap_err().reason, Reason::NoSuchFlow);
+    let long = ["group", "a", "b", "c", "d"];
+    assert_eq!(scheduler.push(0, &long, Ask::of(1), 5).unwrap_err().reason, Reason::TooManyFlows);
+    assert_eq!(scheduler.nodes(), before, "nothing was made");
+    assert!(scheduler.pop().is_some());
+    assert_eq!((scheduler.len(), scheduler.in_flight(), scheduler.nodes()), (0, 0, 3), "the bands alone are left");
+}

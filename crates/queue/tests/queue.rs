@@ -90,6 +90,60 @@ async fn a_pusher_that_gives_up_leaves_nothing_and_lets_the_next_one_in() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pusher_that_gives_up_after_it_was_called_passes_its_call_on_to_one_that_came_meanwhile() {
+    let queue = FairQueue::new(&small(1));
+    let place = queue.push(0, &["a"], Ask::of(1), 1).await.unwrap();
+    let mut first = Box::pin(queue.push(0, &["a"], Ask::of(1), 2));
+    assert!(timeout(Duration::ZERO, &mut first).await.is_err());
+    drop(place);
+    // It was called, and has not come yet; whoever comes now stands behind it.
+    let other = queue.clone();
+    let mut pushers = JoinSet::new();
+    pushers.spawn(async move { other.push(0, &["b"], Ask::of(1), 3).await.unwrap().keep() });
+    sleep(Duration::from_millis(1)).await;
+    assert!(queue.is_empty(), "nobody overtakes");
+    drop(first);
+    timeout(Duration::from_secs(1), pushers.join_next()).await.expect("there is room").unwrap().unwrap();
+    assert_eq!(queue.next().await.map(|grant| *grant), Some(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_that_a_called_pusher_has_no_use_for_goes_to_one_that_came_meanwhile() {
+    let queue = FairQueue::new(&Settings { flow_capacity: 1, ..small(2) });
+    let places =
+        [queue.push(0, &["a"], Ask::of(1), 1).await.unwrap(), queue.push(0, &["b"], Ask::of(1), 2).await.unwrap()];
+    let mut both = [3, 4].map(|task| Box::pin(queue.push(0, &["c"], Ask::of(1), task)));
+    for waits in &mut both {
+        assert!(timeout(Duration::ZERO, waits).await.is_err());
+    }
+    drop(places);
+    let other = queue.clone();
+    let mut pushers = JoinSet::new();
+    pushers.spawn(async move { other.push(0, &["d"], Ask::of(1), 5).await.unwrap().keep() });
+    sleep(Duration::from_millis(1)).await;
+    let [first, mut second] = both;
+    first.await.unwrap().keep();
+    assert!(timeout(Duration::ZERO, &mut second).await.is_err(), "its flow has as many as it may");
+    timeout(Duration::from_secs(1), pushers.join_next()).await.expect("there is room").unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_places_that_become_free_together_let_two_pushers_in() {
+    let queue = FairQueue::new(&small(2));
+    let places =
+        [queue.push(0, &["a"], Ask::of(1), 1).await.unwrap(), queue.push(0, &["a"], Ask::of(1), 2).await.unwrap()];
+    let mut pushers = JoinSet::new();
+    for task in [3, 4] {
+        let queue = queue.clone();
+        pushers.spawn(async move { queue.push(0, &["b"], Ask::of(1), task).await.unwrap().keep() });
+    }
+    sleep(Duration::from_millis(1)).await;
+    drop(places);
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(queue.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn guards_cancel_and_settle_when_they_are_dropped() {
     let queue = FairQueue::new(&Settings::default());
     let kept = queue.push(0, &["a"], Ask::of(10), "kept").await.unwrap();
@@ -142,6 +196,27 @@ async fn a_deadline_passes_on_time_although_nothing_can_be_taken() {
         [(3, Why::Expired), (9, Why::Expired)]
     );
     assert!(after(3).contains(&gone[0].2) && after(9).contains(&gone[1].2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_comes_while_takers_wait_passes_on_time_whoever_of_them_leaves() {
+    let gone = Arc::new(Mutex::new(Vec::new()));
+    let (heard, start) = (Arc::clone(&gone), Instant::now());
+    let queue = FairQueue::with_shed(&Settings::default(), move |shed: Shed<u32>| {
+        heard.lock().unwrap().push((shed.task, start.elapsed().as_secs()));
+    });
+    queue.set_cap(&["held"], 0);
+    let mut takers = JoinSet::new();
+    for patience in [1, 2, 30] {
+        let queue = queue.clone();
+        takers.spawn(async move { timeout(Duration::from_secs(patience), queue.next()).await.is_err() });
+    }
+    sleep(Duration::from_millis(1)).await;
+    let due = |seconds| Ask::of(1).until(queue.timestamp((start + Duration::from_secs(seconds)).into_std()));
+    queue.push(0, &["held"], due(9), 9).await.unwrap().keep();
+    queue.push(0, &["held"], due(3), 3).await.unwrap().keep();
+    assert!(takers.join_all().await.into_iter().all(|waited| waited));
+    assert_eq!(*gone.lock().unwrap(), [(3, 3), (9, 9)]);
 }
 
 #[tokio::test(start_paused = true)]
