@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use bellwether_core::{Fact, Observer, RunId, TaskId, TaskState, Usage};
+use bellwether_core::{Call, Fact, Observer, RunId, TaskId, TaskState, Usage};
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use tokio::time::Instant;
 
@@ -37,6 +37,8 @@ enum Mode {
 struct View {
     bars: MultiProgress,
     lines: HashMap<Option<TaskId>, Line>,
+    /// The model that was asked last to work on each task.
+    models: HashMap<TaskId, Arc<str>>,
     /// Until when the quotas pause.
     paused: Option<Instant>,
 }
@@ -85,7 +87,7 @@ impl Live {
             Progress::Plain => Mode::Lines,
             Progress::Auto | Progress::None => Mode::Silent,
         };
-        let view = View { bars: MultiProgress::new(), lines: HashMap::new(), paused: None };
+        let view = View { bars: MultiProgress::new(), lines: HashMap::new(), models: HashMap::new(), paused: None };
         Self { began: Instant::now(), mode, view: Mutex::new(view) }
     }
 
@@ -182,6 +184,21 @@ impl Live {
 }
 
 impl Live {
+    fn queued(&self, call: &Call) {
+        let task = call.context.task.as_ref();
+        if let Some(task) = task.filter(|_| call.context.phase == "work") {
+            let before = self.with(|view| view.models.insert(task.clone(), Arc::clone(&call.model)));
+            if before.is_some_and(|before| before != call.model) {
+                self.change(task.as_str(), &format!("goes on with {}", plain(&call.model, false)));
+            }
+        }
+        let paused = self.with(|view| view.paused.is_some_and(|until| until > Instant::now()));
+        self.update(task, |line| {
+            line.begin();
+            line.waiting = Some(if paused { FOR_QUOTA } else { FOR_TURN });
+        });
+    }
+
     /// Whoever waits behind others waits for the quota from now on.
     fn paused(&self, wait: Duration) {
         if self.mode == Mode::Bars {
@@ -214,13 +231,7 @@ impl Observer for Live {
                 let verdict = if *accepted { "accepted" } else { "wanting" };
                 self.change(task.as_str(), &format!("score {score:.2}, {verdict}"));
             }
-            Fact::CallQueued { call } => {
-                let paused = self.with(|view| view.paused.is_some_and(|until| until > Instant::now()));
-                self.update(call.context.task.as_ref(), |line| {
-                    line.begin();
-                    line.waiting = Some(if paused { FOR_QUOTA } else { FOR_TURN });
-                });
-            }
+            Fact::CallQueued { call } => self.queued(call),
             Fact::CallAdmitted { call, .. } => self.update(call.context.task.as_ref(), |line| line.waiting = None),
             Fact::CallCompleted { call, usage, .. } => {
                 self.update(call.context.task.as_ref(), |line| line.usage += *usage);

@@ -52,6 +52,20 @@ fn what_a_run_teaches_is_kept_shown_exported_and_forgotten() {
 }
 
 #[test]
+fn a_task_that_goes_up_a_tier_says_so_while_it_runs() {
+    let ladder = LADDER.replace("thompson", "fixed").replace("[review]", "[review]\nmax_rounds = 0\nthreshold = 0.99");
+    let folder = Folder::new("goes-up").with("ladder.toml", &ladder);
+    let simulator = Simulator::start(&folder, &["--plan-tasks", "1"]);
+    let mut command = bellwether(&folder);
+    command.args(["run", "ladder.toml", "Build it", "--progress", "plain", "--base-url", &simulator.base_url]);
+    let run = said(&mut command);
+    let first = run.stderr.find("starts on small").expect("it says where it begins");
+    let then = run.stderr.find("goes on with claude-sonnet-4-5").expect("it says where it goes on");
+    assert!(first < then, "{}", run.stderr);
+    assert_eq!(run.stderr.matches("goes on with").count(), 1, "{}", run.stderr);
+}
+
+#[test]
 fn a_task_is_explained_and_an_unknown_one_is_named() {
     let folder = Folder::new("explain").with("ladder.toml", LADDER);
     let simulator = Simulator::start(&folder, &["--plan-tasks", "3"]);
