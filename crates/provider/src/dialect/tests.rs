@@ -209,8 +209,8 @@ fn a_reason_is_understood_in_any_case_and_one_for_want_of_resources_is_an_error(
 fn calls_without_end_and_names_without_end_are_refused() {
     let endless = |number: usize| tools(json!([{ "function": { "name": format!("n{number}"), "arguments": "{}" } }]));
     assert!(matches!(events(&(0..1_025).map(endless).collect::<Vec<_>>()), Err(Fault::Garbage(_))));
-    let longer =
-        |n: usize| tools(json!([{ "index": 0, "function": { "name": ["baa", "moo"][n % 2].repeat(10_000) } }]));
+    let long = |n: usize| ["baa", "moo"][n % 2].repeat(10_000);
+    let longer = |n: usize| tools(json!([{ "index": 0, "function": { "name": long(n) } }]));
     assert!(matches!(events(&(0..50).map(longer).collect::<Vec<_>>()), Err(Fault::Garbage(_))));
 }
 
