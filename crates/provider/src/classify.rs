@@ -58,6 +58,9 @@ fn worded(asked: &Asked, head: &Head, status: Option<u16>, kind: ErrorKind, enve
     if let Some(status) = status.filter(|status| *status != 200) {
         message.push_str(&format!(" ({status})"));
     }
+    if is_redirect(status) {
+        message.push_str("; none is ever followed: check the base url");
+    }
     if !envelope.message.is_empty() {
         message.push_str(": ");
         message.push_str(clip(asked.scrub.apply(envelope.message.trim()).trim_end_matches('.'), 300));
@@ -84,9 +87,7 @@ fn verb(kind: ErrorKind, status: Option<u16>) -> &'static str {
         ErrorKind::ContentFiltered => "rejected the content",
         ErrorKind::ContextLength => "says that the conversation is too long",
         ErrorKind::InvalidRequest => "rejected the request",
-        ErrorKind::NotFound if status.is_some_and(|status| (300..400).contains(&status)) => {
-            "sent a redirect, which is never followed; check the base url"
-        }
+        ErrorKind::NotFound if is_redirect(status) => "sent a redirect",
         ErrorKind::NotFound => "does not have the endpoint or the model",
         ErrorKind::Overloaded => "is overloaded",
         ErrorKind::PermissionDenied => "does not let the key do this",
@@ -94,6 +95,10 @@ fn verb(kind: ErrorKind, status: Option<u16>) -> &'static str {
         ErrorKind::RateLimited => "asked us to slow down",
         _ => "failed",
     }
+}
+
+fn is_redirect(status: Option<u16>) -> bool {
+    status.is_some_and(|status| (300..400).contains(&status))
 }
 
 /// What a failure with this status and these words is. A status of `None` is one that came in a stream.

@@ -1,5 +1,6 @@
 //! The client: one call is one HTTP request.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -47,7 +48,6 @@ use crate::transport;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
 pub struct OpenAiCompatible {
     config: ProviderConfig,
     endpoint: Endpoint,
@@ -56,6 +56,12 @@ pub struct OpenAiCompatible {
     host: Arc<str>,
     client: Client,
     scrub: Scrub,
+}
+
+impl fmt::Debug for OpenAiCompatible {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenAiCompatible").field("config", &self.config).finish_non_exhaustive()
+    }
 }
 
 impl OpenAiCompatible {
@@ -151,6 +157,11 @@ impl OpenAiCompatible {
             (Some(amount), Some(price)) if price.of(usage) == Some(amount) => Cost::Listed(amount),
             _ => self.config.models.cost(model, usage),
         }
+    }
+
+    /// Whether a key goes with each request.
+    pub(crate) fn has_key(&self) -> bool {
+        self.config.key.is_some() || self.config.headers.keys().any(|name| name.eq_ignore_ascii_case("authorization"))
     }
 
     /// Where it asks: host and port.

@@ -8,7 +8,7 @@ use bellwether_core::Price;
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::Catalogue;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{self, Endpoint};
 use crate::key::ApiKey;
 use crate::preset::Preset;
 use crate::root::RootCertificate;
@@ -124,7 +124,7 @@ impl fmt::Debug for ProviderConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProviderConfig")
             .field("name", &self.name)
-            .field("base_url", &self.base_url)
+            .field("base_url", &endpoint::shown(&self.base_url))
             .field("key", &self.key)
             .field("timeouts", &self.timeouts)
             .field("max_tokens", &self.max_tokens)

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use bellwether_core::{CallContext, ChatProvider, ChatRequest, ErrorKind, FinishReason, Message, ProviderError};
+use bellwether_core::{CallContext, ChatProvider, ChatRequest, ErrorKind, FinishReason, Message, ProviderError, Retry};
 use tokio::time::Instant;
 
 use crate::client::OpenAiCompatible;
@@ -100,10 +100,12 @@ async fn asked(client: &OpenAiCompatible, model: &str, findings: &mut Vec<Findin
     let now = clock::wall();
     findings.push(match &listed {
         Ok((models, _)) => on_offer(models, model),
+        Err(error) if error.kind == ErrorKind::Auth && !client.has_key() => {
+            broken(Check::Models, &error.message, "no key was sent, and it wants one: name the variable that holds it")
+        }
         Err(error) => failure(Check::Models, error),
     });
-    let date = listed.as_ref().ok().and_then(|(_, date)| *date);
-    findings.push(clock_of(date, now));
+    findings.push(listed.as_ref().map_or_else(|_| skipped(Check::Clock), |(_, date)| clock_of(*date, now)));
     if listed.is_err_and(|error| matches!(error.kind, ErrorKind::Auth | ErrorKind::Connect | ErrorKind::Timeout(_))) {
         findings.extend([Check::Call, Check::Price].map(skipped));
         return;
@@ -154,7 +156,15 @@ fn key(config: &ProviderConfig) -> Finding {
     let variable = preset.and_then(Preset::key_env).unwrap_or("the provider's variable");
     match (&config.key, preset) {
         (None, _) if config.is_loopback() => fine(Check::Key, "none, and this machine needs none".to_owned()),
-        (None, _) => broken(Check::Key, "there is none", &format!("put the key into {variable}")),
+        (None, Some(preset)) if preset.key_required() => {
+            broken(Check::Key, "there is none", &format!("put the key into {variable}"))
+        }
+        // What is asked below shows whether it wants one.
+        (None, _) => Finding {
+            state: Health::Doubtful,
+            remedy: Some("if this endpoint wants one, put it into an environment variable and name that".to_owned()),
+            ..fine(Check::Key, "there is none".to_owned())
+        },
         (Some(key), Some(Preset::HolySheep)) if !key.expose().starts_with("cr_") => Finding {
             remedy: Some(format!("look whether {variable} holds another provider's key")),
             state: Health::Doubtful,
@@ -220,9 +230,9 @@ fn remedy(error: &ProviderError) -> &'static str {
             "check the network, the host's name in the base url, the proxy variables, and the certificate"
         }
         ErrorKind::ContentFiltered => "the provider's filter rejects even a plain question: ask its support",
-        ErrorKind::Decode | ErrorKind::Truncated => {
-            "something else than a model's API answers there: check the base url's path, usually /v1"
-        }
+        ErrorKind::Decode | ErrorKind::Truncated => ELSE,
+        // A page under a good status.
+        ErrorKind::Upstream if error.retry == Retry::Never && error.details.status == Some(200) => ELSE,
         ErrorKind::InvalidRequest => "check the model's name, and whether it wants max_completion_tokens",
         ErrorKind::NotFound => "check the base url's path, usually /v1, and the model's name",
         ErrorKind::Overloaded | ErrorKind::RateLimited => {
@@ -302,6 +312,9 @@ impl Health {
         }
     }
 }
+
+/// What to do where an answer is none.
+const ELSE: &str = "something else than a model's API answers there: check the base url's path, usually /v1";
 
 /// How many tokens the tiny call may have.
 const TINY: u32 = 16;

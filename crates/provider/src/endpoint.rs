@@ -1,5 +1,6 @@
 //! Where requests go: a base URL that was checked once.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use reqwest::Url;
@@ -9,8 +10,31 @@ use crate::config::ConfigError;
 /// A checked base URL.
 ///
 /// Invariants: http or https, has a host, no credentials, no fragment; http only on this machine or by permission.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Endpoint(Url);
+
+/// A base URL as it may be shown: without user, password and query, which may hold a key.
+pub(crate) fn shown(base_url: &str) -> String {
+    let Ok(mut url) = Url::parse(base_url.trim()) else { return "(not a URL)".to_owned() };
+    // A URL that cannot have them has none.
+    let _ = url.set_username("").and_then(|()| url.set_password(None));
+    url.set_query(None);
+    url.set_fragment(None);
+    url.into()
+}
+
+/// The values in a base URL's query that are keys by their names: some gateways want theirs there.
+pub(crate) fn secrets(base_url: &str) -> Vec<String> {
+    let Ok(url) = Url::parse(base_url.trim()) else { return Vec::new() };
+    let secret = |name: &str| ["key", "secret", "sig", "token"].iter().any(|word| name.to_lowercase().contains(word));
+    url.query_pairs().filter(|(name, _)| secret(name)).map(|(_, value)| value.into_owned()).collect()
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Endpoint").field(&shown(self.0.as_str())).finish()
+    }
+}
 
 impl Endpoint {
     /// Checks a base URL. A path that is empty becomes `/v1`; a pasted `/chat/completions` is cut off.
@@ -99,6 +123,13 @@ mod tests {
             assert!(error.starts_with("base_url: ") && !error.contains("hunter2"), "{error}");
         }
         assert!(Endpoint::parse("http://a.example/v1", true).is_ok());
+    }
+
+    #[test]
+    fn what_is_shown_of_a_base_holds_no_key() {
+        assert_eq!(shown("https://u:hunter2@a.example/v1?key=hunter2#hunter2"), "https://a.example/v1");
+        assert_eq!(shown("hunter2"), "(not a URL)");
+        assert_eq!(secrets("https://a.example/v1?api-version=1&API-Key=hunter%2F2"), ["hunter/2"]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use rustls::{ClientConfig, RootCertStore};
 use crate::asked::{Asked, clip};
 use crate::classify::Head;
 use crate::config::{ConfigError, ProviderConfig, ProxyChoice};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{self, Endpoint};
 use crate::limits;
 use crate::root::RootCertificate;
 use crate::scrub::Scrub;
@@ -67,7 +67,9 @@ pub fn connections(roots: &[RootCertificate], patience: Duration) -> Result<Clie
 pub(crate) fn scrub(config: &ProviderConfig) -> Scrub {
     // Short values, such as a version, are no secrets, and hiding them would make holes into every message.
     let headers = config.headers.values().map(|value| value.trim()).filter(|value| value.len() >= 12);
-    Scrub::new(config.key.iter().map(|key| key.expose()).chain(headers))
+    let query = endpoint::secrets(&config.base_url);
+    let key = config.key.iter().map(|key| key.expose());
+    Scrub::new(key.chain(headers).chain(query.iter().map(String::as_str)))
 }
 
 fn unbuilt(error: reqwest::Error) -> ConfigError {
@@ -161,7 +163,12 @@ pub(crate) fn unsent(asked: &Asked, endpoint: &Endpoint, connect: Duration, erro
         let kind = ErrorKind::Timeout(Phase::Connect);
         ProviderError::new(kind, format!("could not connect to {address} within {connect:?}"))
     } else if error.is_connect() {
-        ProviderError::new(ErrorKind::Connect, format!("could not connect to {address}: {}", why(asked, &error)))
+        let why = if speaks_no_tls(&error) {
+            "no TLS is spoken there; if that is meant, the base url begins with http://".to_owned()
+        } else {
+            why(asked, &error)
+        };
+        ProviderError::new(ErrorKind::Connect, format!("could not connect to {address}: {why}"))
     } else if error.is_builder() {
         ProviderError::new(ErrorKind::InvalidRequest, format!("could not write the request: {}", why(asked, &error)))
     } else {
@@ -190,6 +197,20 @@ fn was_refused(error: &reqwest::Error) -> bool {
             return error.reason() == Some(h2::Reason::REFUSED_STREAM);
         }
         cause = error.source();
+    }
+    false
+}
+
+/// Whether what came was no TLS at all, as from a server that was asked by `https` and listens for `http`.
+fn speaks_no_tls(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&dyn Error> = Some(error);
+    while let Some(error) = cause {
+        if let Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) = error.downcast_ref() {
+            return true;
+        }
+        // The source of an I/O error is the one of what is in it, so that this would be passed over.
+        let inside = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        cause = inside.map(|inside| inside as &dyn Error).or_else(|| error.source());
     }
     false
 }

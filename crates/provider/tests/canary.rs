@@ -138,7 +138,8 @@ async fn no_error_log_debug_text_or_cassette_shows_the_key() {
     log::set_max_level(LevelFilter::Trace);
     for answer in answers() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut config = ProviderConfig::new("canary", format!("http://{}/v1", listener.local_addr().unwrap()));
+        let address = listener.local_addr().unwrap();
+        let mut config = ProviderConfig::new("canary", format!("http://{address}/v1?code=1&api-key={CANARY}"));
         config.key = Some(ApiKey::new(CANARY).unwrap());
         config.headers = [("x-other-key".to_owned(), CANARY.to_owned())].into();
         config.proxy = ProxyChoice::None;

@@ -67,6 +67,16 @@ async fn every_trouble_comes_with_its_remedy() {
     assert!(state(&diagnosis, Check::Call).1.contains("usually /v1"));
     assert_eq!(diagnosis.health(), Health::Broken);
 
+    let diagnosis = doctor(Server::playing(plain("200 OK", "", "<html>")).await.config(), "m").await;
+    assert!(state(&diagnosis, Check::Call).1.contains("usually /v1"), "{diagnosis}");
+    assert_eq!(state(&diagnosis, Check::Clock).0, Health::Skipped, "nothing is known of it");
+
+    let server = Server::playing(plain("401 Unauthorized", "", "{}")).await;
+    let mut keyless = server.config();
+    keyless.key = None;
+    let (_, says) = state(&doctor(keyless, "m").await, Check::Models);
+    assert!(says.contains("no key was sent") && !says.contains("copy the key"), "{says}");
+
     let free = json!({ "choices": [{ "message": { "content": "bell" }, "finish_reason": "stop" }] });
     let server = Server::playing_each([models(old), plain("200 OK", "", &free.to_string())]).await;
     let diagnosis = doctor(server.config(), "m").await;
@@ -82,10 +92,12 @@ async fn settings_are_judged_before_anything_is_sent() {
         health == Health::Broken && says.contains("base_url") && says.contains("https://api.holysheep.ai/v1"),
         "{says}"
     );
-    assert_eq!(state(&diagnosis, Check::Key).0, Health::Broken);
+    assert_eq!(state(&diagnosis, Check::Key).0, Health::Doubtful, "nobody knows whether it wants one");
     assert_eq!(state(&diagnosis, Check::Call).0, Health::Skipped);
     let mut config = ProviderConfig::preset(Preset::HolySheep);
     config.timeouts.total = std::time::Duration::ZERO;
+    let keyless = doctor(config.clone(), "m").await;
+    assert_eq!(state(&keyless, Check::Key).0, Health::Broken, "HolySheep answers nobody without one");
     config.key = Some(bellwether_provider::ApiKey::new("sk-of-somebody-else").unwrap());
     let diagnosis = doctor(config, "m").await;
     let (health, says) = state(&diagnosis, Check::Key);

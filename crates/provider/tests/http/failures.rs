@@ -142,6 +142,7 @@ async fn a_server_that_does_not_speak_tls_is_a_failed_connection() {
     let (_socket, answer) = tokio::join!(serve, client.chat(question(), CallContext::default()));
     let error = answer.unwrap_err();
     assert_eq!((error.kind, error.details.may_have_executed), (ErrorKind::Connect, false), "{error}");
+    assert!(error.message.contains("no TLS is spoken there") && error.message.contains("http://"), "{error}");
 }
 
 #[tokio::test]
