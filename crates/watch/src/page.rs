@@ -62,6 +62,7 @@ impl Page {
             .route("/icon.svg", asset("image/svg+xml", include_str!("page/icon.svg")))
             .route("/draw.js", asset("text/javascript; charset=utf-8", include_str!("page/draw.js")))
             .route("/lanes.js", asset("text/javascript; charset=utf-8", include_str!("page/lanes.js")))
+            .route("/rounds.js", asset("text/javascript; charset=utf-8", include_str!("page/rounds.js")))
             .route("/routing.js", asset("text/javascript; charset=utf-8", include_str!("page/routing.js")))
             .route("/api/runs", get(runs))
             .route("/api/runs/{run}", get(whole))

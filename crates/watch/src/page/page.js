@@ -1,6 +1,7 @@
 // The live page: keeps one run's story up to date and shows any moment of it. Every text is set as text, never as HTML.
 import { drawGraph, drawLimits, drawMoney, drawShares, el, legend, measure, stateAt, seconds } from "./draw.js";
 import { drawLanes } from "./lanes.js";
+import { drawRounds } from "./rounds.js";
 import { drawRouting, routedBy } from "./routing.js";
 
 const $ = (id) => document.getElementById(id);
@@ -214,7 +215,7 @@ function draw() {
   drawRouting({ key: $("routing-key"), sum: $("routing-sum"), beliefs: $("beliefs"), lambda: $("lambda"), choices: $("choices") }, story, t, end);
   $("whole").hidden = !last(story.wholes);
   $("whole-text").textContent = last(story.wholes)?.text ?? "";
-  drawDetail(t);
+  drawRounds($("detail"), story.head.run, story.tasks.find((task) => task.id === chosen), t);
   shown = t;
   drawLog(t);
   // What a drawing takes, with all that the browser does for it, is known when the next one could be.
@@ -232,31 +233,6 @@ function tiles(values) {
 function choose(id) {
   chosen = chosen === id ? null : id;
   redraw();
-}
-
-// The rounds of the chosen task: what was handed in, and what the reviewer said.
-function drawDetail(t) {
-  const task = story.tasks.find((task) => task.id === chosen);
-  $("detail").hidden = !task;
-  if (!task) return;
-  const head = el("p");
-  head.append(el("b", {}, `${task.id} ${task.title} `), el("span", { class: `badge ${stateAt(task, t)}` }, stateAt(task, t).replaceAll("_", " ")));
-  const about = `${task.role}${task.model ? ` on ${task.model}` : ""} · ${task.calls} calls, ${task.retries} sent again · $${task.usd.toFixed(4)}`;
-  const ladder = el("ol");
-  task.rounds.filter((round) => round.drafted <= t).forEach((round, n) => {
-    const judged = round.judged !== null && round.judged <= t;
-    const step = el("li");
-    const name = `round ${n + 1}${round.model ? ` on ${round.model}` : ""}`;
-    step.append(el("p", {}, judged ? `${name}: ${round.score.toFixed(2)}, ${round.decision}. ${round.summary}` : `${name}: handed in, not judged yet`));
-    if (judged) for (const [severity, place, fix] of round.issues) step.append(el("p", { class: "soft" }, `${severity} ${place}: ${fix}`));
-    step.append(el("pre", {}, round.text));
-    ladder.append(step);
-  });
-  const parts = [head, el("p", { class: "soft" }, about), el("p", {}, task.objective), ladder];
-  if (task.failure) parts.push(el("p", { class: "soft" }, task.failure));
-  const key = JSON.stringify([task, t >= story.head.now, ladder.children.length]);
-  if ($("detail").dataset.key !== key) $("detail").replaceChildren(...parts);
-  $("detail").dataset.key = key;
 }
 
 function drawLog(t) {
