@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bellwether_budget::Amount;
-use bellwether_core::{Journal, Observer, RunId, TaskId, TaskState};
+use bellwether_core::{Journal, Observer, RunId, TaskState};
 use bellwether_journal::SqliteJournal;
 use bellwether_team::{
-    ChangedTerms, Control, Past, ResumeError, Ruling, RunOutcome, RunReport, TaskRuling, Team, new_run_id,
+    ChangedTerms, Control, Past, ResumeError, Ruling, RunOutcome, RunReport, Team, new_run_id,
 };
 use bellwether_watch::Page;
 
@@ -155,17 +155,6 @@ pub(crate) async fn approve(
     store: Arc<SqliteJournal>,
 ) -> Result<(), Failure> {
     at_rest(file, Some(store.into()))?.approve(run.clone(), ruling).await.map_err(not_resumed)
-}
-
-/// Decides on a task whose work waits for a person.
-pub(crate) async fn rule(
-    file: &TeamFile,
-    run: &RunId,
-    task: TaskId,
-    ruling: TaskRuling,
-    store: Arc<SqliteJournal>,
-) -> Result<(), Failure> {
-    at_rest(file, Some(store.into()))?.rule(run.clone(), task, ruling).await.map_err(not_resumed)
 }
 
 /// Has what came to nothing tried again by the next resume; whether there was anything.

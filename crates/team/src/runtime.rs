@@ -217,8 +217,21 @@ impl Team {
     ///
     /// The decision may have been remembered all the same; a second one is turned away.
     pub async fn approve(&self, run: RunId, ruling: Ruling) -> Result<(), ResumeError> {
+        self.approve_from(self.past(&run).await?, ruling).await
+    }
+
+    /// Decides on the plan of a run of which somebody knows the past already, as [`Team::approve`] does.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Team::approve`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`Team::approve`].
+    pub async fn approve_from(&self, past: Past, ruling: Ruling) -> Result<(), ResumeError> {
         let parked = |state: &State| if state.is_parked() { Ok(()) } else { Err(ResumeError::NotParked) };
-        self.decide(&run, Event::Decided { ruling }, parked).await
+        self.decide(past, Event::Decided { ruling }, parked).await
     }
 
     /// Says what becomes of a task whose work was never good enough, in a run of a team that asks a person then
@@ -232,10 +245,23 @@ impl Team {
     ///
     /// The decision may have been remembered all the same; a second one is turned away.
     pub async fn rule(&self, run: RunId, task: TaskId, ruling: TaskRuling) -> Result<(), ResumeError> {
+        self.rule_from(self.past(&run).await?, task, ruling).await
+    }
+
+    /// Decides on a task of a run of which somebody knows the past already, as [`Team::rule`] does.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Team::rule`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`Team::rule`].
+    pub async fn rule_from(&self, past: Past, task: TaskId, ruling: TaskRuling) -> Result<(), ResumeError> {
         let event = Event::Ruled { task: task.clone(), ruling };
         let blocked =
             |state: &State| if state.is_blocked(&task) { Ok(()) } else { Err(ResumeError::NotBlocked { task }) };
-        self.decide(&run, event, blocked).await
+        self.decide(past, event, blocked).await
     }
 
     /// Has what came to nothing tried again by the next [`Team::resume`]: tasks, the plan or the whole, and reviews that nobody
@@ -262,11 +288,11 @@ impl Team {
     /// Remembers somebody's decision, if the run waits for it.
     async fn decide(
         &self,
-        run: &RunId,
+        past: Past,
         event: Event,
         waits: impl FnOnce(&State) -> Result<(), ResumeError>,
     ) -> Result<(), ResumeError> {
-        let (log, past) = self.take_up(self.past(run).await?).await?;
+        let (log, past) = self.take_up(past).await?;
         let written = match waits(&past.state) {
             Ok(()) => log.write(past.at, &[event]).await.map(drop).map_err(ResumeError::Journal),
             refused => refused,

@@ -12,7 +12,8 @@ use bellwether_core::{ChatProvider, ChatResponse, ErrorKind, Journal, ProviderEr
 use bellwether_provider::Scripted;
 use bellwether_team::explain::Explanation;
 use bellwether_team::{
-    ChangedTerms, Control, OnExhausted, OnInvalidPlan, ResumeError, ReviewRules, Role, RunReport, Settings, Team, Tier,
+    ChangedTerms, Control, OnExhausted, OnInvalidPlan, ResumeError, ReviewRules, Role, RunReport, Settings, TaskRuling,
+    Team, Tier,
 };
 
 /// Counts the entries that are read.
@@ -157,6 +158,38 @@ async fn more_rounds_on_a_resume_are_rounds_for_what_used_its_own_up() {
         let more = rounds(2).resume(run, ChangedTerms::Adopt, &Control::default()).await.expect("it goes on");
         assert_eq!((more.outcome, more.tasks[0].revisions), (RunOutcome::Succeeded, 1), "{on_exhausted:?}");
     }
+}
+
+/// Whoever decided on a task had its run folded twice: to see what waits, and to decide.
+#[tokio::test(start_paused = true)]
+async fn one_fold_serves_what_waits_and_the_decision_which_is_made_once() {
+    let verdict = r#"{"decision": "revise", "score": 0.5, "issues": ["more"]}"#;
+    let model = Arc::new(Scripted::answering(move |_, context| {
+        Ok(ChatResponse::text(if context.phase == "review" { verdict } else { "a draft" }))
+    }));
+    let (journal, run) = (Arc::new(Counting::default()), RunId::from("r1"));
+    let tier = Tier::new(Arc::<Scripted>::clone(&model) as Arc<dyn ChatProvider>, "model");
+    let on_exhausted = OnExhausted::Human;
+    let review = ReviewRules { max_rounds: 0, max_escalations: 0, on_exhausted, ..ReviewRules::default() };
+    let team = Team::builder("team")
+        .role(Role::worker("coder", "You code.", tier.clone()))
+        .role(Role::reviewer("critic", "You review.", tier))
+        .settings(Settings { review, ..Settings::default() })
+        .journal(Arc::<Counting>::clone(&journal) as Arc<dyn Journal>)
+        .build()
+        .expect("the team makes sense");
+    team.run_with("build it", run.clone(), &Control::default()).await;
+    let entries = journal.load(&run).await.expect("memory does not fail").len();
+    let late = team.past(&run).await.expect("it is known");
+    let before = journal.read.load(Ordering::Relaxed);
+    let past = team.past(&run).await.expect("it is known");
+    let waiting = past.report(&team).tasks[0].clone();
+    assert_eq!(waiting.state, TaskState::Blocked);
+    team.rule_from(past, waiting.task_id.clone(), TaskRuling::Accept).await.expect("it waits");
+    let read = journal.read.load(Ordering::Relaxed) - before;
+    assert!(read <= entries + 2, "{read} of {entries} entries were read");
+    let second = team.rule_from(late, waiting.task_id, TaskRuling::Accept).await;
+    assert!(matches!(second, Err(ResumeError::NotBlocked { .. })), "{second:?}");
 }
 
 /// A whole team, of which somebody may leave.

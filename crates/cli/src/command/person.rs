@@ -1,17 +1,14 @@
 //! `bellwether approve`: a person decides on a plan, or on work that was never good enough.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use bellwether_core::{RunId, TaskState};
-use bellwether_journal::SqliteJournal;
-use bellwether_team::{Ruling, RunOutcome, RunReport, TaskResult, TaskRuling};
+use bellwether_team::{Past, Ruling, RunOutcome, RunReport, TaskResult, TaskRuling, Team};
 use bellwether_watch::story::DECIDED;
 
 use crate::args::Approve;
 use crate::command::runs;
 use crate::exit::{Exit, Failure};
-use crate::team_file::TeamFile;
 use crate::terminal::{cut, note, out, plain};
 use crate::{memory, session};
 
@@ -28,7 +25,9 @@ pub(crate) async fn approve(args: Approve) -> Result<Exit, Failure> {
     let store = memory::open(&args.which.journal, Some(&file))?;
     let at = session::beside(&args.which.journal);
     let run = &info.run;
-    let report = session::recall(&file, run, Some(Arc::clone(&store).into())).await?;
+    let team = session::at_rest(&file, Some(store.into()))?;
+    let past = team.past(run).await.map_err(session::not_resumed)?;
+    let report = past.report(&team);
     let waiting: Vec<&TaskResult> = report.tasks.iter().filter(|task| task.state == TaskState::Blocked).collect();
     let decision = decision(&args);
     if waiting.is_empty() {
@@ -39,7 +38,7 @@ pub(crate) async fn approve(args: Approve) -> Result<Exit, Failure> {
             let what = format!("it is the plan of run {run} that waits, and none of its tasks");
             return Err(Failure::usage(what).remedy(format!("bellwether approve {run}{at} [--deny REASON]")));
         }
-        return plan(&file, run, args.deny, store, &at).await;
+        return plan(&team, past, run, args.deny, &at).await;
     }
     let asked = |task: &&&TaskResult| args.task.as_deref().is_none_or(|id| task.task_id.as_str() == id);
     let meant: Vec<&TaskResult> = waiting.iter().filter(asked).copied().collect();
@@ -58,7 +57,7 @@ pub(crate) async fn approve(args: Approve) -> Result<Exit, Failure> {
         }
         (Some(ruling), _, [only]) => {
             let task = only.task_id.clone();
-            session::rule(&file, run, task.clone(), ruling, store).await?;
+            team.rule_from(past, task.clone(), ruling).await.map_err(session::not_resumed)?;
             out(&format!("task {task} of run {run} is decided; go on with: bellwether resume {run}{at}\n"));
             Ok(Exit::Done)
         }
@@ -69,15 +68,10 @@ pub(crate) async fn approve(args: Approve) -> Result<Exit, Failure> {
 }
 
 /// Decides on the plan of a run.
-async fn plan(
-    file: &TeamFile,
-    run: &RunId,
-    deny: Option<String>,
-    store: Arc<SqliteJournal>,
-    at: &str,
-) -> Result<Exit, Failure> {
+async fn plan(team: &Team, past: Past, run: &RunId, deny: Option<String>, at: &str) -> Result<Exit, Failure> {
     let denied = deny.is_some();
-    session::approve(file, run, deny.map_or(Ruling::Approve, Ruling::Deny), store).await?;
+    let ruling = deny.map_or(Ruling::Approve, Ruling::Deny);
+    team.approve_from(past, ruling).await.map_err(session::not_resumed)?;
     out(&if denied {
         format!("the plan of run {run} is not approved; nothing further is done\n")
     } else {
