@@ -13,6 +13,7 @@ use metrics::counter;
 use crate::fairness::Shares;
 use crate::kinds::{Kind, Kinds};
 use crate::mix::Mix;
+use crate::turns::Run;
 use crate::waiting::Line;
 use crate::{clock, names};
 
@@ -22,8 +23,8 @@ pub(crate) struct Calls {
     pub(crate) kinds: Kinds,
     under_way: Flight,
     rooms: [Option<Room>; Class::ALL.len()],
-    /// How many calls each run that is on has sent.
-    pub(crate) runs: HashMap<RunId, u32>,
+    /// The runs that are on.
+    pub(crate) runs: HashMap<RunId, Run>,
 }
 
 /// The calls under way, by their place in memory, which a call keeps until its end.
@@ -121,7 +122,11 @@ impl Calls {
         let room = self.room(call);
         room.shares.tick(now);
         let stage = Stage::Queued(room.line.join(now, call.demand.tokens()));
+        self.kinds.waits(kind, true);
         self.under_way.insert(call, UnderWay { kind, stage });
+        if let Some(run) = call.context.run.as_ref().and_then(|run| self.runs.get_mut(run)) {
+            run.turn(&call.context, now);
+        }
     }
 
     fn admitted(&mut self, call: &Arc<Call>, waited: Duration, overhead: Duration) {
@@ -130,7 +135,9 @@ impl Calls {
         let room = self.room(call);
         room.shares.admitted(call, waited);
         let kind = if let Some((kind, stage)) = before {
-            room.leave(call, stage);
+            if room.leave(call, stage) {
+                self.kinds.waits(kind, false);
+            }
             kind
         } else {
             let kind = self.kinds.of(call);
@@ -143,9 +150,9 @@ impl Calls {
             kind.overhead.record(overhead);
         }
         if let Some(run) = &call.context.run
-            && let Some(calls) = self.runs.get_mut(run)
+            && let Some(run) = self.runs.get_mut(run)
         {
-            *calls = calls.saturating_add(1);
+            run.calls = run.calls.saturating_add(1);
         }
     }
 
@@ -158,7 +165,9 @@ impl Calls {
                 return Some(kind);
             }
             Some(UnderWay { kind, stage }) => {
-                self.room(call).leave(call, stage);
+                if self.room(call).leave(call, stage) {
+                    self.kinds.waits(kind, false);
+                }
                 kind
             }
             None => self.kinds.of(call),
@@ -211,11 +220,11 @@ impl Flight {
 }
 
 impl Room {
-    /// Lets a call go from where it stood, if it did.
-    fn leave(&mut self, call: &Call, stage: Stage) {
-        if let Stage::Queued(place) = stage {
-            self.line.leave(place, call.demand.tokens());
-        }
+    /// Lets a call go from where it stood, if it did; whether it did.
+    fn leave(&mut self, call: &Call, stage: Stage) -> bool {
+        let Stage::Queued(place) = stage else { return false };
+        self.line.leave(place, call.demand.tokens());
+        true
     }
 }
 

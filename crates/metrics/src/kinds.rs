@@ -18,11 +18,13 @@ use crate::names;
 pub(crate) struct Kinds {
     models: Cap,
     pub(crate) providers: Cap,
-    roles: Cap,
+    pub(crate) roles: Cap,
     pub(crate) teams: Cap,
     kinds: Vec<Kind>,
     /// What each provider has to do, by its name.
     sent: Vec<(Arc<str>, Sent)>,
+    /// How many calls of each class and team wait.
+    waiting: Vec<((Class, Arc<str>), Waiting)>,
     /// The place of the one last found: most calls are like the one before.
     last: usize,
     /// By what makes them alike.
@@ -46,6 +48,8 @@ pub(crate) struct Kind {
     names: Names,
     /// The place of its provider's.
     sent: usize,
+    /// The place of its class and team's.
+    waiting: usize,
     pub(crate) wait: Histogram,
     pub(crate) overhead: Histogram,
     answered: Option<Answered>,
@@ -64,6 +68,13 @@ pub(crate) struct Sent {
     tokens: u64,
     in_flight: Gauge,
     reserved: Gauge,
+}
+
+/// The calls of a class and team that wait.
+#[derive(Debug)]
+struct Waiting {
+    calls: u64,
+    depth: Gauge,
 }
 
 #[derive(Debug)]
@@ -104,8 +115,23 @@ impl Kinds {
             self.sent.push((Arc::clone(&names.provider), Sent::new(&names.provider)));
             self.sent.len() - 1
         });
-        self.kinds.push(Kind::new(names, sent));
+        let who = (names.class, Arc::clone(&names.team));
+        let waiting = self.waiting.iter().position(|(each, _)| *each == who).unwrap_or_else(|| {
+            let depth = gauge!(names::QUEUE_DEPTH, "class" => class.as_str(), "team" => label(&who.1));
+            self.waiting.push((who, Waiting { calls: 0, depth }));
+            self.waiting.len() - 1
+        });
+        self.kinds.push(Kind::new(names, sent, waiting));
         place
+    }
+
+    /// One more call of the kind at a place waits, or one less.
+    pub(crate) fn waits(&mut self, place: usize, more: bool) {
+        let kind = self.kinds.get(place);
+        if let Some((_, waiting)) = kind.and_then(|kind| self.waiting.get_mut(kind.waiting)) {
+            waiting.calls = if more { waiting.calls + 1 } else { waiting.calls.saturating_sub(1) };
+            waiting.depth.set(float(waiting.calls));
+        }
     }
 
     /// The kind at a place, and what its provider has to do.
@@ -177,10 +203,12 @@ impl Sent {
 // === impl Kind ===
 
 impl Kind {
-    fn new(names: Names, sent: usize) -> Self {
+    fn new(names: Names, sent: usize, waiting: usize) -> Self {
+        let (class, team) = (names.class.as_str(), label(&names.team));
         Self {
             sent,
-            wait: histogram!(target: ALONE, names::QUEUE_WAIT, "class" => names.class.as_str()),
+            waiting,
+            wait: histogram!(target: ALONE, names::QUEUE_WAIT, "class" => class, "team" => team),
             overhead: histogram!(target: ALONE, names::OVERHEAD, "provider" => label(&names.provider)),
             answered: None,
             cost: None,
@@ -256,7 +284,8 @@ impl Kind {
         match usage.cost {
             // A histogram, because the facade's counters know whole numbers only and its sum is a counter of dollars.
             Some(cost) => {
-                let make = || histogram!(target: ALONE, names::CALL_COST, "model" => model());
+                let make =
+                    || histogram!(target: ALONE, names::CALL_COST, "model" => model(), "team" => label(&names.team));
                 self.cost.get_or_insert_with(|| once(make)).record(cost.as_dollars());
             }
             None if tokens > 0 => {

@@ -31,6 +31,7 @@ mod server;
 #[cfg(feature = "spans")]
 mod spans;
 mod standing;
+mod turns;
 mod waiting;
 
 pub use bellwether_core::{Fact, Observer, RunId};

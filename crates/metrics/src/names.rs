@@ -104,7 +104,7 @@ catalogue! {
         "What was spent under the budget, in US dollars.";
     BUILD_INFO: "bellwether_build_info", Gauge, ["version"], None,
         "Always 1; the label says which version runs.";
-    CALL_COST: "bellwether_call_cost_usd", Histogram(DOLLARS), ["model"], None,
+    CALL_COST: "bellwether_call_cost_usd", Histogram(DOLLARS), ["model", "team"], None,
         "US dollars per answered call, as far as its price is known; the sum is what was spent.";
     CALL_DURATION: "bellwether_call_duration_seconds", Histogram(CALL_SECONDS), ["model", "provider"],
         Some(Unit::Seconds), "From sending a call to the end of its answer, for answered calls.";
@@ -157,13 +157,13 @@ catalogue! {
         "Answers of a planner that were of no use.";
     PLANS: "bellwether_plans_total", Counter, ["degraded"], None,
         "Plans agreed on, and whether they are the one-task fallback.";
-    QUEUE_DEPTH: "bellwether_queue_depth", Gauge, ["class"], None,
+    QUEUE_DEPTH: "bellwether_queue_depth", Gauge, ["class", "team"], None,
         "Calls that wait in the queue or at the gate of the quota.";
     QUEUE_OLDEST: "bellwether_queue_oldest_timestamp_seconds", Gauge, ["class"], Some(Unit::Seconds),
         "When the call that has waited longest began to wait, since 1970; 0 if nobody waits.";
     QUEUE_TOKENS: "bellwether_queue_tokens", Gauge, ["class"], None,
         "Tokens that the calls which wait will reserve.";
-    QUEUE_WAIT: "bellwether_queue_wait_seconds", Histogram(WAIT_SECONDS), ["class"], Some(Unit::Seconds),
+    QUEUE_WAIT: "bellwether_queue_wait_seconds", Histogram(WAIT_SECONDS), ["class", "team"], Some(Unit::Seconds),
         "How long admitted calls waited in the queue and at the gate of the quota.";
     REFUSED: "bellwether_refused_total", Counter, ["kind"], None,
         "Calls that were turned away before they were sent, by reason.";
@@ -181,6 +181,9 @@ catalogue! {
         "Runs that began and did not end yet.";
     RUNS: "bellwether_runs_total", Counter, ["outcome", "team"], None,
         "Runs that ended, by how.";
+    STEP: "bellwether_step_seconds", Histogram(CALL_SECONDS), ["phase", "role"], Some(Unit::Seconds),
+        "Turns of agents that plan, work or judge, from their first call to what came of it, waits and further tries \
+         included.";
     TASK_ROUNDS: "bellwether_task_rounds", Histogram(ROUNDS), [], None,
         "Rounds of work a task took before it came to rest, counted from 1; only tasks that were worked on.";
     TASKS: "bellwether_tasks", Gauge, ["state"], None,

@@ -3,13 +3,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bellwether_core::fact::{KeyState, TaskState};
-use bellwether_core::{Fact, Observer};
+use bellwether_core::{Fact, Observer, RunId, TaskId};
 use metrics::{SharedString, counter, gauge, histogram};
 
 use crate::calls::Calls;
 use crate::caps::Cap;
 use crate::kinds::float;
 use crate::names;
+use crate::turns::Run;
 
 /// Counts facts through the `metrics` facade.
 ///
@@ -46,17 +47,27 @@ impl MetricsObserver {
             Fact::KeyChanged { provider, state, .. } => self.heard().key(provider, *state),
             Fact::MessageDied { what, .. } => counter!(names::MESSAGES_DIED, "what" => *what).increment(1),
             Fact::MessageSent { what, .. } => counter!(names::MESSAGES, "what" => *what).increment(1),
-            Fact::PlanAccepted { degraded, .. } => {
+            Fact::PlanAccepted { run, degraded, .. } => {
+                self.heard().turns_over(run, None);
                 counter!(names::PLANS, "degraded" => truth(*degraded)).increment(1);
             }
-            Fact::PlanRejected { .. } => counter!(names::PLAN_REJECTED).increment(1),
+            Fact::PlanRejected { run, .. } => {
+                self.heard().turns_over(run, None);
+                counter!(names::PLAN_REJECTED).increment(1);
+            }
             Fact::RouteDecided { tier, explored, .. } => {
                 let tier = label(self.heard().tiers.value(tier));
                 counter!(names::ROUTE_CHOICE, "explored" => truth(*explored), "tier" => tier).increment(1);
             }
             Fact::RunFinished { .. } | Fact::RunStarted { .. } => self.heard().run(fact),
-            Fact::TaskAudited { agreed, .. } => counter!(names::AUDITS, "agreed" => truth(*agreed)).increment(1),
-            Fact::TaskMoved { from, to, round, .. } => moved(*from, *to, *round),
+            Fact::TaskAudited { run, task, agreed } => {
+                self.heard().turns_over(run, Some(task));
+                counter!(names::AUDITS, "agreed" => truth(*agreed)).increment(1);
+            }
+            Fact::TaskMoved { run, task, from, to, round, .. } => {
+                self.heard().turns_over(run, Some(task));
+                moved(*from, *to, *round);
+            }
             Fact::TasksSpawned { tasks, .. } => counter!(names::TASKS_SPAWNED).increment(tasks.len() as u64),
             Fact::TaskReviewed { score, accepted, .. } => {
                 histogram!(names::VERDICT_SCORE, "accepted" => truth(*accepted)).record(*score);
@@ -91,15 +102,23 @@ impl Heard {
         }
     }
 
+    /// What agents did for a task, or for the run as a whole, came to something.
+    fn turns_over(&mut self, run: &RunId, task: Option<&TaskId>) {
+        if let Some(run) = self.calls.runs.get_mut(run) {
+            run.end(task, &mut self.calls.kinds.roles);
+        }
+    }
+
     fn run(&mut self, fact: &Fact) {
         match fact {
             Fact::RunStarted { run, .. } => {
-                self.calls.runs.insert(run.clone(), 0);
+                self.calls.runs.insert(run.clone(), Run::default());
                 gauge!(names::RUNS_IN_PROGRESS).increment(1);
             }
             Fact::RunFinished { run, team, outcome, took } => {
-                if let Some(calls) = self.calls.runs.remove(run) {
-                    histogram!(names::RUN_CALLS).record(f64::from(calls));
+                self.turns_over(run, None);
+                if let Some(run) = self.calls.runs.remove(run) {
+                    histogram!(names::RUN_CALLS).record(f64::from(run.calls));
                 }
                 gauge!(names::RUNS_IN_PROGRESS).decrement(1);
                 let team = label(self.calls.kinds.teams.value(team));

@@ -15,9 +15,7 @@ pub(crate) struct Line {
     came: VecDeque<Option<f64>>,
     /// How many stood before the first one that is still here.
     gone: u64,
-    waiting: u64,
     tokens: u64,
-    depth: Gauge,
     oldest: Gauge,
     reserved: Gauge,
 }
@@ -28,9 +26,7 @@ impl Line {
         Self {
             came: VecDeque::new(),
             gone: 0,
-            waiting: 0,
             tokens: 0,
-            depth: gauge!(names::QUEUE_DEPTH, "class" => class),
             oldest: gauge!(names::QUEUE_OLDEST, "class" => class),
             reserved: gauge!(names::QUEUE_TOKENS, "class" => class),
         }
@@ -42,9 +38,8 @@ impl Line {
             self.oldest.set(now);
         }
         self.came.push_back(Some(now));
-        self.waiting += 1;
         self.tokens = self.tokens.saturating_add(tokens);
-        self.show();
+        self.reserved.set(float(self.tokens));
         self.gone + self.came.len() as u64 - 1
     }
 
@@ -55,9 +50,8 @@ impl Line {
             return;
         };
         *came = None;
-        self.waiting -= 1;
         self.tokens = self.tokens.saturating_sub(tokens);
-        self.show();
+        self.reserved.set(float(self.tokens));
         if place > self.gone {
             return;
         }
@@ -65,10 +59,5 @@ impl Line {
             self.gone += 1;
         }
         self.oldest.set(self.came.front().copied().flatten().unwrap_or(0.0));
-    }
-
-    fn show(&self) {
-        self.depth.set(float(self.waiting));
-        self.reserved.set(float(self.tokens));
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use bellwether_core::{Call, Class, Fact, TaskState, Usage, Usd};
+use bellwether_core::{Call, Class, Fact, RunId, RunOutcome, TaskId, TaskState, Usage, Usd};
 use bellwether_metrics::{Exporter, MetricsObserver, Observer};
 use metrics::{counter, gauge, histogram};
 
@@ -27,6 +27,8 @@ fn a_call_that_is_tried_again_counts_each_time_and_its_answer_once() {
     let who = |outcome| [("model", "gpt-4.1"), ("outcome", outcome), ("provider", "holysheep"), ("role", "coder")];
     let model = ("model", "gpt-4.1");
     let standard = [("class", "standard")];
+    let team = ("team", "writers");
+    let writers = [standard[0], team];
     let answered = [model, ("provider", "holysheep")];
     assert_values(
         &text,
@@ -36,11 +38,11 @@ fn a_call_that_is_tried_again_counts_each_time_and_its_answer_once() {
             ("bellwether_calls_total", &who("completed"), 1.0),
             ("bellwether_throttled_total", &answered, 1.0),
             ("bellwether_retries_total", &[("kind", "overloaded"), model], 1.0),
-            ("bellwether_queue_depth", &standard, 0.0),
+            ("bellwether_queue_depth", &writers, 0.0),
             ("bellwether_calls_in_flight", &[("provider", "holysheep")], 0.0),
-            ("bellwether_queue_wait_seconds_count", &standard, 3.0),
-            ("bellwether_queue_wait_seconds_sum", &standard, 2.02),
-            ("bellwether_queue_wait_seconds_bucket", &[standard[0], ("le", "0.05")], 2.0),
+            ("bellwether_queue_wait_seconds_count", &writers, 3.0),
+            ("bellwether_queue_wait_seconds_sum", &writers, 2.02),
+            ("bellwether_queue_wait_seconds_bucket", &[writers[0], writers[1], ("le", "0.05")], 2.0),
             ("bellwether_call_duration_seconds_sum", &answered, 3.0),
             ("bellwether_call_duration_seconds_bucket", &[answered[0], answered[1], ("le", "2")], 0.0),
             ("bellwether_call_duration_seconds_bucket", &[answered[0], answered[1], ("le", "4")], 1.0),
@@ -56,8 +58,8 @@ fn a_call_that_is_tried_again_counts_each_time_and_its_answer_once() {
             ("bellwether_overhead_seconds_bucket", &[("provider", "holysheep"), ("le", "0.00003")], 0.0),
             ("bellwether_overhead_seconds_bucket", &[("provider", "holysheep"), ("le", "0.0001")], 3.0),
             ("bellwether_fairness_jain", &standard, 1.0),
-            ("bellwether_call_cost_usd_sum", &[model], 0.0125),
-            ("bellwether_call_cost_usd_count", &[model], 1.0),
+            ("bellwether_call_cost_usd_sum", &[model, team], 0.0125),
+            ("bellwether_call_cost_usd_count", &[model, team], 1.0),
         ],
     );
     assert_eq!(text.value("bellwether_cost_unpriced_calls_total", &[model]), None);
@@ -74,7 +76,7 @@ fn calls_that_are_lost_leave_the_line_and_the_flight() {
             ("bellwether_calls_total", &who("abandoned"), 2.0),
             ("bellwether_refused_total", &[("kind", "queue_full")], 1.0),
             ("bellwether_wasted_tokens_total", &[("model", "gpt-4.1"), ("reason", "abandoned")], 600.0),
-            ("bellwether_queue_depth", &[("class", "batch")], 1.0),
+            ("bellwether_queue_depth", &[("class", "batch"), ("team", "writers")], 1.0),
             ("bellwether_queue_tokens", &[("class", "batch")], 600.0),
             ("bellwether_limit_reserved_tokens", &[("provider", "holysheep")], 600.0),
             ("bellwether_calls_in_flight", &[("provider", "holysheep")], 1.0),
@@ -96,7 +98,7 @@ fn dollars_add_up_to_the_billionth_and_unknown_prices_are_counted() {
     assert_values(
         &text,
         &[
-            ("bellwether_call_cost_usd_sum", &model, 0.002_000_002),
+            ("bellwether_call_cost_usd_sum", &[model[0], ("team", "writers")], 0.002_000_002),
             ("bellwether_cost_unpriced_calls_total", &model, 1.0),
         ],
     );
@@ -284,16 +286,16 @@ fn what_several_observers_count_adds_up_also_when_one_is_gone() {
             other.observe(&fact);
         }
         // Everybody may count what is an observer's otherwise.
-        histogram!("bellwether_queue_wait_seconds", "class" => "standard").record(1.0);
+        histogram!("bellwether_queue_wait_seconds", "class" => "standard", "team" => "writers").record(1.0);
     });
     let text = Text::read(&exporter.render());
-    let standard = ("class", "standard");
+    let (class, team) = (("class", "standard"), ("team", "writers"));
     assert_values(
         &text,
         &[
-            ("bellwether_queue_wait_seconds_count", &[standard], 16.0),
-            ("bellwether_queue_wait_seconds_sum", &[standard], 5.0 * 2.02 + 1.0),
-            ("bellwether_queue_wait_seconds_bucket", &[standard, ("le", "0.05")], 10.0),
+            ("bellwether_queue_wait_seconds_count", &[class, team], 16.0),
+            ("bellwether_queue_wait_seconds_sum", &[class, team], 5.0 * 2.02 + 1.0),
+            ("bellwether_queue_wait_seconds_bucket", &[class, team, ("le", "0.05")], 10.0),
             ("bellwether_tokens_total", &[("model", "gpt-4.1"), ("type", "input")], 5_000.0),
         ],
     );
@@ -320,7 +322,81 @@ fn threads_that_share_an_observer_lose_no_count() {
             ("bellwether_tokens_total", &[model, ("type", "output")], 200.0 * calls),
             ("bellwether_call_duration_seconds_count", &answered, calls),
             ("bellwether_call_duration_seconds_sum", &answered, 3.0 * calls),
-            ("bellwether_queue_wait_seconds_count", &[("class", "standard")], 3.0 * calls),
+            ("bellwether_queue_wait_seconds_count", &[("class", "standard"), ("team", "writers")], 3.0 * calls),
         ],
     );
+}
+
+#[test]
+fn a_greedy_team_and_the_one_it_starves_are_told_apart() {
+    let of = |team: &str| {
+        let mut call = (*call("m", Class::Standard)).clone();
+        call.context.flow.team = team.into();
+        Arc::new(call)
+    };
+    let queued = |call: &Arc<Call>| Fact::CallQueued { call: Arc::clone(call) };
+    let admitted =
+        |call: &Arc<Call>, waited| Fact::CallAdmitted { call: Arc::clone(call), waited, overhead: Duration::ZERO };
+    let (greedy, light) = (of("greedy"), [of("light"), of("light")]);
+    let text = read(&[
+        queued(&greedy),
+        queued(&light[0]),
+        queued(&light[1]),
+        admitted(&greedy, Duration::ZERO),
+        admitted(&light[0], Duration::from_secs(40)),
+    ]);
+    let who = |team| [("class", "standard"), ("team", team)];
+    assert_values(
+        &text,
+        &[
+            ("bellwether_queue_depth", &who("greedy"), 0.0),
+            ("bellwether_queue_depth", &who("light"), 1.0),
+            ("bellwether_queue_wait_seconds_sum", &who("greedy"), 0.0),
+            ("bellwether_queue_wait_seconds_sum", &who("light"), 40.0),
+        ],
+    );
+}
+
+#[test]
+fn a_turn_lasts_from_its_first_call_until_the_task_moves_on() {
+    let run = || RunId::from(story::RUN);
+    let of = |phase, task: Option<&str>, round| {
+        let mut call = (*call("m", Class::Standard)).clone();
+        (call.context.phase, call.context.task, call.context.round) = (phase, task.map(TaskId::from), round);
+        Fact::CallQueued { call: Arc::new(call) }
+    };
+    let moved = |task: &str, to| Fact::TaskMoved {
+        run: run(),
+        task: TaskId::from(task),
+        role: "coder".into(),
+        from: None,
+        to,
+        round: 0,
+    };
+    let began = Fact::RunStarted { run: run(), team: "writers".into() };
+    let planned = Fact::PlanAccepted { run: run(), tasks: Vec::new(), degraded: false };
+    let turns = |text: &Text, phase| {
+        text.value("bellwether_step_seconds_count", &[("phase", phase), ("role", "coder")]).unwrap_or_default()
+    };
+    let (outcome, took) = (RunOutcome::Succeeded, Duration::ZERO);
+    let facts = [
+        of("work", Some("t1"), 0),
+        began,
+        of("plan", None, 0),
+        planned,
+        of("work", Some("t1"), 0),
+        of("work", Some("t1"), 0),
+        of("work", Some("t2"), 0),
+        moved("t1", TaskState::Produced),
+        of("review", Some("t1"), 0),
+        moved("t1", TaskState::Revising),
+        of("work", Some("t1"), 1),
+        moved("t1", TaskState::Produced),
+        of("combine", None, 0),
+        Fact::RunFinished { run: run(), team: "writers".into(), outcome, took },
+        moved("t2", TaskState::Produced),
+    ];
+    let text = read(&facts);
+    let counts = ["plan", "work", "review", "combine"].map(|phase| turns(&text, phase));
+    assert_eq!(counts, [1.0, 2.0, 1.0, 1.0], "two calls are one turn, and what is cut off is none");
 }

@@ -33,7 +33,7 @@ async fn figures_and_health_are_served() {
     let (head, body) = get(server.addr(), "/metrics").await;
     assert!(head.starts_with("http/1.1 200"), "{head}");
     assert!(head.contains("content-type: text/plain; version=0.0.4; charset=utf-8"), "{head}");
-    assert!(body.contains("bellwether_queue_wait_seconds_count{class=\"standard\"} 3\n"), "{body}");
+    assert!(body.contains("bellwether_queue_wait_seconds_count{class=\"standard\",team=\"writers\"} 3\n"), "{body}");
     assert!(body.contains(concat!("bellwether_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1\n")));
     assert_eq!(get(server.addr(), "/healthz").await.1, "ok\n");
     assert_eq!(get(server.addr(), "/readyz").await.1, "ready\n");
@@ -82,8 +82,10 @@ fn a_process_has_one_recorder() {
 fn upkeep_loses_no_sample() {
     let (exporter, observer) = (Exporter::local(), MetricsObserver::new());
     let call = || exporter.record(|| hard_call().iter().for_each(|fact| observer.observe(fact)));
-    let heard =
-        |samples: &str| exporter.render().contains(&format!("_wait_seconds_count{{class=\"standard\"}} {samples}\n"));
+    let heard = |samples: &str| {
+        let line = format!("_wait_seconds_count{{class=\"standard\",team=\"writers\"}} {samples}\n");
+        exporter.render().contains(&line)
+    };
     call();
     exporter.upkeep();
     call();

@@ -147,7 +147,17 @@ pub(crate) fn everything() -> Vec<Fact> {
         took: Duration::from_secs(1),
         first_token: None,
     };
-    [hard_call(), lost_calls(), run(), quota(), keys(), vec![unpriced]].concat()
+    let began = Fact::RunStarted { run: RunId::from(RUN), team: "writers".into() };
+    let produced = Fact::TaskMoved {
+        run: RunId::from(RUN),
+        task: TaskId::from(TASK),
+        role: "coder".into(),
+        from: None,
+        to: TaskState::Produced,
+        round: 0,
+    };
+    let turn = [vec![began], hard_call(), vec![produced]].concat();
+    [turn, lost_calls(), run(), quota(), keys(), vec![unpriced]].concat()
 }
 
 /// A limit that is told and then learnt anew, a pause for everybody, and tickets that leave the line.
