@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_core::chat::ChatStream;
-use bellwether_core::limiter::{Refused, WaitReason};
+use bellwether_core::limiter::Refused;
 use bellwether_core::queue::Ticket;
 use bellwether_core::{Call, CallContext, ChatRequest, Demand, ErrorKind, ProviderError, Retry};
 use tokio::time::Instant;
@@ -17,6 +17,7 @@ use crate::guard::Verdict;
 use crate::line::Wish;
 use crate::live::{Live, Opened, Teller};
 use crate::parking::parks;
+use crate::pump::detour;
 use crate::refusal::{Bound, NoTurn, too_late};
 use crate::story::Story;
 use crate::turn::Turn;
@@ -213,8 +214,7 @@ impl Course {
         if self.patience == Patience::Full {
             return None;
         }
-        let outlook = limiter.outlook(self.demand).filter(|outlook| outlook.reason == WaitReason::Pause)?;
-        outlook.wait.filter(|wait| *wait > DETOUR).map(NoTurn::Paused)
+        detour(&**limiter, self.demand).map(NoTurn::Paused)
     }
 
     /// The limiter has heard of it and keeps everybody away. If it lets this call through at once all the same, the
@@ -287,9 +287,6 @@ impl Course {
         self.dispatch.policy
     }
 }
-
-/// How long everybody may have to stay away from a key before a call goes elsewhere, if it can.
-const DETOUR: Duration = Duration::from_secs(10);
 
 /// How long the provider asked us to stay away.
 pub(crate) fn named_wait(error: &ProviderError) -> Option<Duration> {

@@ -126,8 +126,9 @@ impl Dispatch {
     ///
     /// Dropping the future leaves the dispatch closed; calling it again waits for the rest.
     pub async fn shutdown(&self) {
-        self.desk.queue.close();
+        // Whoever finds the queue closed looks at the line to see why.
         self.desk.line.close();
+        self.desk.queue.close();
         let mut pump = self.pump.lock().await;
         while pump.join_next().await.is_some() {}
     }

@@ -83,6 +83,7 @@ impl Key {
             match self.try_admit(self.stamp(now)) {
                 Ok(passage) => return Ok(passage),
                 Err(Hindrance::Parked(parked)) => return Err(NoTurn::Parked(parked)),
+                Err(Hindrance::Probing) if brief => return Err(NoTurn::Probing),
                 Err(Hindrance::Probing) => changed.await,
                 Err(Hindrance::Until(at)) => {
                     let wait = at.since(self.stamp(now));
@@ -109,10 +110,7 @@ impl Key {
             }
             select! {
                 biased;
-                answer = &mut future => {
-                    // What changed at the same moment is looked at all the same.
-                    return self.look().map_or(Ok(answer), |parked| Err(NoTurn::Parked(parked)));
-                }
+                answer = &mut future => return Ok(answer),
                 () = changed => {}
             }
         }

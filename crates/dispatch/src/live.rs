@@ -23,7 +23,8 @@ pub(crate) struct Seen {
     pub(crate) first: Option<Instant>,
     pub(crate) usage: Usage,
     limits: RateLimits,
-    finished: bool,
+    /// Whether the answer is whole: whatever comes after that, or does not, changes nothing.
+    pub(crate) finished: bool,
 }
 
 /// An answer whose first piece has come.
@@ -77,7 +78,8 @@ impl Seen {
     pub(crate) fn event(&mut self, event: &ChatEvent) {
         match event {
             ChatEvent::Finished(_) => self.finished = true,
-            ChatEvent::Started(head) => self.limits = head.limits,
+            // The pause that it asks for was handed on at once, and is over when the answer ends.
+            ChatEvent::Started(head) => self.limits = RateLimits { retry_after: None, ..head.limits },
             ChatEvent::Usage(usage) => self.usage = *usage,
             // Text, reasoning, a refusal, a call: a piece of the answer.
             _ => {
@@ -176,15 +178,16 @@ impl Stream for Live {
         let passed =
             this.limit.as_mut().and_then(|(limit, timer)| timer.as_mut().poll(cx).is_ready().then_some(*limit));
         let end = match passed {
-            Some(limit) => Err(Limit::passed(Some(limit))),
-            None => match ready!(Pin::new(&mut sent.events).poll_next(cx)) {
-                Some(Ok(event)) => {
+            Some(limit) if !sent.seen.finished => Err(Limit::passed(Some(limit))),
+            _ => match Pin::new(&mut sent.events).poll_next(cx) {
+                Poll::Pending if passed.is_none() => return Poll::Pending,
+                Poll::Ready(Some(Ok(event))) => {
                     sent.seen.event(&event);
                     return Poll::Ready(Some(Ok(event)));
                 }
-                Some(Err(error)) => Err(error),
-                None if sent.seen.finished => Ok(()),
-                None => Err(ProviderError::truncated(true)),
+                _ if sent.seen.finished => Ok(()),
+                Poll::Ready(Some(Err(error))) => Err(error),
+                _ => Err(ProviderError::truncated(true)),
             },
         };
         let sent = this.sent.take().expect("it was there a moment ago");

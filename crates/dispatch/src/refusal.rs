@@ -23,6 +23,8 @@ pub(crate) enum NoTurn {
     Long(Duration),
     /// The key is parked.
     Parked(Parked),
+    /// Somebody else finds out whether a parked key is well again, and the call has somewhere else to go.
+    Probing,
     /// Everybody stays away from the key for so long, and the call has somewhere else to go.
     Paused(Duration),
     /// It was in the queue and had to make room; when there may be some again, if that is known.
@@ -65,6 +67,7 @@ impl NoTurn {
             Self::Parked(parked) => parked.into_error(),
             Self::Paused(wait) => told(ErrorKind::RateLimited, "everybody stays away from the key for a while", last)
                 .with_retry(Retry::After(wait)),
+            Self::Probing => told(ErrorKind::Overloaded, "somebody else finds out whether the key is well again", last),
             Self::Shed(wait) => told(ErrorKind::QueueFull, "it had to make room for others in the queue", last)
                 .with_retry(after(wait, Retry::Never)),
         }

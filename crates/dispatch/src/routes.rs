@@ -17,13 +17,14 @@ use crate::estimate;
 /// It stands above the queues, so that whoever waits on a key that is parked or keeps failing moves on at once. A call
 /// goes on to the next key when
 ///
-/// - the key is parked: refused, or its account is dry; while it waits as well as when it comes;
+/// - the key is parked: refused, or its account is dry; or another call finds out at the moment whether it still is;
 /// - the key is left alone by its [`Guard`](crate::Guard), or everybody stays away from it for more than ten seconds;
 /// - its queue is full, or the call came to nothing there for a reason that may not hold elsewhere.
 ///
-/// It stays where it is for a request that is wrong in itself, past its deadline, and after a part of an answer was
-/// handed on. With the last key it is as patient as a [`Dispatch`] alone; if that one is parked, it goes back to the
-/// first that is not, and waits there. Each step is told as [`Fact::CallRerouted`].
+/// All of that while it waits as well as when it comes. It stays where it is for a request that is wrong in itself, past
+/// its deadline, and after a part of an answer was handed on. With the last key it is as patient as a [`Dispatch`] alone;
+/// if that one is parked, it goes back to the first that is not, and waits there. Each step is told as
+/// [`Fact::CallRerouted`].
 ///
 /// ```
 /// # use bellwether_dispatch::{CallContext, ChatProvider, ChatRequest, ChatResponse, ChatStream, Dispatch, ErrorKind};

@@ -49,9 +49,14 @@ impl Course {
         let answer = match head {
             Head::Whole(response) => Ok(*response),
             Head::Stream(events, held) => {
-                let rest = self.rest(events, held, &mut seen, &mut turn);
-                let answer = clock::within(limit.map(|limit| limit.at), rest).await;
-                answer.unwrap_or_else(|| Err(Limit::passed(limit)))
+                let mut fold = Fold::default();
+                held.into_iter().for_each(|event| fold.add(event));
+                let rest = self.rest(events, &mut fold, &mut seen, &mut turn);
+                match clock::within(limit.map(|limit| limit.at), rest).await {
+                    None if !seen.finished => Err(Limit::passed(limit)),
+                    Some(Err(error)) if !seen.finished => Err(error),
+                    _ => fold.finish(),
+                }
             }
         };
         seen.settle(turn, answer.as_ref().err());
@@ -202,20 +207,18 @@ impl Course {
         Ok(Head::Stream(events, held))
     }
 
-    /// The whole of an answer that has begun.
+    /// The rest of an answer that has begun.
     async fn rest(
         &self,
         mut events: ChatStream,
-        held: VecDeque<ChatEvent>,
+        fold: &mut Fold,
         seen: &mut Seen,
         turn: &mut Turn,
-    ) -> Result<ChatResponse, ProviderError> {
-        let mut fold = Fold::default();
-        held.into_iter().for_each(|event| fold.add(event));
+    ) -> Result<(), ProviderError> {
         while let Some(event) = events.next().await {
             fold.add(self.heard(event?, seen, turn));
         }
-        fold.finish()
+        Ok(())
     }
 
     /// Notes what an event says. The head of an answer is told how often the call was sent before, and what it says

@@ -3,6 +3,7 @@
 mod cancel;
 mod conformance;
 mod deadlines;
+mod ends;
 mod fifo;
 mod guarded;
 mod hedges;

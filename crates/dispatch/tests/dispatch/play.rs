@@ -73,6 +73,8 @@ pub(crate) enum Ends {
     FailsAfterHead(ProviderError),
     /// Says something, then fails.
     FailsAfterText(ProviderError),
+    /// Says all there is to say, and fails a minute later.
+    Lingers(ProviderError),
     /// Says something, then the line goes dead.
     Stops,
 }
@@ -98,6 +100,10 @@ impl Scene {
             Ends::Babbles => events.extend((0..1_000).map(|_| (ms(1_000), text("bla ")))),
             Ends::Fails(error) | Ends::FailsAfterHead(error) | Ends::FailsAfterText(error) => {
                 events.push_back((ms(100), Err(error)));
+            }
+            Ends::Lingers(error) => {
+                events.extend([(now, text(" there")), (now, Ok(ChatEvent::Finished(FinishReason::Stop)))]);
+                events.push_back((ms(60_000), Err(error)));
             }
             Ends::Stops => {}
         }

@@ -7,6 +7,7 @@ use bellwether_core::test_util::Recorder;
 use bellwether_core::{Fact, Observer};
 use bellwether_dispatch::{ChatProvider, Dispatch, ErrorKind, Parked, PermitPool, Retry, Routes};
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use crate::play::{Ends, Play, Scene, error, ms, named, request, throttle, until};
 
@@ -80,6 +81,39 @@ async fn a_long_pause_is_not_waited_out_where_there_is_another_key() {
     keys.routes.chat(request(), named("a")).await.unwrap();
     assert_eq!((keys.plays[0].elapsed(), keys.sent()), (200, vec![1, 1]));
     assert_eq!(keys.rerouted(), [ErrorKind::RateLimited]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nor_by_those_who_were_in_the_line_when_it_began() {
+    let long = Scene::after(100, Ends::Fails(throttle(Some(ms(60_000)))));
+    let keys = keys([vec![long], vec![]]);
+    let mut calls = JoinSet::new();
+    for n in 0..10 {
+        let routes = Arc::clone(&keys.routes);
+        calls.spawn(async move { routes.chat(request(), named(n.to_string())).await });
+    }
+    assert!(calls.join_all().await.iter().all(Result::is_ok));
+    assert_eq!((keys.plays[0].elapsed(), keys.sent()), (2_100, vec![1, 10]));
+    assert_eq!(keys.rerouted(), [ErrorKind::RateLimited; 10]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_what_somebody_else_finds_out_where_there_is_another_key() {
+    let keys = keys([vec![broke(), Scene::after(30_000, Ends::Answers(ms(0)))], vec![]]);
+    keys.routes.chat(request(), named("a")).await.unwrap();
+    sleep(ms(60_000)).await;
+    let start = keys.plays[0].elapsed();
+    let mut calls = JoinSet::new();
+    for n in 0..4 {
+        let routes = Arc::clone(&keys.routes);
+        calls.spawn(async move { routes.chat(request(), named(n.to_string())).await.unwrap() });
+    }
+    for _ in 0..3 {
+        calls.join_next().await.unwrap().unwrap();
+    }
+    assert_eq!((keys.plays[0].elapsed() - start, keys.sent()), (600, vec![2, 4]), "one finds out, the others go on");
+    calls.join_next().await.unwrap().unwrap();
+    assert_eq!(keys.plays[0].elapsed() - start, 30_000);
 }
 
 #[tokio::test(start_paused = true)]
