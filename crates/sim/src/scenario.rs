@@ -5,6 +5,7 @@ mod error;
 mod field;
 mod throttling;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -107,7 +108,7 @@ pub enum VerdictForm {
 
 /// A bearer key, which never shows itself.
 #[derive(Clone, Deserialize, Eq, PartialEq)]
-#[serde(transparent)]
+#[serde(try_from = "String")]
 pub struct ApiKey(String);
 
 /// What goes wrong on purpose: shares of all requests, and single requests by their number.
@@ -141,6 +142,7 @@ pub struct Faults {
 #[serde(deny_unknown_fields)]
 pub struct Fail {
     /// The request's number, from 1.
+    #[serde(deserialize_with = "field::number")]
     pub request: u64,
     /// How it fails.
     pub with: Fault,
@@ -182,9 +184,10 @@ pub struct Latency {
 #[serde(deny_unknown_fields)]
 pub struct Model {
     /// How many tokens input and output may have together; more is answered with 400.
-    #[serde(default = "Model::default_context")]
+    #[serde(default = "Model::default_context", deserialize_with = "field::context")]
     pub context: u32,
     /// The name that requests use.
+    #[serde(deserialize_with = "field::name")]
     pub id: String,
 }
 
@@ -198,21 +201,35 @@ impl Scenario {
     /// [`ScenarioError`] if the text is not TOML, has an unknown key, or a value that cannot be meant; it says in which line.
     pub fn parse(text: &str) -> Result<Self, ScenarioError> {
         let scenario: Self = toml::from_str(text).map_err(|error| ScenarioError::from_toml(text, &error))?;
-        let faults = &scenario.faults;
+        match scenario.mistake() {
+            Some((key, nth, problem)) => Err(ScenarioError::at_key(text, key, nth, problem)),
+            None => Ok(scenario),
+        }
+    }
+
+    /// Whether its parts go together, for whoever changed a scenario that was read.
+    ///
+    /// # Errors
+    ///
+    /// [`ScenarioError`], without a line.
+    pub fn check(&self) -> Result<(), ScenarioError> {
+        self.mistake().map_or(Ok(()), |(key, nth, problem)| Err(ScenarioError::at_key("", key, nth, problem)))
+    }
+
+    /// What only shows when everything is known, and which line to look for: a key, and how many of it stand before.
+    fn mistake(&self) -> Option<(&'static str, usize, &'static str)> {
+        let faults = &self.faults;
         if faults.error_500 + faults.error_503 + faults.reset + faults.stall > 1.0 + f64::EPSILON {
-            return Err(ScenarioError::at_key(text, &["faults"], "the shares of all faults add up to more than 1"));
+            return Some(("faults", 0, "the shares of all faults add up to more than 1"));
         }
-        let burst_in_window = |limit: &&Limit| {
-            limit.algorithm == Algorithm::FixedWindow && (limit.burst.is_some() || limit.burst_tokens.is_some())
-        };
-        if scenario.limits.iter().any(|limit| burst_in_window(&limit)) {
-            return Err(ScenarioError::at_key(
-                text,
-                &["burst_tokens", "burst"],
-                "a fixed window has no burst, only a token bucket has one",
-            ));
+        let (mut numbers, mut names) = (HashSet::new(), HashSet::new());
+        if let Some(nth) = faults.fail.iter().position(|fail| !numbers.insert(fail.request)) {
+            return Some(("faults.fail", nth, "`faults.fail` names a request twice, which can fail in one way only"));
         }
-        Ok(scenario)
+        if let Some(nth) = self.models.iter().position(|model| !names.insert(&model.id)) {
+            return Some(("models", nth, "`models` lists a model twice"));
+        }
+        self.limits.iter().enumerate().find_map(|(nth, limit)| Some(("limits", nth, limit.mistake()?)))
     }
 }
 
@@ -258,6 +275,18 @@ impl ApiKey {
     #[must_use]
     pub fn matches(&self, given: &str) -> bool {
         self.0 == given
+    }
+}
+
+impl TryFrom<String> for ApiKey {
+    type Error = &'static str;
+
+    /// A key that a call can carry.
+    fn try_from(key: String) -> Result<Self, Self::Error> {
+        if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err("a key is made of visible characters without blanks; nobody could send another one");
+        }
+        Ok(Self(key))
     }
 }
 

@@ -94,17 +94,19 @@ impl Simulator {
         self.app.until(wanted).await
     }
 
-    /// Stops: takes no new connection, gives the answers under way up to five seconds, and ends everything.
+    /// Stops: takes no new connection, gives the answers under way up to five seconds, and ends everything. Returns what
+    /// happened to the very end.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future aborts what is left, as dropping the simulator does.
-    pub async fn shutdown(mut self) {
+    pub async fn shutdown(mut self) -> Stats {
         self.draining.cancel();
         if tokio::time::timeout(GRACE, self.tasks.join_next()).await.is_err() {
             self.closing.cancel();
             self.tasks.join_next().await;
         }
+        self.stats()
     }
 }
 

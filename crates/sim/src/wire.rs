@@ -55,7 +55,7 @@ impl ChatRequest {
         let messages = messages.ok_or_else(|| wrong("messages", "must be an array with at least one message"))?;
         let messages = messages.iter().enumerate().map(|(index, message)| read_message(index, message));
         let messages = messages.collect::<Result<Vec<_>, _>>()?;
-        if !matches!(value["n"].as_u64(), None | Some(1)) {
+        if !value["n"].is_null() && value["n"] != 1 {
             return Err(wrong("n", "must be 1: one answer per request"));
         }
         let newer = cap(&value, "max_completion_tokens")?;
@@ -215,7 +215,7 @@ pub(crate) fn go_duration(duration: Duration) -> String {
 }
 
 const FINGERPRINT: &str = "simulated";
-const LONGEST_MODEL: usize = 256;
+pub(crate) const LONGEST_MODEL: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -245,7 +245,9 @@ mod tests {
         assert_eq!(with(r#""max_tokens":0"#), Some("max_tokens".to_owned()));
         assert_eq!(with(r#""max_completion_tokens":"x""#), Some("max_completion_tokens".to_owned()));
         assert_eq!(with(r#""stream":1"#), Some("stream".to_owned()));
-        assert_eq!(with(r#""n":2"#), Some("n".to_owned()));
+        for n in ["2", "0", "-1", "\"2\"", "1.5"] {
+            assert_eq!(with(&format!(r#""n":{n}"#)), Some("n".to_owned()), "{n}");
+        }
         assert_eq!(with(r#""response_format":{"type":"xml"}"#), Some("response_format.type".to_owned()));
     }
 }

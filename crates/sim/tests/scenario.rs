@@ -61,7 +61,18 @@ fn an_error_says_its_line_and_what_to_do() {
         ("[answers]\nplan = 'poem'", 2, "garbage_once"),
         ("[[limits]]\nrpm = 0", 2, "nonzero"),
         ("[[limits]]\nwindow = '0s'", 2, "longer than nothing"),
-        ("[[limits]]\nalgorithm = 'fixed_window'\nburst = 3", 3, "only a token bucket"),
+        ("[[limits]]\nburst = 3\nrpm = 5\n[[limits]]\nalgorithm = 'fixed_window'\nburst = 3", 4, "only a token bucket"),
+        ("seed = 1\nlimits = [{ burst = 3 }]", 2, "without `rpm`"),
+        ("[[limits]]\nrpm = 1\nburst_tokens = 3", 1, "without `tpm`"),
+        ("api_key = ' a '", 1, "visible characters"),
+        ("api_key = ''", 1, "visible characters"),
+        ("[[models]]\nid = ''", 2, "1 to 256 bytes"),
+        ("[[models]]\nid = 'a'\ncontext = 0", 3, "0 is not from 1"),
+        ("[[models]]\nid = 'a'\n[[models]]\nid = 'a'", 3, "a model twice"),
+        ("[[bursts]]\nafter = 1\ncount = 0", 1, "at least 1"),
+        ("[[bursts]]\nat = '1s'\nfor = '0s'", 1, "longer than nothing"),
+        ("[[faults.fail]]\nrequest = 0\nwith = 'reset'", 2, "numbered from 1"),
+        ("[[faults.fail]]\nrequest = 1\nwith = 'reset'\n[[faults.fail]]\nrequest = 1\nwith = 'stall'", 4, "a request twice"),
         ("[rejections]\nstatus = 200", 2, "200 is not from 400 to 599"),
         ("\n[faults]\nerror_503 = 0.6\nreset = 0.6", 2, "more than 1"),
         ("seed = 1\n[[bursts]]\nafter = 1\nfor = '1s'", 2, "either `after` and `count` or `at` and `for`"),
@@ -76,4 +87,13 @@ fn an_error_says_its_line_and_what_to_do() {
         assert!(message.ends_with("correct it, or delete it to get the default"), "{message}");
         assert!(!message.contains('\n'), "{message}");
     }
+}
+
+#[test]
+fn what_was_changed_after_it_was_read_is_looked_at_again() {
+    let mut scenario = Scenario::parse("[faults]\nerror_500 = 0.5").unwrap();
+    assert_eq!(scenario.check(), Ok(()));
+    scenario.faults.reset = 0.6;
+    let error = scenario.check().unwrap_err();
+    assert!(error.line().is_none() && error.to_string().contains("add up to more than 1"), "{error}");
 }

@@ -72,13 +72,13 @@ pub(crate) struct Load {
     #[arg(long, value_name = "FLOWS", value_delimiter = ';', required = true)]
     pub(crate) flows: Vec<FlowSpec>,
     /// How long to begin new calls.
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = some_time)]
     pub(crate) duration: Duration,
     /// The most calls to begin, over all flows.
     #[arg(long, value_name = "N")]
     pub(crate) requests: Option<NonZeroU64>,
     /// The most output tokens a call may buy.
-    #[arg(long, value_name = "N", default_value_t = 64)]
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_tokens: u32,
     /// What every call says.
     #[arg(long, default_value = "Say something short.")]
@@ -156,6 +156,18 @@ pub(crate) struct Simulate {
     pub(crate) json: bool,
 }
 
+/// A time that comes to an end, and in which something can be done.
+fn some_time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if time.is_zero() || time > LONGEST {
+        return Err("write a time from 1ms to a year, such as 10s".to_owned());
+    }
+    Ok(time)
+}
+
+/// The longest time that is taken for one.
+const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+
 fn share(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| "write a number from 0 to 1".to_owned())
 }
@@ -165,6 +177,9 @@ fn burst(text: &str) -> Result<Burst, String> {
     let mut number = || parts.next()?.parse().ok();
     let (after, count) =
         number().zip(number()).ok_or_else(|| "write AFTER:COUNT, such as 5:3, or 5:3:2s".to_owned())?;
+    if count == 0 {
+        return Err("a burst of no requests is none: COUNT is at least 1".to_owned());
+    }
     let retry_after = parts.next().map(humantime::parse_duration).transpose().map_err(|error| error.to_string())?;
     Ok(Burst::Requests { after, count, retry_after })
 }
@@ -174,10 +189,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_load_takes_some_time_and_not_for_ever() {
+        assert_eq!(some_time("90s"), Ok(Duration::from_secs(90)));
+        for wrong in ["0s", "500000000000y", "2y", "-1s", "soon"] {
+            assert!(some_time(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn a_burst_is_written_in_two_or_three_parts() {
         let two = Duration::from_secs(2);
         assert_eq!(burst("5:3:2s"), Ok(Burst::Requests { after: 5, count: 3, retry_after: Some(two) }));
         assert_eq!(burst("0:1"), Ok(Burst::Requests { after: 0, count: 1, retry_after: None }));
-        assert!(burst("5").is_err() && burst("a:b").is_err() && burst("1:2:x").is_err());
+        assert!(burst("5").is_err() && burst("a:b").is_err() && burst("1:2:x").is_err() && burst("5:0").is_err());
     }
 }

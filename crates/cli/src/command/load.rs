@@ -1,14 +1,14 @@
 //! `bellwether load`: loops of calls in several flows through one quota, and what each flow got of it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{self, IsTerminal};
 use std::num::NonZeroU32;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bellwether_core::{CallContext, ChatProvider, ChatRequest, Flow, Message, Observer};
+use bellwether_core::{CallContext, ChatProvider, ChatRequest, Flow, Message, Observer, ProviderError};
 use bellwether_dispatch::Dispatch;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
@@ -16,10 +16,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::args::Load;
-use crate::endpoint;
 use crate::exit::{Exit, Failure};
 use crate::tally::{self, Tally};
-use crate::terminal::{advise, out};
+use crate::terminal::{advise, cut, note, out, plain};
+use crate::{endpoint, session};
 
 /// Loops that share a weight: `light:weight=1,loops=2`.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,6 +74,22 @@ impl Bounds {
     }
 }
 
+/// What the first call said that failed in each way: a kind alone does not tell what to mend.
+#[derive(Debug, Default)]
+struct Reasons(Mutex<BTreeMap<&'static str, String>>);
+
+impl Reasons {
+    fn add(&self, error: &ProviderError) {
+        let mut reasons = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        reasons.entry(error.kind.as_str()).or_insert_with(|| cut(&plain(&error.message, false), 300));
+    }
+
+    fn tell(&self) {
+        let reasons = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        reasons.iter().for_each(|(kind, said)| note(&format!("{kind}: {said}")));
+    }
+}
+
 pub(crate) async fn run(args: Load) -> Result<Exit, Failure> {
     if let Some(name) = twice(&args.flows) {
         return Err(Failure::usage(format!("--flows names {name:?} twice: give each flow a name of its own")));
@@ -89,6 +105,7 @@ pub(crate) async fn run(args: Load) -> Result<Exit, Failure> {
         max_output_tokens: Some(args.max_tokens),
         ..ChatRequest::new(args.model.as_str(), vec![Message::user(args.prompt.as_str())])
     };
+    let reasons = Arc::new(Reasons::default());
     let mut loops = JoinSet::new();
     for flow in &args.flows {
         for _ in 0..flow.loops.get() {
@@ -97,25 +114,30 @@ pub(crate) async fn run(args: Load) -> Result<Exit, Failure> {
                 request.clone(),
                 Arc::clone(&dispatch),
                 Arc::clone(&tally),
+                Arc::clone(&reasons),
                 bar.clone(),
                 Arc::clone(&bounds),
             ));
         }
     }
     let ended = tokio::select! {
-        _ = async { while loops.join_next().await.is_some() {} } => Ok(()),
+        _ = async { while loops.join_next().await.is_some() {} } => Ok(None),
         failure = tally.nobody_there() => Err(failure),
+        // What was found out so far is worth as much.
+        () = session::signal() => Ok(Some(Exit::Cancelled)),
     };
     loops.shutdown().await;
     dispatch.shutdown().await;
     bar.finish_and_clear();
-    ended?;
+    let stopped = ended?;
     let summary = tally.summary(began.elapsed());
     out(&if args.json { format!("{summary}\n") } else { table(&summary) });
+    reasons.tell();
     // That some calls fail is what a load finds out.
-    Ok(match tally.exit() {
-        (Exit::Partial, _) => Exit::Done,
-        (exit, remedy) => {
+    Ok(match (stopped, tally.exit()) {
+        (Some(stopped), _) => stopped,
+        (None, (Exit::Partial, _)) => Exit::Done,
+        (None, (exit, remedy)) => {
             advise(remedy);
             exit
         }
@@ -127,6 +149,7 @@ async fn call_again_and_again(
     request: ChatRequest,
     dispatch: Arc<Dispatch>,
     tally: Arc<Tally>,
+    reasons: Arc<Reasons>,
     bar: ProgressBar,
     bounds: Arc<Bounds>,
 ) {
@@ -140,7 +163,11 @@ async fn call_again_and_again(
         };
         let asked = Instant::now();
         let answer = dispatch.chat(request.clone(), context).await;
-        tally.finished(&flow.name, answer.map(|_| asked.elapsed()).map_err(|error| error.kind));
+        let failed = |error: ProviderError| {
+            reasons.add(&error);
+            error.kind
+        };
+        tally.finished(&flow.name, answer.map(|_| asked.elapsed()).map_err(failed));
         if !bar.is_hidden() {
             let (ok, failed, ..) = tally.so_far();
             bar.set_message(format!("{ok} answered, {failed} failed"));

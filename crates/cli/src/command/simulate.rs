@@ -21,8 +21,12 @@ pub(crate) async fn run(args: Simulate) -> Result<Exit, Failure> {
         note("statistics at /stats; Ctrl-C ends it");
     }
     session::signal().await;
-    let stats = simulator.stats();
-    simulator.shutdown().await;
+    let so_far = simulator.stats();
+    // Answers under way are given to the end, and counted; a second signal does not wait for them.
+    let stats = tokio::select! {
+        stats = simulator.shutdown() => stats,
+        () = session::signal() => so_far,
+    };
     if json {
         let stats = serde_json::to_string(&stats).map_err(|error| Failure::new(Exit::Io, error.to_string()))?;
         out(&format!("{stats}\n"));
@@ -52,6 +56,7 @@ fn scenario(args: Simulate) -> Result<Scenario, Failure> {
     }
     scenario.faults.error_503 = args.error_503.unwrap_or(scenario.faults.error_503);
     scenario.faults.reset = args.reset.unwrap_or(scenario.faults.reset);
+    scenario.check().map_err(|error| Failure::usage(error).remedy("smaller --error-503 or --reset"))?;
     scenario.bursts.extend(args.burst);
     scenario.latency.first_token = args.first_token.unwrap_or(scenario.latency.first_token);
     scenario.latency.per_token = args.per_token.unwrap_or(scenario.latency.per_token);
@@ -59,7 +64,8 @@ fn scenario(args: Simulate) -> Result<Scenario, Failure> {
     if let Some(variable) = args.api_key_env {
         let key = std::env::var(&variable).ok().filter(|key| !key.is_empty());
         let key = key.ok_or_else(|| Failure::usage(format!("the environment variable {variable} is not set")))?;
-        scenario.api_key = Some(ApiKey::new(key));
+        let key = ApiKey::try_from(key.trim().to_owned());
+        scenario.api_key = Some(key.map_err(|why| Failure::usage(format!("{variable}: {why}")))?);
     }
     Ok(scenario)
 }

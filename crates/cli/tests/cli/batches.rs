@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::process::{CANARY, Folder, Simulator, bellwether, said};
+use crate::process::{CANARY, Folder, Simulator, Underway, bellwether, said};
 
 /// So many lines, in three flows one after the other.
 fn lines(n: usize) -> String {
@@ -248,4 +248,29 @@ fn load_shows_what_each_flow_got() {
     assert_eq!((summary["ok"].as_u64(), summary["failed"].as_u64()), (Some(60), Some(0)), "{}", ran.stderr);
     assert!(summary["flows"]["light"]["ok"].as_u64() > Some(0));
     assert_eq!(simulator.stats()["requests"], 60);
+}
+
+#[test]
+fn a_load_that_is_stopped_tells_what_it_found_out() {
+    let folder = Folder::new("load-stopped");
+    let simulator = Simulator::start(&folder, &[]);
+    let mut load = bellwether(&folder);
+    load.args(["load", "--base-url", &simulator.base_url, "--model", "sim-small", "--flows", "a"]);
+    let load = Underway::start(load.args(["--duration", "1h", "--json"]));
+    while simulator.stats()["answered"]["200"].as_u64() < Some(3) {}
+    load.interrupt();
+    let said = load.end();
+    assert_eq!(said.code, Some(130), "{}", said.stderr);
+    assert!(said.json()["ok"].as_u64() >= Some(2), "{}", said.stdout);
+}
+
+#[test]
+fn a_load_says_what_its_calls_failed_of() {
+    let folder = Folder::new("load-failed");
+    let simulator = Simulator::start(&folder, &["--api-key-env", "SIM_KEY"]);
+    let mut load = bellwether(&folder);
+    load.args(["load", "--base-url", &simulator.base_url, "--model", "m", "--flows", "a", "--requests", "2"]);
+    let said = said(&mut load);
+    assert_eq!(said.code, Some(77), "{}", said.stderr);
+    assert!(said.stderr.contains("auth: ") && said.stderr.contains("You didn't provide an API key"), "{}", said.stderr);
 }

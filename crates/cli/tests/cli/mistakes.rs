@@ -154,3 +154,16 @@ fn a_file_that_is_not_there_and_an_empty_task_are_named() {
     unwritable.args(["demo", "--output", "no/such/folder/work.md"]);
     check(&said(&mut unwritable), 74, &["work.md cannot be written"]);
 }
+
+#[test]
+fn a_simulation_that_makes_no_sense_is_refused() {
+    let folder = Folder::new("no-simulation").with("half.toml", "[faults]\nerror_500 = 0.5\n");
+    let simulate = |args: &[&str]| {
+        let mut command = bellwether(&folder);
+        said(command.env("BLANK_KEY", "a b").args(["simulate", "--listen", "0"]).args(args))
+    };
+    check(&simulate(&["--error-503", "0.8", "--reset", "0.5"]), 2, &["add up to more than 1", "--reset"]);
+    check(&simulate(&["--scenario", "half.toml", "--error-503", "0.7"]), 2, &["add up to more than 1"]);
+    check(&simulate(&["--burst", "5:0"]), 2, &["COUNT is at least 1"]);
+    check(&simulate(&["--api-key-env", "BLANK_KEY"]), 2, &["BLANK_KEY: a key is made of visible characters"]);
+}

@@ -14,14 +14,16 @@ impl ScenarioError {
         Self { line, problem: error.message().trim_end().replace('\n', ", ") }
     }
 
-    /// For what only shows when the whole file is known: points at the first line that begins with one of `keys`.
-    pub(super) fn at_key(text: &str, keys: &[&str], problem: &str) -> Self {
+    /// For what only shows when the whole file is known: points at the line that begins with `key` for the `nth` time, from 0,
+    /// or else at the first one.
+    pub(super) fn at_key(text: &str, key: &str, nth: usize, problem: &str) -> Self {
         let begins = |line: &str| {
-            let line = line.trim_start_matches(['[', ' ', '\t']);
-            let mut rests = keys.iter().filter_map(|key| line.strip_prefix(key));
-            rests.any(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+            let rest = line.trim_start_matches(['[', ' ', '\t']).strip_prefix(key);
+            rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
         };
-        let line = text.lines().position(begins).map(|index| index + 1);
+        let mut lines = text.lines().enumerate().filter(|(_, line)| begins(line)).map(|(at, _)| at + 1);
+        let first = lines.next();
+        let line = nth.checked_sub(1).and_then(|further| lines.nth(further)).or(first);
         Self { line, problem: problem.to_owned() }
     }
 

@@ -96,6 +96,21 @@ pub enum RetryAfter {
     Seconds,
 }
 
+impl Limit {
+    /// What does not go together in it.
+    pub(super) fn mistake(&self) -> Option<&'static str> {
+        if self.algorithm == Algorithm::FixedWindow && (self.burst.is_some() || self.burst_tokens.is_some()) {
+            Some("a fixed window has no burst, only a token bucket has one")
+        } else if self.burst.is_some() && self.rpm.is_none() {
+            Some("`burst` without `rpm` limits nothing")
+        } else if self.burst_tokens.is_some() && self.tpm.is_none() {
+            Some("`burst_tokens` without `tpm` limits nothing")
+        } else {
+            None
+        }
+    }
+}
+
 impl Default for Limit {
     fn default() -> Self {
         Self {

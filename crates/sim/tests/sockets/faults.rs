@@ -73,7 +73,8 @@ async fn a_shutdown_lets_the_answers_under_way_finish() {
     let waiting = open(&simulator, json!({})).await;
     until(&simulator, |stats| stats.in_flight == 1).await;
     let addr = simulator.addr();
-    simulator.shutdown().await;
+    let stats = simulator.shutdown().await;
+    assert_eq!((stats.answered.get(&200), stats.in_flight), (Some(&1), 0), "what was under way is counted, too");
     let received = read(waiting).await;
     assert_eq!((received.status, received.complete), (200, true));
     TcpStream::connect(addr).await.expect_err("nobody listens any more");
@@ -85,8 +86,9 @@ async fn a_shutdown_does_not_wait_for_ever() {
     let silent = open(&simulator, json!({ "stream": true })).await;
     until(&simulator, |stats| stats.in_flight == 1).await;
     let started = tokio::time::Instant::now();
-    simulator.shutdown().await;
+    let stats = simulator.shutdown().await;
     assert!(started.elapsed() < Duration::from_secs(10));
+    assert_eq!((stats.cancelled, stats.in_flight), (1, 0), "who was cut off is counted as gone");
     assert!(!read(silent).await.complete);
 }
 
