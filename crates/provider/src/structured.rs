@@ -64,19 +64,28 @@ pub async fn ask<T: DeserializeOwned + JsonSchema>(
 ///
 /// [`ErrorKind::Decode`], with the place that does not fit; [`ErrorKind::InvalidRequest`] if the schema is none.
 pub fn check(format: &ResponseFormat, answer: &ChatResponse) -> Result<Value, ProviderError> {
-    let value = json_in(&answer.text).ok_or_else(|| match answer.finish {
-        FinishReason::Length => unfit(answer, "it was cut off by the cap on output tokens; raise it"),
-        _ if answer.refusal.is_some() => unfit(answer, "the model refused"),
-        _ => unfit(answer, "it is not json"),
-    })?;
-    match format {
-        ResponseFormat::JsonObject if value.is_object() => {}
-        ResponseFormat::JsonObject => return Err(unfit(answer, "it is json, but not an object")),
-        ResponseFormat::JsonSchema { schema, .. } => {
-            fits(&validator(schema)?, &value).map_err(|why| unfit(answer, &why))?
+    let validator = match format {
+        ResponseFormat::JsonObject => None,
+        ResponseFormat::JsonSchema { schema, .. } => Some(validator(schema)?),
+    };
+    let mut unfitting = None;
+    for value in json_in(&answer.text) {
+        let fit = match &validator {
+            None if value.is_object() => Ok(()),
+            None => Err("it is json, but not an object".to_owned()),
+            Some(validator) => fits(validator, &value),
+        };
+        match fit {
+            Ok(()) => return Ok(value),
+            Err(why) => unfitting = unfitting.or(Some(why)),
         }
     }
-    Ok(value)
+    let why = unfitting.unwrap_or_else(|| match answer.finish {
+        FinishReason::Length => "it was cut off by the cap on output tokens; raise it".to_owned(),
+        _ if answer.refusal.is_some() => "the model refused".to_owned(),
+        _ => "it is not json".to_owned(),
+    });
+    Err(unfit(answer, &why))
 }
 
 /// A provider whose answers are checked against the schema that was asked for.
@@ -190,14 +199,32 @@ fn unfit(answer: &ChatResponse, why: &str) -> ProviderError {
     error
 }
 
-/// The JSON in a text: the whole, what a fence holds, or from the first brace to the last.
-fn json_in(text: &str) -> Option<Value> {
+/// What may be the JSON in a text: the whole, or what a fence holds, or else what stands between braces or brackets, the
+/// outer of them if one stands in the other.
+fn json_in(text: &str) -> Vec<Value> {
     let read = |text: &str| serde_json::from_str(text.trim()).ok();
     let fenced = || {
         let (_, tail) = text.split_once("```")?;
         let (inside, _) = tail.split_once("```")?;
         read(inside.trim_start_matches(|c: char| c.is_ascii_alphanumeric()))
     };
-    let between = |open, close| read(text.get(text.find(open)?..=text.rfind(close)?)?);
-    read(text).or_else(fenced).or_else(|| between('{', '}')).or_else(|| between('[', ']'))
+    if let Some(value) = read(text).or_else(fenced) {
+        return vec![value];
+    }
+    let between = |(open, close)| {
+        let (from, to) = (text.find(open)?, text.rfind(close)?);
+        Some((from, to, read(text.get(from..=to)?)?))
+    };
+    match ([('{', '}'), ('[', ']')].map(between)).into() {
+        (Some((from, to, object)), Some((first, last, array))) => {
+            if first < from && to < last {
+                vec![array]
+            } else if from < first && last < to {
+                vec![object]
+            } else {
+                vec![object, array]
+            }
+        }
+        (object, array) => object.or(array).map(|(_, _, value)| value).into_iter().collect(),
+    }
 }

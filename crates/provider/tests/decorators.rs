@@ -240,6 +240,22 @@ mod schema {
     }
 
     #[tokio::test]
+    async fn an_array_is_found_among_words_and_braces_and_nothing_is_taken_out_of_the_middle() {
+        let list = |said: &'static str| async move {
+            let model = saying(said);
+            let asked = bellwether_provider::ask::<Vec<Verdict>>(&*model, ask("judge"), CallContext::default()).await;
+            asked.map(|(verdicts, _)| verdicts.len()).map_err(|error| error.message)
+        };
+        assert_eq!(list(r#"My only verdict: [{"accept":true,"score":0.5}], as you see"#).await, Ok(1));
+        assert_eq!(list(r#"Both {so to say}: [{"accept":true,"score":0.5},{"accept":true,"score":1}]"#).await, Ok(2));
+        assert!(list(r#"{"verdicts":[{"accept":true,"score":0.5}]}"#).await.is_err(), "it is a part of something else");
+        assert!(list(r#"Here: {"verdicts":[{"accept":true,"score":0.5}]}"#).await.is_err());
+        let noted = saying(r#"As in [1]: {"accept":true,"score":0.5}"#);
+        let asked = bellwether_provider::ask::<Verdict>(&*noted, ask("judge"), CallContext::default());
+        assert!(asked.await.is_ok(), "a note is no verdict");
+    }
+
+    #[tokio::test]
     async fn an_answer_that_does_not_fit_says_where() {
         for (said, why) in [
             (r#"{"accept":1,"score":0.5}"#, "/accept"),

@@ -72,7 +72,11 @@ fn an_error_says_its_line_and_what_to_do() {
         ("[[bursts]]\nafter = 1\ncount = 0", 1, "at least 1"),
         ("[[bursts]]\nat = '1s'\nfor = '0s'", 1, "longer than nothing"),
         ("[[faults.fail]]\nrequest = 0\nwith = 'reset'", 2, "numbered from 1"),
-        ("[[faults.fail]]\nrequest = 1\nwith = 'reset'\n[[faults.fail]]\nrequest = 1\nwith = 'stall'", 4, "a request twice"),
+        (
+            "[[faults.fail]]\nrequest = 1\nwith = 'reset'\n[[faults.fail]]\nrequest = 1\nwith = 'stall'",
+            4,
+            "a request twice",
+        ),
         ("[rejections]\nstatus = 200", 2, "200 is not from 400 to 599"),
         ("\n[faults]\nerror_503 = 0.6\nreset = 0.6", 2, "more than 1"),
         ("seed = 1\n[[bursts]]\nafter = 1\nfor = '1s'", 2, "either `after` and `count` or `at` and `for`"),
