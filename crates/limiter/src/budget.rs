@@ -50,13 +50,14 @@ impl RetryBudget {
     #[must_use]
     pub fn new(floor: u64, memory: Duration) -> Self {
         let floor = u128::from(floor.max(1)) * THOUSAND;
-        Self { level: 0, cap: floor * memory.as_millis().max(1_000) / 1_000, floor, at: Timestamp::ZERO, rest: 0 }
+        let cap = floor.saturating_mul(memory.as_millis().max(1_000)) / 1_000;
+        Self { level: 0, cap, floor, at: Timestamp::ZERO, rest: 0 }
     }
 
     /// A call of this cost succeeded.
     pub fn succeeded(&mut self, cost: u64, now: Timestamp) {
         self.advance(now);
-        self.level = (self.level + u128::from(cost) * SHARE).min(self.cap);
+        self.level = self.level.saturating_add(u128::from(cost) * SHARE).min(self.cap);
     }
 
     /// Whether a call of this cost may be tried again now; takes what that costs if so, and nothing if not.
@@ -84,9 +85,9 @@ impl RetryBudget {
     fn advance(&mut self, now: Timestamp) {
         let nanos = now.since(self.at).as_nanos();
         self.at = self.at.max(now);
-        let came = self.floor * nanos + self.rest;
+        let came = self.floor.saturating_mul(nanos).saturating_add(self.rest);
         self.rest = came % SECOND;
-        self.level = (self.level + came / SECOND).min(self.cap);
+        self.level = self.level.saturating_add(came / SECOND).min(self.cap);
     }
 }
 

@@ -126,7 +126,8 @@ impl Desk {
 
     /// Somebody comes to see; takes them out if there is an answer.
     pub(crate) fn poll(&mut self, place: Place, waker: &Waker, now: Timestamp) -> Option<Answer> {
-        self.armed = self.armed.filter(|alarm| alarm.at > now);
+        // Whoever the alarm wakes arms it anew: it may have been the end of the timer's runtime that woke them.
+        self.armed = self.armed.filter(|alarm| alarm.at > now && alarm.who != place);
         self.summoned = None;
         if self.line.get(place).is_some_and(|waiter| waiter.answer.is_none()) {
             self.look(now, Some(place));
@@ -205,6 +206,11 @@ impl Desk {
         }
         self.armed = Some(alarm);
         self.line.get(alarm.who).map(|waiter| (alarm.at, &waiter.waker))
+    }
+
+    /// Somebody has to come and look.
+    pub(crate) fn wake(&mut self, waker: Waker) {
+        self.wakes.push(waker);
     }
 
     /// Whom to wake, once nothing is locked any more.

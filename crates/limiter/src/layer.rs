@@ -15,7 +15,8 @@ use crate::limiter::Limiter;
 ///
 /// `demand` says what a request will take, `outcome` what became of it. Requests wait in [`call`](Service::call), in
 /// the order in which they are polled first, for what a request takes is not known before; `poll_ready` only asks the
-/// inner service. Dropping the future gives everything back.
+/// inner service. Dropping the future gives up the place in the line, or abandons the call: its place comes back, what
+/// was reserved stands.
 ///
 /// ```
 /// use bellwether_limiter::{Demand, LimitLayer, Limiter, Outcome, Settings};

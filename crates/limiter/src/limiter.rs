@@ -4,7 +4,7 @@ mod acquire;
 mod hold;
 
 use std::fmt;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant as StdInstant};
@@ -14,6 +14,7 @@ use bellwether_core::limiter::{Outlook, Refused};
 use bellwether_core::{Demand, Fact, Observer, Permit, RateLimiter, Timestamp};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::{self, Handle};
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 pub use self::acquire::Acquire;
@@ -222,9 +223,12 @@ impl Inner {
             }
             _ => timer.insert(Timer { sleep: Box::pin(sleep_until(at)), runtime: here }),
         };
-        // The timer remembers whom it wakes, whoever arms it.
-        if timer.sleep.as_mut().poll(&mut Context::from_waker(waker)).is_ready() {
-            waker.wake_by_ref();
+        // The timer remembers whom it wakes, whoever arms it, and however much the task of that one has done before: a
+        // timer that answers "come again" would not be armed.
+        let armed = pin!(unconstrained(timer.sleep.as_mut())).poll(&mut Context::from_waker(waker));
+        if armed.is_ready() {
+            let waker = waker.clone();
+            desk.wake(waker);
         }
     }
 }

@@ -130,7 +130,7 @@ pub enum Concurrency {
     Hidden,
     /// That many; fewer for a while after an overload.
     Told(NonZeroU32),
-    /// As many as anybody wants.
+    /// As many as anybody wants; fewer for a while after an overload.
     Unlimited,
 }
 

@@ -76,6 +76,12 @@ impl Dimension {
         Some(self)
     }
 
+    /// What one window of the provider holds: a minute, unless a longer one is known.
+    pub(super) fn window(&self) -> u64 {
+        let minute = self.bucket.rate().in_time(MINUTE).max(self.bucket.burst());
+        self.exact.map_or(minute, |rate| minute.max(rate.amount()))
+    }
+
     /// Goes on to `now`.
     #[inline]
     pub(super) fn tick(&mut self, now: Timestamp) {

@@ -47,7 +47,9 @@ impl Quota {
         match outcome {
             Outcome::Failed { may_have_executed, .. } => {
                 self.admitted(&reservation);
-                if !may_have_executed {
+                if *may_have_executed {
+                    self.leave(&reservation);
+                } else {
                     self.give_back(&reservation, 1..4);
                 }
             }
@@ -69,8 +71,10 @@ impl Quota {
                 }
                 self.probe.unused(reservation.number);
             }
-            // Nobody knows what it took, so the reservation stands.
-            _ => self.probe.answered(reservation.number),
+            _ => {
+                self.probe.answered(reservation.number);
+                self.leave(&reservation);
+            }
         }
     }
 
@@ -81,6 +85,24 @@ impl Quota {
         if let (Some(input), Some(output)) = (usage.input_tokens, usage.output_tokens) {
             let free = usage.cached_tokens.filter(|_| self.settings.cached == Cached::Free);
             self.correct(reservation, input.saturating_sub(free.unwrap_or(0)), output);
+        } else {
+            self.leave(reservation);
+        }
+    }
+
+    /// Nobody knows what it took, so the reservation stands; but no more of it than a provider can have let in at once.
+    /// Otherwise one call that reserves millions, as some do who want no cap, and is given up keeps everybody away for
+    /// days.
+    #[inline(never)]
+    fn leave(&mut self, reservation: &Reservation) {
+        for (i, dimension) in self.dimensions.iter_mut().enumerate().skip(1) {
+            let Some(dimension) = dimension else { continue };
+            let flight = reservation.flight(i);
+            let beyond = flight.cost.saturating_sub(dimension.window());
+            if beyond > 0 {
+                dimension.bucket.give(beyond);
+                dimension.learner.returned(&flight, beyond);
+            }
         }
     }
 

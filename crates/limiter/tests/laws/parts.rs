@@ -100,6 +100,14 @@ fn a_call_that_is_larger_than_the_budget_may_be_retried_when_it_is_full() {
 }
 
 #[test]
+fn no_floor_memory_or_cost_is_too_large_for_a_budget() {
+    let mut budget = RetryBudget::new(u64::MAX, Duration::MAX);
+    budget.succeeded(u64::MAX, Timestamp::from_nanos(u64::MAX));
+    assert!(budget.retry(u64::MAX, Why::TimedOut, Timestamp::from_nanos(u64::MAX)));
+    assert!(budget.retry(u64::MAX, Why::Failed, Timestamp::from_nanos(u64::MAX)));
+}
+
+#[test]
 fn a_half_open_breaker_lets_one_through_and_then_twice_as_many() {
     let mut breaker = Breaker::new(BreakerPolicy::default(), 1);
     for _ in 0..10 {

@@ -225,6 +225,32 @@ fn a_request_that_is_larger_than_the_burst_goes_alone_and_is_worked_off() {
 }
 
 #[test]
+fn of_a_call_that_nobody_heard_of_again_stands_no_more_than_a_window_holds() {
+    let absurd = Demand { requests: 1, input_tokens: 10, output_tokens: u64::from(u32::MAX) };
+    let unheard = Outcome::Completed { usage: Usage::default(), limits: RateLimits::default() };
+    let may_have = Outcome::Failed { may_have_executed: true, limits: RateLimits::default() };
+    for outcome in [Outcome::Abandoned, unheard, may_have] {
+        let limits = Limits { tokens: Limit::told(Rate::per_minute(60_000)), ..Limits::NONE };
+        let mut quota = Quota::new(Settings { limits, ..Settings::default() }, Timestamp::ZERO);
+        let large = quota.reserve(&absurd, Timestamp::ZERO).expect("the bucket is full");
+        quota.settle(large, &outcome, Timestamp::ZERO);
+        let until = quota.reserve(&demand(10), Timestamp::ZERO).unwrap_err().until.expect("it is worked off");
+        let wait = until.since(Timestamp::ZERO).as_secs();
+        assert!((58..=60).contains(&wait), "{wait} s after {outcome:?}");
+    }
+    // Where a day is the window, a day may be used up at once.
+    let day = Limit::told(Rate::new(86_400, Duration::from_secs(86_400)));
+    let mut quota = Quota::new(
+        Settings { limits: Limits { tokens: day, ..Limits::NONE }, ..Settings::default() },
+        Timestamp::ZERO,
+    );
+    let large = quota.reserve(&demand(5_000), Timestamp::ZERO).expect("the bucket is full");
+    quota.settle(large, &Outcome::Abandoned, Timestamp::ZERO);
+    let until = quota.reserve(&demand(1), Timestamp::ZERO).unwrap_err().until.expect("it is worked off");
+    assert_eq!(until.since(Timestamp::ZERO).as_secs(), 5_000);
+}
+
+#[test]
 fn what_a_provider_charges_decides_what_comes_back() {
     for (charges, left) in [(Charges::Actual, 9_900), (Charges::Reserved, 9_000)] {
         let settings = Settings { charges, ..told(1_000, 10_000, 10) };

@@ -113,3 +113,37 @@ async fn a_grant_that_nobody_fetches_goes_on_to_the_next() {
     assert_eq!(woken.times(), 1);
     assert!(second.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
 }
+
+#[test]
+fn a_runtime_that_ends_takes_nobodys_alarm_along() {
+    let runtime =
+        || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("it starts");
+    let (here, there) = (runtime(), runtime());
+    let limiter = here.block_on(async { limiter(Limits { requests: requests(1), ..Limits::NONE }) });
+    let held = here.block_on(async { limiter.try_hold(ONE).expect("there is room") });
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let (mut first, mut second) = (Box::pin(limiter.acquire(ONE, None)), Box::pin(limiter.acquire(ONE, None)));
+    there.block_on(async { assert!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()) });
+    here.block_on(async { assert!(second.as_mut().poll(&mut Context::from_waker(&waker)).is_pending()) });
+    there.block_on(async {
+        advance(Duration::from_millis(1_100)).await;
+        // On behalf of the second it arms the timer, in its own runtime.
+        assert!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+    });
+    drop(there);
+    here.block_on(async {
+        let mut looks = 0;
+        for _ in 0..10 {
+            if woken.times() > looks {
+                looks = woken.times();
+                if second.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+                    return;
+                }
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+        panic!("nobody wakes it");
+    });
+    drop(held);
+}

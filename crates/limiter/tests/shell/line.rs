@@ -285,3 +285,24 @@ async fn whoever_has_less_than_a_second_may_still_get_the_place_of_a_call_that_e
     let (next, ()) = tokio::join!(limiter.hold(ONE, Some(soon.into_std())), ends);
     assert!(next.is_ok(), "{next:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_has_used_up_its_turn_at_the_runtime_is_woken_in_time_all_the_same() {
+    // The runtime lets a task do 128 things at a stretch; what it does after that is answered with "come again".
+    for things in 120..140 {
+        let limiter = limiter(Limits { requests: requests(10), ..Limits::NONE });
+        let held = limiter.acquire(ONE, None).await.expect("no deadline");
+        let (give, mut take) = tokio::sync::mpsc::unbounded_channel();
+        (0..things).for_each(|thing| give.send(thing).expect("somebody listens"));
+        let mut busy = JoinSet::new();
+        busy.spawn(async move {
+            for _ in 0..things {
+                take.recv().await.expect("there are as many");
+            }
+            limiter.acquire(ONE, None).await.map(drop)
+        });
+        let waited = timeout(Duration::from_secs(60), busy.join_all()).await;
+        assert!(waited.expect("it is let in").iter().all(Result::is_ok));
+        drop(held);
+    }
+}
