@@ -126,8 +126,10 @@ impl Dispatch {
     ///
     /// Dropping the future leaves the dispatch closed; calling it again waits for the rest.
     pub async fn shutdown(&self) {
-        // Whoever finds the queue closed looks at the line to see why.
-        self.desk.line.close();
+        // Whoever finds the queue closed looks at the line to see why. Those who wait may not come to look for long.
+        for ticket in self.desk.line.close() {
+            self.desk.queue.cancel(ticket);
+        }
         self.desk.queue.close();
         let mut pump = self.pump.lock().await;
         while pump.join_next().await.is_some() {}

@@ -145,11 +145,11 @@ impl Line {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets nobody join any more; those who wait get no answer.
-    pub(crate) fn close(&self) {
-        let waiting = self.waiting().take();
-        drop(waiting);
+    /// Lets nobody join any more; those who wait get no answer. Which tickets those were.
+    pub(crate) fn close(&self) -> Vec<TicketId> {
+        let waiting = self.waiting().take().unwrap_or_default();
         self.closed.send_replace(true);
+        waiting.into_keys().collect()
     }
 
     pub(crate) fn is_closed(&self) -> bool {

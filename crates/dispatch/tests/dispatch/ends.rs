@@ -12,7 +12,8 @@ use bellwether_dispatch::{
     CallContext, ChatEvent, ChatProvider, ChatRequest, ChatResponse, ChatStream, Dispatch, ErrorKind, Fifo, PermitPool,
     ProviderError,
 };
-use tokio::time::sleep;
+use bellwether_queue::{AtTheDoor, Settings, TicketQueue};
+use tokio::time::{sleep, timeout};
 
 use crate::play::{Ends, Play, Scene, Settled, Stage, error, lock, ms, named, request, until};
 
@@ -167,4 +168,15 @@ async fn whoever_comes_while_it_is_shut_down_is_told_so() {
     }));
     dispatch.shutdown().await;
     assert_eq!(*lock(&said), Some(ErrorKind::Cancelled));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_waits_for_nobody_who_does_not_come_to_look() {
+    let queue = TicketQueue::new(&Settings::default(), AtTheDoor::Refuse, Arc::new(()));
+    queue.set_cap(&["default"], 0);
+    let dispatch = Dispatch::builder(Play::of([])).queue(Arc::new(queue)).build();
+    let mut call = Box::pin(dispatch.chat(request(), named("a")));
+    assert!(timeout(ms(10), &mut call).await.is_err(), "its flow is held back");
+    timeout(ms(10), dispatch.shutdown()).await.expect("nobody is waited for");
+    assert_eq!(call.await.unwrap_err().kind, ErrorKind::Cancelled);
 }
