@@ -121,6 +121,22 @@ async fn a_cassette_replays_text_calls_and_failures_from_a_file() {
 }
 
 #[tokio::test]
+async fn a_failure_comes_back_from_a_cassette_as_what_it_was_and_never_asks_to_come_back_at_once() {
+    let soon = ProviderError::new(ErrorKind::Overloaded, "busy")
+        .with_retry(Retry::After(std::time::Duration::from_micros(500)));
+    let cassette = Arc::new(Cassette::default());
+    let script = [Reply::from(ProviderError::new(ErrorKind::BudgetExceeded, "nothing left")), soon.into()];
+    let recorded = Recorded::new(Arc::new(Scripted::sequence(script)), Arc::clone(&cassette));
+    for question in ["dear", "soon"] {
+        let _ = text(&recorded, question).await;
+    }
+    let replayed = Replayed::new(cassette);
+    assert_eq!(text(&replayed, "dear").await.unwrap_err().kind, ErrorKind::BudgetExceeded);
+    let waits = text(&replayed, "soon").await.unwrap_err().retry;
+    assert!(matches!(waits, Retry::After(wait) if !wait.is_zero()), "{waits:?}");
+}
+
+#[tokio::test]
 async fn a_miss_shows_the_nearest_recording_and_where_it_differs() {
     let cassette = Arc::new(Cassette::default());
     let recorded = Recorded::new(bell(), Arc::clone(&cassette));

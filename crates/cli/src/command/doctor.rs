@@ -11,10 +11,16 @@ use crate::terminal::{out, plain};
 
 pub(crate) async fn run(args: Doctor) -> Result<Exit, Failure> {
     let file = TeamFile::read(&args.team).map_err(Failure::usage)?;
+    if file.raw.models.0.is_empty() {
+        return Err(Failure::usage(file.mistake(None, "there is no model in it to ask for: add [models.NAME]")));
+    }
     let mut worst = Health::Fine;
     for (_, model) in &file.raw.models.0 {
         let name = model.provider.get_ref();
-        let Some(raw) = file.raw.provider.get(name) else { continue };
+        let raw = file.raw.provider.get(name).ok_or_else(|| {
+            let what = format!("there is no provider {name:?}: known are {}", file.raw.provider.names());
+            Failure::usage(file.mistake(Some(model.provider.span()), what))
+        })?;
         let (config, _) = parts::provider_config(&file, name, raw, args.base_url.as_deref())?;
         let diagnosis = doctor(config, model.id.get_ref()).await;
         worst = worst.max(diagnosis.health());

@@ -95,4 +95,9 @@ fn doctor_says_what_is_wrong_and_how_to_mend_it() {
     assert_eq!(ill.code, Some(4), "{}", ill.stdout);
     assert!(ill.stdout.contains("broken") && ill.stdout.contains("->"), "{}", ill.stdout);
     assert!(!format!("{}{}", well.stdout, ill.stdout).contains(CANARY));
+
+    let folder = folder.with("typo.toml", &team.replacen("provider = \"main\"", "provider = \"mian\"", 1));
+    let typo = said(bellwether(&folder).args(["doctor", "typo.toml"]));
+    assert_eq!(typo.code, Some(2), "a doctor who finds nobody to examine says so: {}", typo.stdout);
+    assert!(typo.stderr.contains("there is no provider \"mian\": known are main"), "{}", typo.stderr);
 }

@@ -120,7 +120,8 @@ impl Failure {
         Self {
             kind: error.kind.as_str().to_owned(),
             retry: match error.retry {
-                Retry::After(wait) => u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).into(),
+                // Half a millisecond is no reason to come back at once.
+                Retry::After(wait) => u64::try_from(wait.as_millis().max(1)).unwrap_or(u64::MAX).into(),
                 Retry::Backoff => "backoff".into(),
                 Retry::Never => "never".into(),
                 Retry::Now => "now".into(),
@@ -154,8 +155,9 @@ impl Failure {
     }
 }
 
-const KINDS: [ErrorKind; 20] = [
+const KINDS: [ErrorKind; 21] = [
     ErrorKind::Auth,
+    ErrorKind::BudgetExceeded,
     ErrorKind::Cancelled,
     ErrorKind::Connect,
     ErrorKind::ContentFiltered,

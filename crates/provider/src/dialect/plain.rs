@@ -29,7 +29,8 @@ pub(super) fn read(body: &[u8]) -> Option<Plain> {
     let Answer { id, object, model, choices: (choice,), latency_ms, usage, .. } = serde_json::from_str(body).ok()?;
     let Choice { index, message, finish_reason, .. } = choice;
     let ended = !ODD_REASONS.iter().any(|odd| finish_reason.eq_ignore_ascii_case(odd));
-    if object == "response" || index != 0 || !ended {
+    let absurd = usage.as_ref().is_some_and(|used: &Used| !used.is_sane());
+    if object == "response" || index != 0 || !ended || absurd {
         return None;
     }
     let some = |text: Option<String>| text.filter(|text| !text.is_empty());
@@ -124,6 +125,13 @@ struct Reasoned {
 }
 
 impl Used {
+    fn is_sane(&self) -> bool {
+        let cached = self.prompt_tokens_details.as_ref().and_then(|details| details.cached_tokens);
+        let reasoned = self.completion_tokens_details.as_ref().and_then(|details| details.reasoning_tokens);
+        let counts = [Some(self.prompt_tokens), Some(self.completion_tokens), cached, reasoned];
+        counts.into_iter().flatten().all(super::usage::is_sane)
+    }
+
     fn plain(self) -> Usage {
         Usage {
             input_tokens: Some(self.prompt_tokens),

@@ -52,7 +52,12 @@ pub(super) fn overlay(earlier: Usage, later: Usage) -> Usage {
 fn count(value: &Value) -> Option<u64> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked first")]
     let rounded = || value.as_f64().filter(|count| (0.0..1e18).contains(count)).map(|count| count as u64);
-    value.as_u64().or_else(rounded).or_else(|| value.as_str()?.parse().ok())
+    value.as_u64().or_else(rounded).or_else(|| value.as_str()?.parse().ok()).filter(|count| is_sane(*count))
+}
+
+/// Whether so many tokens can have been used. A limit that counted more would be in debt for ever.
+pub(super) const fn is_sane(count: u64) -> bool {
+    count <= 1_000_000_000_000
 }
 
 fn dollars(value: &Value) -> Option<Usd> {
