@@ -249,7 +249,7 @@ fn usage() -> Vec<Odd> {
             bell(a) && a.usage.is_absent()
         }),
         odd("a huge usage", with(r#"{"prompt_tokens":18446744073709551615,"completion_tokens":1e30}"#), |a| {
-            bell(a) && a.usage.tokens() == u64::MAX
+            bell(a) && a.usage.is_absent()
         }),
         odd("a usage that is no object", with(r#""plenty""#), |a| bell(a) && a.usage.is_absent()),
         odd("a cost without tokens", with(r#"{"cost_usd":0.5}"#), |a| {
