@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bellwether_core::chat::{FinishReason, Fold};
+use bellwether_core::chat::{FinishReason, Fold, Started};
 use bellwether_core::{CallContext, ChatProvider, ChatRequest, ChatResponse, ChatStream, ProviderError, Usage, Usd};
 use futures_util::stream;
 use moka::sync::Cache;
@@ -15,7 +15,7 @@ use crate::canonical;
 ///
 /// Two requests are the same if their canonical JSON is, model, sampling and extra fields included, and if the same
 /// tenant asks. Only answers that ended by themselves are kept, never failures, refusals by a filter or answers that
-/// were cut off. An answer out of the cache takes no tokens and costs nothing, and its usage says so. Equal questions
+/// were cut off. An answer out of the cache takes no tokens and costs nothing, and its usage says so; of limits it says nothing. Equal questions
 /// that are asked at the same time are all asked. A cached answer makes a sampled model repeat itself; that is why it
 /// has to be asked for.
 ///
@@ -69,7 +69,11 @@ impl Cached {
             reasoning_tokens: None,
             cost: Some(Usd::default()),
         };
-        Some(ChatResponse { usage, ..(*answer).clone() })
+        let answer = (*answer).clone();
+        // What was left of a limit then is not what is left now, and nothing took any time.
+        let Started { id, model, request_id, .. } = answer.head;
+        let head = Started { id, model, request_id, ..Started::default() };
+        Some(ChatResponse { head, usage, ..answer })
     }
 }
 

@@ -122,7 +122,8 @@ impl OpenAiCompatible {
     /// The models on offer, and the provider's date.
     pub(crate) async fn listed(&self) -> Result<(Vec<String>, Option<SystemTime>), ProviderError> {
         let asked = self.asked(None);
-        let patience = Patience::new(self.config.timeouts, false, None);
+        // A list takes no thought: it begins as soon as a model would speak, or not at all.
+        let patience = Patience::new(self.config.timeouts, true, None);
         let mut response = self.send(self.client.get(self.endpoint.join("models")), &asked, &patience).await?;
         let (head, date) = (self.head(&response), transport::date(response.headers()));
         let mut body = Vec::new();

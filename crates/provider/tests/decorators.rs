@@ -165,6 +165,7 @@ fn a_file_that_is_no_cassette_is_refused_by_its_line() {
 mod cache {
     use std::time::Duration;
 
+    use bellwether_core::chat::Started;
     use bellwether_provider::{Cached, Flow, Usage, Usd};
 
     use super::*;
@@ -172,10 +173,12 @@ mod cache {
     fn counting() -> (Arc<Scripted>, Cached) {
         let usage =
             Usage { input_tokens: Some(3), output_tokens: Some(2), cost: Usd::from_dollars(0.5), ..Usage::default() };
+        let mut head = Started { id: Some("a1".to_owned()), retries: 2, ..Started::default() };
+        head.limits.tokens.remaining = Some(7);
         let model = Arc::new(Scripted::answering(move |request, _| match &*request.model {
             "cut" => Ok(ChatResponse { finish: FinishReason::Length, ..ChatResponse::text("be") }),
             "busy" => Err(ProviderError::new(ErrorKind::Overloaded, "is busy")),
-            _ => Ok(ChatResponse { usage, ..ChatResponse::text("bell") }),
+            _ => Ok(ChatResponse { usage, head: head.clone(), ..ChatResponse::text("bell") }),
         }));
         (Arc::<Scripted>::clone(&model), Cached::new(model, 1 << 20, Duration::from_secs(60)))
     }
@@ -193,6 +196,8 @@ mod cache {
                 (again.text.as_str(), again.usage.tokens(), again.usage.cost),
                 ("bell", 0, Some(Usd::default()))
             );
+            let head = Started { id: Some("a1".to_owned()), ..Started::default() };
+            assert_eq!(again.head, head, "what was left of a limit then is no news");
         }
         assert_eq!(model.calls().len(), 1);
         conformance::failing_provider(&Cached::new(always(ErrorKind::Auth), 9, Duration::from_secs(1)), "m").await;

@@ -1,5 +1,7 @@
 //! `bellwether doctor`: says what is wrong with a team's providers, and how to mend it.
 
+use std::io::{self, IsTerminal};
+
 use bellwether_provider::{Diagnosis, Health, doctor};
 use serde_json::json;
 
@@ -7,7 +9,7 @@ use crate::args::Doctor;
 use crate::exit::{Exit, Failure};
 use crate::parts;
 use crate::team_file::TeamFile;
-use crate::terminal::{out, plain};
+use crate::terminal::{note, out, plain};
 
 pub(crate) async fn run(args: Doctor) -> Result<Exit, Failure> {
     let file = TeamFile::read(&args.team).map_err(Failure::usage)?;
@@ -22,6 +24,9 @@ pub(crate) async fn run(args: Doctor) -> Result<Exit, Failure> {
             Failure::usage(file.mistake(Some(model.provider.span()), what))
         })?;
         let (config, _) = parts::provider_config(&file, name, raw, args.base_url.as_deref())?;
+        if io::stderr().is_terminal() {
+            note(&format!("examining {name} with {}", plain(model.id.get_ref(), false)));
+        }
         let diagnosis = doctor(config, model.id.get_ref()).await;
         worst = worst.max(diagnosis.health());
         out(&if args.json { machine(&diagnosis) } else { plain(&diagnosis.to_string(), true) });

@@ -113,3 +113,10 @@ async fn a_connection_that_is_never_accepted_runs_out_of_connect_time() {
     assert_eq!((error.kind, error.details.may_have_executed), (ErrorKind::Timeout(Phase::Connect), false), "{error}");
     assert!(error.message.contains(&address.to_string()));
 }
+
+#[tokio::test]
+async fn a_list_of_models_that_never_begins_is_waited_for_as_long_as_a_first_word() {
+    let server = silent(Vec::new()).await;
+    let error = client(&server, |timeouts| timeouts.first_token = SHORT).models().await.unwrap_err();
+    check(&error, Phase::FirstToken);
+}
