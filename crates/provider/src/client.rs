@@ -165,6 +165,11 @@ impl OpenAiCompatible {
         self.config.key.is_some() || self.config.headers.keys().any(|name| name.eq_ignore_ascii_case("authorization"))
     }
 
+    /// Whether anybody knows what the model's tokens cost.
+    pub(crate) fn has_price(&self, model: &str) -> bool {
+        self.config.prices.contains_key(model) || self.config.models.price(model).is_some()
+    }
+
     /// Where it asks: host and port.
     pub(crate) fn address(&self) -> String {
         self.endpoint.address()

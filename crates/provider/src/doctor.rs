@@ -142,7 +142,8 @@ async fn asked(client: &OpenAiCompatible, model: &str, findings: &mut Vec<Findin
             findings.push(match cost.amount() {
                 Some(_) => fine(Check::Price, format!("this call cost {cost}")),
                 None => Finding {
-                    remedy: Some("give the model a price in the team's file, so that budgets can count it".to_owned()),
+                    // With a price it is the tokens that are missing, and no price helps.
+                    remedy: Some(if client.has_price(model) { UNSAID.to_owned() } else { UNPRICED.to_owned() }),
                     state: Health::Doubtful,
                     ..fine(Check::Price, format!("the cost of a call is {cost}"))
                 },
@@ -312,6 +313,11 @@ impl Health {
         }
     }
 }
+
+/// What to do about a call whose cost nobody can tell.
+const UNPRICED: &str = "give the model a price in the team's file, so that budgets can count it";
+const UNSAID: &str =
+    "ask the provider to say its usage; until then budgets count each call as the most it could have cost";
 
 /// What to do where an answer is none.
 const ELSE: &str = "something else than a model's API answers there: check the base url's path, usually /v1";

@@ -1,6 +1,6 @@
 //! What is wrong, and how to mend it.
 
-use bellwether_provider::{Check, Diagnosis, Health, Preset, ProviderConfig, doctor};
+use bellwether_provider::{Catalogue, Check, Diagnosis, Health, Preset, ProviderConfig, doctor};
 use serde_json::json;
 
 use crate::server::{Act, Server, plain};
@@ -82,6 +82,12 @@ async fn every_trouble_comes_with_its_remedy() {
     let diagnosis = doctor(server.config(), "m").await;
     let (health, says) = state(&diagnosis, Check::Price);
     assert!(health == Health::Doubtful && says.contains("unknown: no price for model m"), "{says}");
+    assert!(says.contains("give the model a price"), "{says}");
+
+    let server = Server::playing_each([models(old), plain("200 OK", "", &free.to_string())]).await;
+    let priced = ProviderConfig { models: Catalogue::of(Preset::HolySheep), ..server.config() };
+    let (_, says) = state(&doctor(priced, "gpt-4.1").await, Check::Price);
+    assert!(says.contains("did not say how many tokens") && !says.contains("give the model a price"), "{says}");
 }
 
 #[tokio::test]
