@@ -88,7 +88,7 @@ pub(crate) struct Approve {
     #[command(flatten)]
     pub(crate) which: Which,
     /// Does not agree to the plan, for this reason: nothing further is done.
-    #[arg(long, value_name = "REASON", conflicts_with_all = ["accept", "again", "fail", "task"])]
+    #[arg(long, value_name = "REASON", value_parser = words, conflicts_with_all = ["accept", "again", "fail", "task"])]
     pub(crate) deny: Option<String>,
     /// The task that is decided on; the only one that waits if not given.
     #[arg(long, value_name = "TASK")]
@@ -97,10 +97,10 @@ pub(crate) struct Approve {
     #[arg(long, group = "decision")]
     pub(crate) accept: bool,
     /// The task's work goes back once more, with this note.
-    #[arg(long, value_name = "NOTE", group = "decision")]
+    #[arg(long, value_name = "NOTE", value_parser = words, group = "decision")]
     pub(crate) again: Option<String>,
     /// The task failed, for this reason.
-    #[arg(long, value_name = "REASON", group = "decision")]
+    #[arg(long, value_name = "REASON", value_parser = words, group = "decision")]
     pub(crate) fail: Option<String>,
     /// The team file, if it is not where it was.
     #[arg(long, value_name = "FILE")]
@@ -165,4 +165,10 @@ pub(crate) struct Init {
     /// Overwrites the file if it is there already.
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+/// What a person has to say. A decision cannot be taken back, and one without a word is a variable that was not set.
+fn words(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() { Err("say why".to_owned()) } else { Ok(text.to_owned()) }
 }

@@ -48,8 +48,11 @@ pub(crate) async fn approve(args: Approve) -> Result<Exit, Failure> {
             Err(Failure::usage(format!("the plan of run {run} waits for nobody, but the work of {}", ids()))
                 .remedy("--fail REASON, to turn the work of a task down"))
         }
-        (_, _, []) => Err(Failure::usage(format!("that task of run {run} waits for nobody's decision"))
-            .remedy(format!("--task with one of those that do: {}", ids()))),
+        (_, _, []) => {
+            let id = plain(args.task.as_deref().unwrap_or_default(), false);
+            Err(Failure::usage(format!("task {id} of run {run} waits for nobody's decision"))
+                .remedy(format!("--task with one of those that do: {}", ids())))
+        }
         (None, ..) => {
             meant.iter().for_each(|task| out(&shown(task)));
             waits(&report, &at);

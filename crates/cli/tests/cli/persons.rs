@@ -64,6 +64,11 @@ fn what_waits_is_shown_and_waits_on_until_somebody_accepts_it() {
     let denied = approve(&folder, &["--deny", "too dear"]);
     assert_eq!(denied.code, Some(2), "its plan waits for nobody");
     assert!(denied.stderr.contains("but the work of t1") && denied.stderr.contains("--fail"), "{}", denied.stderr);
+    for wordless in [["--again", ""], ["--fail", " "]] {
+        let said = approve(&folder, &wordless);
+        assert_eq!(said.code, Some(2), "nobody decides without a word: {}", said.stdout);
+        assert!(said.stderr.contains("say why"), "{}", said.stderr);
+    }
     let accepted = approve(&folder, &["--accept"]);
     assert_eq!(accepted.code, Some(0), "{}", accepted.stderr);
     let twice = approve(&folder, &["--accept"]);
