@@ -9,6 +9,7 @@ use bellwether_core::chat::ChatStream;
 use bellwether_core::limiter::Refused;
 use bellwether_core::queue::Ticket;
 use bellwether_core::{Call, CallContext, ChatRequest, Demand, ErrorKind, ProviderError, Retry};
+use tokio::select;
 use tokio::time::Instant;
 
 use crate::dispatch::Desk;
@@ -253,7 +254,13 @@ impl Course {
         let brief = self.patience == Patience::Brief;
         let wish = Wish { call: self.story.call(), demand: self.demand, until, brief };
         let mut place = line.join(Arc::clone(queue), ticket.id, wish).ok_or(NoTurn::Closed)?;
-        if let Err(full) = queue.push(ticket).await {
+        let pushed = select! {
+            biased;
+            pushed = queue.push(ticket) => pushed,
+            // Whoever waits for room in the queue may be sent away as well.
+            answer = place.answer() => return answer.ok_or(NoTurn::Closed)?,
+        };
+        if let Err(full) = pushed {
             return Err(if line.is_closed() { NoTurn::Closed } else { NoTurn::Full(full) });
         }
         place.answer().await.ok_or(NoTurn::Closed)?

@@ -1,12 +1,19 @@
 //! A guarded key that keeps failing is left alone: calls wait, or are told at once that they would come too late.
 
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bellwether_dispatch::{ChatProvider, ErrorKind, Guard, Retry, RetryPolicy, Standing, Timestamp, Trial, Verdict};
+use bellwether_dispatch::{
+    ChatProvider, Dispatch, ErrorKind, Guard, PermitPool, Retry, RetryPolicy, Routes, Standing, Timestamp, Trial,
+    Verdict,
+};
+use bellwether_queue::{AtTheDoor, Settings, TicketQueue};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 
-use crate::play::{Ends, Scene, Stage, error, lock, ms, named, request, until};
+use crate::play::{Ends, Play, Scene, Stage, error, lock, ms, named, request, until};
 
 /// Opens for ten seconds after two faults in a row, then lets one call through at a time.
 #[derive(Debug, Default)]
@@ -155,4 +162,29 @@ async fn a_caller_who_leaves_half_open_keeps_nobody_waiting() {
     stage.dispatch.chat(request(), named("c")).await.unwrap();
     assert_eq!(states(&stage).last().map(String::as_str), Some("key closed for None"));
     stage.assert_swept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_stands_at_the_door_of_a_key_that_is_left_alone_moves_on_too() {
+    let fails = || Scene::after(100, Ends::Fails(error(ErrorKind::Upstream).with_retry(Retry::Never)));
+    let (main, backup) = (Play::of([fails(), fails()]), Play::of([]));
+    let settings = Settings { capacity: 1, ..Settings::default() };
+    let dispatch = Dispatch::builder(main)
+        .queue_with(move |observer| Arc::new(TicketQueue::new(&settings, AtTheDoor::Wait, observer)))
+        .limiter(Arc::new(PermitPool::new(NonZeroUsize::new(2).expect("two is not zero"))))
+        .guard(Fuse::with_budget(0))
+        .build();
+    let dispatch = Arc::new(dispatch);
+    let keys = [Arc::clone(&dispatch), Arc::new(Dispatch::builder(Arc::<Play>::clone(&backup)).build())];
+    let routes = Routes::new("both", Arc::new(())).route("m", keys.map(|key| (key, "m")));
+    // Two are sent; when they fail, two more are on their way, one stands at the gate, and one fills the queue.
+    let mut patient = JoinSet::new();
+    for n in 0..6 {
+        let dispatch = Arc::clone(&dispatch);
+        patient.spawn(async move { dispatch.chat(request(), named(n.to_string())).await.is_ok() });
+        sleep(ms(1)).await;
+    }
+    routes.chat(request(), named("brief")).await.expect("there is another key");
+    assert_eq!((backup.arrivals(), backup.elapsed()), (vec![101], 301), "it moves on when the others fail");
+    assert_eq!(patient.join_all().await.into_iter().filter(|answered| *answered).count(), 4);
 }
