@@ -98,6 +98,19 @@ impl ProviderConfig {
         Ok(Self { key, ..Self::preset(preset) })
     }
 
+    /// The base URL as it may be shown: without user, password and query, which may hold a key.
+    ///
+    /// ```
+    /// use bellwether_provider::ProviderConfig;
+    ///
+    /// let config = ProviderConfig::new("mine", "https://api.example/v1?api-key=0123456789");
+    /// assert_eq!(config.shown_url(), "https://api.example/v1");
+    /// ```
+    #[must_use]
+    pub fn shown_url(&self) -> String {
+        endpoint::shown(&self.base_url)
+    }
+
     /// Whether the endpoint is on this machine. A base URL that cannot be used is not.
     ///
     /// ```
@@ -124,7 +137,7 @@ impl fmt::Debug for ProviderConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProviderConfig")
             .field("name", &self.name)
-            .field("base_url", &endpoint::shown(&self.base_url))
+            .field("base_url", &self.shown_url())
             .field("key", &self.key)
             .field("timeouts", &self.timeouts)
             .field("max_tokens", &self.max_tokens)

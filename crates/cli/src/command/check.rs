@@ -34,7 +34,7 @@ pub(crate) async fn run(args: &Check) -> Result<Exit, Failure> {
             KeyState::NotNeeded => "not needed".to_owned(),
             KeyState::Set(variable) => format!("in {variable}"),
         };
-        providers.push(json!({ "name": name, "base_url": config.base_url, "key": key }));
+        providers.push(json!({ "name": name, "base_url": config.shown_url(), "key": key }));
     }
     let shown = json!({
         "team": parts.team.name(),

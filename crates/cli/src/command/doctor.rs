@@ -2,12 +2,12 @@
 
 use std::io::{self, IsTerminal};
 
-use bellwether_provider::{Diagnosis, Health, doctor};
+use bellwether_provider::{Check, Diagnosis, Health, doctor};
 use serde_json::json;
 
 use crate::args::Doctor;
 use crate::exit::{Exit, Failure};
-use crate::parts;
+use crate::parts::{self, KeyState};
 use crate::team_file::TeamFile;
 use crate::terminal::{note, out, plain};
 
@@ -23,15 +23,27 @@ pub(crate) async fn run(args: Doctor) -> Result<Exit, Failure> {
             let what = format!("there is no provider {name:?}: known are {}", file.raw.provider.names());
             Failure::usage(file.mistake(Some(model.provider.span()), what))
         })?;
-        let (config, _) = parts::provider_config(&file, name, raw, args.base_url.as_deref())?;
+        let (config, key) = parts::provider_config(&file, name, raw, args.base_url.as_deref())?;
         if io::stderr().is_terminal() {
             note(&format!("examining {name} with {}", plain(model.id.get_ref(), false)));
         }
-        let diagnosis = doctor(config, model.id.get_ref()).await;
+        let mut diagnosis = doctor(config, model.id.get_ref()).await;
+        if let KeyState::Missing(variable) = key {
+            missing(&mut diagnosis, &variable);
+        }
         worst = worst.max(diagnosis.health());
         out(&if args.json { machine(&diagnosis) } else { plain(&diagnosis.to_string(), true) });
     }
     Ok(if worst == Health::Broken { Exit::Failed } else { Exit::Done })
+}
+
+/// A run does not begin without the key that the team file names, whatever the endpoint thinks of it.
+fn missing(diagnosis: &mut Diagnosis, variable: &str) {
+    for finding in diagnosis.findings.iter_mut().filter(|finding| finding.check == Check::Key) {
+        finding.state = Health::Broken;
+        finding.says = format!("{variable} is not set");
+        finding.remedy = Some(format!("put the key into {variable}; no run begins without it"));
+    }
 }
 
 fn machine(diagnosis: &Diagnosis) -> String {

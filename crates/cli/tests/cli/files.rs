@@ -96,6 +96,14 @@ fn doctor_says_what_is_wrong_and_how_to_mend_it() {
     assert!(ill.stdout.contains("broken") && ill.stdout.contains("->"), "{}", ill.stdout);
     assert!(!format!("{}{}", well.stdout, ill.stdout).contains(CANARY));
 
+    let unset = team.replacen("\"KEY\"", "\"UNSET_KEY\"\nbase_url = \"https://nobody.invalid/v1?api-key=hunter2\"", 1);
+    let folder = folder.with("unset.toml", &unset);
+    let keyless = said(bellwether(&folder).args(["doctor", "unset.toml"]));
+    assert!(keyless.stdout.contains("broken   key       UNSET_KEY is not set"), "{}", keyless.stdout);
+    let checked = said(bellwether(&folder).args(["check", "unset.toml"]));
+    assert!(checked.stdout.contains("https://nobody.invalid/v1,"), "the query may hold a key: {}", checked.stdout);
+    assert!(!format!("{}{}", checked.stdout, keyless.stdout).contains("hunter2"), "{}", checked.stdout);
+
     let folder = folder.with("typo.toml", &team.replacen("provider = \"main\"", "provider = \"mian\"", 1));
     let typo = said(bellwether(&folder).args(["doctor", "typo.toml"]));
     assert_eq!(typo.code, Some(2), "a doctor who finds nobody to examine says so: {}", typo.stdout);
