@@ -63,6 +63,7 @@ impl Page {
             .route("/draw.js", asset("text/javascript; charset=utf-8", include_str!("page/draw.js")))
             .route("/lanes.js", asset("text/javascript; charset=utf-8", include_str!("page/lanes.js")))
             .route("/rounds.js", asset("text/javascript; charset=utf-8", include_str!("page/rounds.js")))
+            .route("/plan.js", asset("text/javascript; charset=utf-8", include_str!("page/plan.js")))
             .route("/routing.js", asset("text/javascript; charset=utf-8", include_str!("page/routing.js")))
             .route("/api/runs", get(runs))
             .route("/api/runs/{run}", get(whole))

@@ -25,10 +25,53 @@ export function el(name, attributes = {}, text) {
   return node;
 }
 
+// Makes what is in a place what it should be, and leaves alone what is so already: whoever points at something goes on
+// reading what it says, and the browser lays out and paints what changed.
+export function renew(place, fresh) {
+  if (place.childNodes.length === 1 && place.firstChild.nodeName === fresh.nodeName) become(place.firstChild, fresh);
+  else place.replaceChildren(fresh);
+}
+
+export function become(old, fresh) {
+  for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+  let kept = old.firstChild;
+  for (const child of [...fresh.childNodes]) {
+    const next = kept?.nextSibling;
+    const own = child.dataset?.own; // what is in it is drawn by somebody else
+    if (!kept) old.append(child);
+    else if (kept.nodeName !== child.nodeName || kept.dataset?.own !== own) kept.replaceWith(child);
+    else if (kept.nodeType === Node.ELEMENT_NODE && !own) become(kept, child);
+    else if (kept.data !== child.data) kept.data = child.data;
+    kept = next;
+  }
+  while (kept) {
+    const next = kept.nextSibling;
+    kept.remove();
+    kept = next;
+  }
+}
+
+// Makes the rows of a list those of the items with these numbers, in their order. What a row says never changes.
+export function keep(list, of, numbers, make) {
+  if (list.dataset.of !== of) list.replaceChildren();
+  list.dataset.of = of;
+  const wanted = new Set(numbers);
+  const rows = new Map([...list.children].map((row) => [Number(row.dataset.n), row]));
+  for (const [n, row] of rows) if (!wanted.has(n)) row.remove();
+  let next = list.firstChild;
+  for (const n of wanted) {
+    const row = rows.get(n) ?? make(n);
+    row.dataset.n = n;
+    if (row === next) next = row.nextSibling;
+    else list.insertBefore(row, next);
+  }
+}
+
 export const titled = (node, text) => (node.append(s("title", {}, text)), node);
 export const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
 // Text that runs from right to left turns nothing around it.
-const apart = (text) => `\u2068${text}\u2069`;
+export const apart = (text) => `\u2068${text}\u2069`;
 const pen = document.createElement("canvas").getContext("2d");
 const letters = new Intl.Segmenter();
 
@@ -64,7 +107,7 @@ export function fit(text, room, font) {
   return `${whole.slice(0, fits).join("")}…`;
 }
 
-const isOver = (story, t) => story.head.outcome && t >= story.head.now;
+export const isOver = (story, t) => story.head.outcome && t >= story.head.now;
 
 // The reasons of waiting, told apart by the direction of their hatching as well as by colour.
 function hatchings() {
@@ -107,117 +150,6 @@ export function legend(place, entries) {
     item.append(swatch(className), name);
     return item;
   }));
-}
-
-// How deep each task lies: one more than the deepest task it needs.
-function depths(tasks) {
-  const depth = new Map();
-  const find = (task, seen) => {
-    if (depth.has(task.id)) return depth.get(task.id);
-    if (seen.has(task.id)) return 0;
-    const needs = tasks.filter((other) => task.needs.includes(other.id));
-    const found = Math.max(0, ...needs.map((need) => 1 + find(need, new Set(seen).add(task.id))));
-    depth.set(task.id, found);
-    return found;
-  };
-  tasks.forEach((task) => find(task, new Set()));
-  return depth;
-}
-
-// Where each task lies. A layer of many tasks takes the columns that are free, and a plan of very many has flat nodes, so
-// that it is seen at a glance; where there is no room for that, it scrolls.
-function laidOut(layers, room) {
-  const many = layers.flat().length > 24;
-  const [high, least, gapX, gapY, beside] = many ? [30, 150, 40, 7, 8] : [46, 190, 46, 12, 12];
-  const columns = layers.map(() => 1);
-  const rows = (n) => Math.ceil(layers[n].length / columns[n]);
-  const gaps = () => (layers.length - 1) * gapX + columns.reduce((sum, more) => sum + (more - 1) * beside, 0);
-  const count = () => columns.reduce((sum, more) => sum + more, 0);
-  for (;;) {
-    const fullest = layers.map((_, n) => n).sort((a, b) => rows(b) - rows(a))[0];
-    if (rows(fullest) <= 6 || gaps() + beside + (count() + 1) * least > room) break;
-    columns[fullest] += 1;
-  }
-  const wide = Math.min(300, Math.max(least, (room - gaps()) / count()));
-  const down = Math.max(...layers.map((_, n) => rows(n))) * (high + gapY) - gapY;
-  const at = new Map();
-  let x = 4;
-  layers.forEach((layer, n) => {
-    const top = 4 + (down - (rows(n) * (high + gapY) - gapY)) / 2;
-    const ends = { begin: x, end: x + columns[n] * (wide + beside) - beside, gapY, beside };
-    layer.forEach((task, m) => at.set(task.id, { x: x + Math.floor(m / rows(n)) * (wide + beside), y: top + (m % rows(n)) * (high + gapY), ...ends }));
-    x += columns[n] * (wide + beside) - beside + gapX;
-  });
-  return { at, wide, high, across: x - 4 - gapX, down };
-}
-
-// An edge from one task to another, which goes between the rows past what lies beside either of them.
-function way(from, to, wide, high) {
-  const [x1, y1, x2, y2] = [from.x + wide, from.y + high / 2, to.x, to.y + high / 2];
-  let [out, path] = [[x1, y1], `M${x1} ${y1}`];
-  if (from.end - x1 > 1) {
-    const below = from.y + high + from.gapY / 2;
-    path += `C${x1 + from.beside} ${y1} ${x1} ${below} ${x1 + from.beside} ${below}H${from.end}`;
-    out = [from.end, below];
-  }
-  if (x2 - to.begin <= 1) return `${path}C${out[0] + 26} ${out[1]} ${x2 - 26} ${y2} ${x2} ${y2}`;
-  const above = to.y - to.gapY / 2;
-  return `${path}C${out[0] + 26} ${out[1]} ${to.begin - 26} ${above} ${to.begin} ${above}H${x2 - to.beside}C${x2} ${above} ${x2 - to.beside} ${y2} ${x2} ${y2}`;
-}
-
-export function drawGraph(place, story, t, chosen, choose) {
-  const tasks = story.tasks.filter((task) => stateAt(task, t));
-  if (!tasks.length) {
-    place.replaceChildren(nothing(isOver(story, t) ? "no plan came of it" : "no plan yet"));
-    place.dataset.key = "";
-    return;
-  }
-  const critical = new Set(story.head.critical);
-  const key = JSON.stringify([story.head.run, rooms.get(place), chosen, story.head.critical, tasks.map((task) => [task.id, stateAt(task, t), rounds(task, t)])]);
-  if (place.dataset.key === key) return;
-  place.dataset.key = key;
-  const depth = depths(tasks);
-  const layers = [];
-  for (const task of tasks) (layers[depth.get(task.id)] ??= []).push(task);
-  const { at, wide, high, across, down } = laidOut(layers, rooms.get(place) - 8);
-  const svg = s("svg", { width: across + 8, height: down + 12, role: "group", "aria-label": "the plan" });
-  for (const task of tasks) for (const need of task.needs.filter((id) => at.has(id))) {
-    const [from, to] = [at.get(need), at.get(task.id)];
-    const along = critical.has(need) && critical.has(task.id) && story.head.critical.indexOf(task.id) === story.head.critical.indexOf(need) + 1;
-    svg.append(s("path", { class: along ? "edge critical" : "edge", d: way(from, to, wide, high) }));
-  }
-  for (const task of tasks) {
-    const drawn = node(task, at.get(task.id), stateAt(task, t), t, critical.has(task.id), { wide, high }, choose);
-    drawn.setAttribute("aria-expanded", String(task.id === chosen));
-    svg.append(drawn);
-  }
-  // Whoever goes through the plan with the keyboard goes on where it was.
-  const focused = place.contains(document.activeElement) && document.activeElement.dataset.task;
-  place.replaceChildren(svg);
-  if (focused) [...place.querySelectorAll(".node")].find((node) => node.dataset.task === focused)?.focus({ preventScroll: true });
-  // A plan that is drawn anew between press and release would swallow a click on one of its nodes.
-  place.onclick = (event) => {
-    const at = event.target.closest(".node") ?? document.elementFromPoint(event.clientX, event.clientY)?.closest(".node");
-    if (at && place.contains(at)) choose(at.dataset.task);
-  };
-}
-
-const rounds = (task, t) => task.rounds.filter((round) => round.drafted <= t).length;
-
-function node(task, { x, y }, state, t, critical, { wide, high }, choose) {
-  const group = s("g", { class: `node ${state}${critical ? " critical" : ""}`, transform: `translate(${x} ${y})`, tabindex: 0, role: "button", "data-task": task.id, "aria-label": `${task.id} ${task.title}: ${state}` });
-  group.append(s("rect", { width: wide, height: high, rx: 8 }), s("rect", { class: `bar s-${state}`, width: 7, height: high - 12, x: 6, y: 6, rx: 3 }));
-  const judged = task.rounds.findLast((round) => round.judged !== null && round.judged <= t);
-  const score = judged ? ` · ${judged.score.toFixed(2)}` : "";
-  const again = rounds(task, t) > 1 ? ` · round ${rounds(task, t)}` : "";
-  const about = `${apart(cut(task.role, 12))} · ${state.replaceAll("_", " ")}${score}${again}`;
-  const [bold, id] = ["600 12px", fit(task.id, 90, "600 12px")];
-  const title = fit(task.title, wide - 29 - width(`${id} `, bold), bold);
-  group.append(s("text", { class: "title", x: 21, y: 19 }, `${apart(id)} ${apart(title)}`));
-  if (high > 40) group.append(s("text", { class: "soft", x: 21, y: 36 }, fit(about, wide - 27, "11px")));
-  titled(group, `${task.id} ${task.title}: ${about}`);
-  group.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); choose(task.id); } });
-  return group;
 }
 
 // A frame for something over time: where a moment lies, and the grid below it.
@@ -264,7 +196,7 @@ export function drawMoney(place, key, story, t, end) {
   const cap = points.at(-1)?.cap ?? null;
   const holds = points.some((point) => point.reserved !== null); // without a budget nothing is reserved
   legend(key, [["line l0", "spent"], ...(holds ? [["f1 area", "reserved"]] : []), ...(cap === null ? [] : [["cap", "cap"]])]);
-  if (!points.length) return void place.replaceChildren(nothing(isOver(story, t) ? "nothing was spent" : "nothing spent yet"));
+  if (!points.length) return void renew(place, nothing(isOver(story, t) ? "nothing was spent" : "nothing spent yet"));
   const { svg, x, now, left } = frame(place, t, end, HIGH);
   const used = Math.max(...points.map((point) => point.spent + (point.reserved ?? 0)), 1e-6);
   // A cap far above what was used would flatten everything; it is then named and not drawn.
@@ -279,7 +211,7 @@ export function drawMoney(place, key, story, t, end) {
   if (drawn) svg.append(s("line", { class: "cap", x1: left, x2: x(end), y1: y(cap), y2: y(cap) }));
   else if (cap !== null) svg.append(s("text", { class: "soft end", x: x(end), y: 11 }, `cap $${cap.toFixed(2)}`));
   now();
-  place.replaceChildren(svg);
+  renew(place, svg);
 }
 
 export function drawLimits(place, key, story, t, end) {
@@ -298,7 +230,7 @@ export function drawLimits(place, key, story, t, end) {
   }
   const names = [...lines.keys()].slice(0, 6);
   legend(key, [...names.map((name, n) => [`line l${n}`, `${cut(name, 28)}: ${lines.get(name).at(-1).v}`]), ["mark", "429"], ...(pauses.length ? [["pause", "pause"]] : [])]);
-  if (!names.length && !marks.length && !pauses.length) return void place.replaceChildren(nothing("no limit was found, and nobody was told to slow down"));
+  if (!names.length && !marks.length && !pauses.length) return void renew(place, nothing("no limit was found, and nobody was told to slow down"));
   const { svg, x, now, left } = frame(place, t, end, HIGH);
   // Requests and calls at once do not compare: each has a band and a measure of its own.
   const band = (HIGH - 14) / Math.max(names.length, 1);
@@ -320,7 +252,7 @@ export function drawLimits(place, key, story, t, end) {
   });
   for (const mark of marks) svg.append(triangle(x(mark.t), 10, mark.text));
   now();
-  place.replaceChildren(svg);
+  renew(place, svg);
 }
 
 // What each flow had of the tokens, and as dashed lines what was due to it.
@@ -333,7 +265,7 @@ export function drawShares(place, key, story, t, end) {
   const contended = flows.some((flow) => Math.abs(percent(flow, "tokens") - percent(flow, "due")) >= 1);
   const entry = (flow) => `${cut(flow, 16)} ${percent(flow, "tokens")} %${contended ? `, due ${percent(flow, "due")} %` : ""}`;
   legend(key, [...flows.map((flow, n) => [`f${n}`, entry(flow)]), ...(contended ? [["line due", "due"]] : [])]);
-  if (!flows.length) return void place.replaceChildren(nothing(isOver(story, t) ? "no tokens were used" : "no tokens yet"));
+  if (!flows.length) return void renew(place, nothing(isOver(story, t) ? "no tokens were used" : "no tokens yet"));
   const { svg, x, now, left } = frame(place, t, end, HIGH);
   const y = scale(svg, 1, left, (part) => `${Math.round(part * 100)} %`);
   // Where the part of each flow ends, from each moment on; what happens within a pixel is one moment.
@@ -353,5 +285,5 @@ export function drawShares(place, key, story, t, end) {
   });
   if (contended) for (let n = 0; n < flows.length - 1; n += 1) svg.append(s("path", { class: "line due", d: forth(n, "due") }));
   now();
-  place.replaceChildren(svg);
+  renew(place, svg);
 }

@@ -1,5 +1,5 @@
 // The lane of each agent: what it did, and what it waited for.
-import { fit, frame, s, seconds, titled, triangle, width } from "./draw.js";
+import { fit, frame, renew, s, seconds, titled, triangle, width } from "./draw.js";
 
 // The place of each lane: roles in the order in which they came, their agents by number.
 function ranks(lanes) {
@@ -32,20 +32,57 @@ export function drawLanes(place, story, t, end) {
   const seen = story.spans.filter((span) => span.from <= t);
   const waits = seen.filter((span) => span.why);
   // So that short ones are seen; where there are very many, they would look like one long one.
-  const least = Math.min(1.5, Math.max(0.3, ((x(end) - left) * lanes.length) / (2 * seen.length)));
-  const names = [];
-  for (const span of [...seen.filter((span) => !span.why), ...waits]) {
+  const least = Math.min(1.5, Math.max(0.3, ((x(end) - left) * lanes.length) / (2 * story.spans.length)));
+  const [works, waiting, names, marks] = [[], [], s("g"), s("g")];
+  for (const span of seen) {
     const to = Math.min(span.to ?? t, t);
     const y = rank[span.lane] * row + 14;
     const long = Math.max(x(to) - x(span.from), least);
-    const about = `${span.task ? `${span.task} ` : ""}${span.what}${span.why ? ` waits: ${span.why}` : ""}, ${seconds(to - span.from)} from ${seconds(span.from)}`;
-    svg.append(titled(s("rect", { class: `span ${span.why ?? colour(span.what)}`, x: x(span.from), y, width: long, height: row - 8, rx: 3 }), about));
+    const over = span.to !== null && span.to <= t;
+    (span.why ? waiting : works).push([`span ${span.why ?? colour(span.what)}`, x(span.from), y, long, row - 8, span, over]);
     if (span.why || !span.task || long < 20) continue;
     const [begin, end] = bare(span, to, waits);
-    if (width(span.task, "600 12px") + 9 <= x(end) - x(begin)) names.push(s("text", { class: "on-colour", x: x(begin) + 5, y: y + 13 }, span.task));
+    if (width(span.task, "600 12px") + 9 <= x(end) - x(begin)) names.append(s("text", { class: "on-colour", x: x(begin) + 5, y: y + 13 }, span.task));
   }
-  svg.append(...names);
-  for (const mark of story.marks) if (mark.what === "429" && mark.t <= t) svg.append(triangle(x(mark.t), 9, mark.text));
+  for (const mark of story.marks) if (mark.what === "429" && mark.t <= t) marks.append(triangle(x(mark.t), 9, mark.text));
+  // The number of lines of the grid and of lanes changes, the place of what lies on them does not.
+  const ground = s("g");
+  ground.append(...svg.childNodes);
+  svg.append(ground, s("g", { "data-own": "works" }), s("g", { "data-own": "waits" }), names, marks);
   now();
-  place.replaceChildren(svg);
+  renew(place, svg);
+  bars(place.querySelector("[data-own=works]"), works);
+  bars(place.querySelector("[data-own=waits]"), waiting);
+}
+
+// What each bar was drawn from: there are thousands of them, and most of them stay what they are.
+const sources = new WeakMap();
+
+function bars(layer, wanted) {
+  let bar = layer.firstChild;
+  for (const source of wanted) {
+    if (!bar) {
+      bar = titled(s("rect", { rx: 3 }), "");
+      layer.append(bar);
+    }
+    if (!sources.get(bar)?.every((part, n) => part === source[n])) {
+      sources.set(bar, source);
+      const [named, x, y, wide, high, span, over] = source;
+      for (const [name, value] of Object.entries({ class: named, x, y, width: wide, height: high })) bar.setAttribute(name, value);
+      const said = about(span, over);
+      if (bar.textContent !== said) bar.firstChild.textContent = said;
+    }
+    bar = bar.nextSibling;
+  }
+  while (bar) {
+    const next = bar.nextSibling;
+    bar.remove();
+    bar = next;
+  }
+}
+
+// How long it takes is known when it is over; whoever reads that it goes on can read on.
+function about(span, over) {
+  const when = over ? `${seconds(span.to - span.from)} from ${seconds(span.from)}` : `from ${seconds(span.from)} on`;
+  return `${span.task ? `${span.task} ` : ""}${span.what}${span.why ? ` waits: ${span.why}` : ""}, ${when}`;
 }

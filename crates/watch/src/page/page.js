@@ -1,6 +1,7 @@
 // The live page: keeps one run's story up to date and shows any moment of it. Every text is set as text, never as HTML.
-import { drawGraph, drawLimits, drawMoney, drawShares, el, legend, measure, stateAt, seconds } from "./draw.js";
+import { drawLimits, drawMoney, drawShares, el, keep, legend, measure, stateAt, seconds } from "./draw.js";
 import { drawLanes } from "./lanes.js";
+import { drawGraph } from "./plan.js";
 import { drawRounds } from "./rounds.js";
 import { drawRouting, routedBy } from "./routing.js";
 
@@ -244,17 +245,15 @@ function drawLog(t) {
     $("kind").value = kind;
   }
   const fits = (line) => line.t <= t && (!kind || line.kind === kind) && words.every((word) => `${line.kind} ${line.text}`.toLowerCase().includes(word));
-  const lines = story.log.filter(fits);
+  const lines = [...story.log.keys()].filter((n) => fits(story.log[n]));
   $("count").textContent = `${lines.length} events${lines.length > LOG_LINES ? `, the latest ${LOG_LINES} shown` : ""}`;
-  const key = `${story.head.run} ${lines.length} ${lines.at(-1)?.seq} ${kind} ${words}`;
-  if ($("log").dataset.key === key) return;
-  $("log").dataset.key = key;
-  $("log").replaceChildren(...lines.slice(-LOG_LINES).reverse().map((line) => {
+  keep($("log"), story.head.run, lines.slice(-LOG_LINES).reverse(), (n) => {
+    const line = story.log[n];
     const row = el("li");
     row.dataset.seq = line.seq;
     row.append(el("time", {}, seconds(line.t)), el("b", { class: `k${line.kind.replace(/[^a-z0-9_]/gi, "")}` }, line.kind), el("span", {}, line.text));
     return row;
-  }));
+  });
 }
 
 function stop() {

@@ -1,5 +1,5 @@
 // Where tasks start: what is believed of each tier, what money is worth, and each decision with its reason.
-import { cut, el, frame, legend, room, s, seconds, steps, swatch, titled } from "./draw.js";
+import { cut, el, frame, keep, legend, renew, room, s, seconds, steps, swatch, titled } from "./draw.js";
 
 const LINES = 400;
 const HIGH = 64;
@@ -29,7 +29,8 @@ export function drawRouting({ key, sum, beliefs, lambda, choices }, story, t, en
   if (beliefs.dataset.key === drawn) return;
   beliefs.dataset.key = drawn;
   beliefs.replaceChildren(table(latest(routes)));
-  choices.replaceChildren(...routes.slice(-LINES).reverse().map(choice));
+  const numbers = [...story.routes.keys()].filter((n) => story.routes[n].t <= t);
+  keep(choices, story.head.run, numbers.slice(-LINES).reverse(), (n) => choice(story.routes[n]));
 }
 
 // The latest decision on each kind of task: what is learnt is learnt for a role, a hardness and a kind.
@@ -96,5 +97,5 @@ function drawLambda(place, run, priced, t, end) {
   for (const value of [0, most]) svg.append(s("text", { class: "soft end", x: left - 6, y: y(value) + 4 }, figure(value)));
   svg.append(s("path", { class: "line l3", d: steps(priced.map((route) => ({ t: route.t, v: route.lambda })), x, y, t) }));
   now();
-  place.replaceChildren(svg);
+  renew(place, svg);
 }

@@ -191,7 +191,9 @@ async fn runs_are_listed_and_unknown_ones_and_strange_hosts_are_refused() {
     assert!(get(addr, "/api/runs", "host: evil.example\r\n").await.starts_with("HTTP/1.1 403"));
     assert!(get(addr, "/api/runs", "host: localhost:9000\r\n").await.starts_with("HTTP/1.1 200"));
     assert!(get(addr, "/api/runs", "host: [::1]:9000\r\n").await.starts_with("HTTP/1.1 200"));
-    for path in ["/", "/page.js", "/draw.js", "/lanes.js", "/rounds.js", "/routing.js", "/page.css", "/icon.svg"] {
+    for path in
+        ["/", "/page.js", "/draw.js", "/lanes.js", "/plan.js", "/rounds.js", "/routing.js", "/page.css", "/icon.svg"]
+    {
         let answer = get(addr, path, "").await;
         assert!(answer.contains("content-security-policy: default-src 'none';"), "{path}: {answer}");
         assert!(!answer.contains("innerHTML") && !answer.contains("eval("), "{path}: texts are set as texts");
