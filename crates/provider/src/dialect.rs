@@ -253,8 +253,8 @@ impl Dialect {
             self.calls.add_legacy(call, out)?;
         }
         self.spoke |= out.len() > before || !self.calls.is_empty();
-        let given = text(choice.get("finish_reason"));
-        match given.unwrap_or("null").to_ascii_lowercase().as_str() {
+        let Some(given) = text(choice.get("finish_reason")) else { return Ok(()) };
+        match given.to_ascii_lowercase().as_str() {
             "null" => Ok(()),
             "error" => Err(Fault::Envelope(Box::new(Envelope::in_words("the model stopped with an error")))),
             // DeepSeek's word for an answer that it could not go on with.
@@ -267,7 +267,7 @@ impl Dialect {
                 Err(Fault::Garbage("says that the model calls a tool, and sent no call"))
             }
             _ => {
-                let reason = finish_reason(given.unwrap_or_default());
+                let reason = finish_reason(given);
                 self.reason = Some(reason.clone());
                 self.finish(reason, out);
                 Ok(())

@@ -137,7 +137,7 @@ pub(crate) fn head(status: u16, headers: &HeaderMap, scrub: &Scrub, now: SystemT
         status,
         request_id: id.map(|id| clip(&scrub.apply(id), 120).to_owned()),
         limits: limits::from_headers(headers, now),
-        should_retry: text("x-should-retry").and_then(|answer| answer.parse().ok()),
+        should_retry: text("x-should-retry").and_then(|answer| answer.trim().to_ascii_lowercase().parse().ok()),
         redirect: redirected.then(|| text("location")).flatten().map(|to| scrub.apply(&target(to))),
     }
 }

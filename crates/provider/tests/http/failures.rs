@@ -61,6 +61,7 @@ async fn a_pause_that_was_asked_for_is_kept_in_every_form() {
         ("", r#"{"error":{"code":"rate_limit_exceeded","retry_after":1.2}}"#, millis(1_200)),
         ("", r#"{"error":{"type":"tokens","message":"Please try again in 59.977s."}}"#, millis(59_977)),
         ("retry-after: never\r\n", "<html>", Retry::Backoff),
+        ("x-should-retry: False\r\nretry-after: 2\r\n", "", Retry::Never),
     ] {
         let error = refusal("429 Too Many Requests", headers, body).await;
         assert_eq!((error.kind, error.retry), (ErrorKind::RateLimited, retry), "{headers}{body}");
