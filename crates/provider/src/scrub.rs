@@ -48,7 +48,19 @@ fn forms(secret: &str) -> Vec<String> {
         secret.bytes().map(byte).collect()
     };
     let escaped = secret.replace('\\', "\\\\").replace('"', "\\\"");
-    let mut forms = vec![secret.to_owned(), escaped, encode(true), encode(false)];
+    // Some writers of JSON escape a slash, others whatever could mean something in a page.
+    let slashed = escaped.replace('/', "\\/");
+    let numbered = |upper: bool| -> String {
+        let char = |char: char| match char {
+            '"' | '&' | '\'' | '+' | '<' | '>' | '`' if upper => format!("\\u{:04X}", u32::from(char)),
+            '"' | '&' | '\'' | '+' | '<' | '>' | '`' => format!("\\u{:04x}", u32::from(char)),
+            '\\' => "\\\\".to_owned(),
+            char => char.to_string(),
+        };
+        secret.chars().map(char).collect()
+    };
+    let mut forms =
+        vec![secret.to_owned(), escaped, slashed, numbered(true), numbered(false), encode(true), encode(false)];
     // A secret may be encoded with something before it, such as `Bearer `: three alignments, whose edges are shared
     // with the neighbours and stay out. What is left must be long enough not to match by chance.
     for before in 0..3 {
@@ -92,8 +104,15 @@ mod tests {
     #[test]
     fn a_key_is_removed_in_every_form_in_which_it_may_come_back() {
         let scrub = Scrub::new([KEY]);
-        for echo in [KEY, "sk-a+b/\\\"c\\\"0123456789", "sk-a%2Bb%2F%22c%220123456789", "sk-a%2bb%2f%22c%220123456789"]
-        {
+        for echo in [
+            KEY,
+            "sk-a+b/\\\"c\\\"0123456789",
+            "sk-a+b\\/\\\"c\\\"0123456789",
+            "sk-a\\u002Bb/\\u0022c\\u00220123456789",
+            "sk-a\\u002bb/\\u0022c\\u00220123456789",
+            "sk-a%2Bb%2F%22c%220123456789",
+            "sk-a%2bb%2f%22c%220123456789",
+        ] {
             assert_eq!(scrub.apply(&format!("<{echo}>")), "<[key]>");
         }
     }
