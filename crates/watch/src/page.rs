@@ -93,7 +93,8 @@ impl Page {
 async fn runs(State(page): State<Page>) -> Result<Json<Vec<Value>>, Failed> {
     let reader = &page.0.reader;
     let mut list = Vec::new();
-    for info in reader.runs().await?.iter().rev().take(LISTED) {
+    // A run that somebody holds and nothing was written of yet is none that could be shown.
+    for info in reader.runs().await?.iter().rev().filter(|info| info.entries > 0).take(LISTED) {
         list.push(listed(reader, info).await?);
     }
     Ok(Json(list))

@@ -19,6 +19,7 @@ let playing = null;
 let chosen = null; // the task whose rounds are shown
 let heardAt = 0; // when the last news came, by this page's clock
 let over = false;
+let unknown = false; // whether the journal knows no such run
 let due = false;
 let shown = 0; // the moment that was drawn last
 let stale = false; // whether there are news that are not drawn yet
@@ -53,7 +54,7 @@ function open(run) {
 }
 
 function follow(run) {
-  over = false;
+  over = unknown = false;
   // Reconnects by itself, and says then which entry it saw last.
   stream = new EventSource(`api/runs/${encodeURIComponent(run)}/events`);
   const mine = stream;
@@ -75,6 +76,7 @@ async function refused(run, which) {
   const answer = await fetch(`api/runs/${encodeURIComponent(run)}`, { method: "HEAD" }).catch(() => null);
   if (which !== stream) return;
   if (answer?.status === 404) {
+    unknown = true;
     status(`the journal knows no run ${run.slice(0, 60)}`);
     $("main").hidden = true;
   } else {
@@ -107,6 +109,8 @@ async function list() {
   const current = story && story.head.run;
   // Somebody goes on with a run that was over.
   if (over && runs.some((run) => run.run === current && run.entries > story.head.seq)) follow(current);
+  // What nobody knew has begun.
+  if (unknown && runs.some((run) => run.run === current)) follow(current);
   show(current);
   // Only the latest runs are listed; the address may name another one.
   const wanted = named() || runs[0]?.run;

@@ -176,6 +176,19 @@ async fn whoever_is_too_far_behind_gets_the_whole_story_at_once() {
 }
 
 #[tokio::test]
+async fn a_run_of_which_nothing_is_written_is_not_listed_until_something_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _lease) = journal(folder.path()).await;
+    let lease = journal.lease(&"r2".into()).await.expect("nobody else writes it");
+    let (addr, _serving) = serve(folder.path()).await;
+    assert!(!get(addr, "/api/runs", "").await.contains("\"r2\""), "what is listed can be shown");
+    assert!(get(addr, "/api/runs/r2", "").await.starts_with("HTTP/1.1 404"));
+    say(&journal, &lease, "run_started", json!({ "team": "pair", "request": "Begin", "terms": {} })).await;
+    assert!(get(addr, "/api/runs", "").await.contains("\"request\":\"Begin\""));
+    assert!(get(addr, "/api/runs/r2", "").await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
 async fn runs_are_listed_and_unknown_ones_and_strange_hosts_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (_journal, _lease) = journal(folder.path()).await;
