@@ -113,7 +113,12 @@ async fn asked(client: &OpenAiCompatible, model: &str, findings: &mut Vec<Findin
     let mut request = ChatRequest::new(model, vec![Message::user("Reply with the word: bell")]);
     request.max_output_tokens = Some(TINY);
     let began = Instant::now();
-    match client.chat(request, CallContext::default()).await {
+    // As a stream, which is how runs ask: not every endpoint that answers takes to it.
+    let answer = match client.stream(request, CallContext::default()).await {
+        Ok(stream) => stream.fold().await,
+        Err(error) => Err(error),
+    };
+    match answer {
         Err(error) => {
             findings.push(failure(Check::Call, &error));
             findings.push(skipped(Check::Price));
@@ -234,7 +239,9 @@ fn remedy(error: &ProviderError) -> &'static str {
         ErrorKind::Decode | ErrorKind::Truncated => ELSE,
         // A page under a good status.
         ErrorKind::Upstream if error.retry == Retry::Never && error.details.status == Some(200) => ELSE,
-        ErrorKind::InvalidRequest => "check the model's name, and whether it wants max_completion_tokens",
+        ErrorKind::InvalidRequest => {
+            "check the model's name, and whether it wants max_completion_tokens, or no question for the usage of a stream"
+        }
         ErrorKind::NotFound => "check the base url's path, usually /v1, and the model's name",
         ErrorKind::Overloaded | ErrorKind::RateLimited => {
             "the settings work; try again later, or with fewer calls at once"

@@ -36,6 +36,7 @@ async fn all_is_well() {
         "{shown}"
     );
     assert_eq!(server.seen()[1].body["max_tokens"], 16);
+    assert_eq!(server.seen()[1].body["stream_options"], json!({ "include_usage": true }), "as runs ask");
 }
 
 #[tokio::test]
@@ -66,6 +67,14 @@ async fn every_trouble_comes_with_its_remedy() {
     let diagnosis = doctor(Server::playing(page).await.config(), "m").await;
     assert!(state(&diagnosis, Check::Call).1.contains("usually /v1"));
     assert_eq!(diagnosis.health(), Health::Broken);
+
+    let unused = plain("400 Bad Request", "", r#"{"error":"unknown parameter: stream_options"}"#);
+    let diagnosis = doctor(Server::playing_each([models(old), unused]).await.config(), "m").await;
+    let (health, says) = state(&diagnosis, Check::Call);
+    assert!(
+        health == Health::Broken && says.contains("stream_options") && says.contains("usage of a stream"),
+        "{says}"
+    );
 
     let diagnosis = doctor(Server::playing(plain("200 OK", "", "<html>")).await.config(), "m").await;
     assert!(state(&diagnosis, Check::Call).1.contains("usually /v1"), "{diagnosis}");
