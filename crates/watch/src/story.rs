@@ -91,6 +91,8 @@ struct Fold {
     due: BTreeMap<String, f64>,
     /// Until when each quota pauses.
     paused: HashMap<String, u64>,
+    /// The entries of tasks that started where every task starts.
+    fixed: BTreeSet<u64>,
     touched: BTreeSet<(Part, usize)>,
 }
 

@@ -141,8 +141,11 @@ fn reason(route: &Route) -> String {
     why
 }
 
-/// What else was said of routing.
+/// What else was said of routing, if it is worth a line.
 fn others(story: &Story) -> Vec<(u64, String)> {
     let told: HashSet<u64> = story.routes.iter().map(|route| route.seq).collect();
-    about_routing(story).filter(|line| !told.contains(&line.seq)).map(super::routed).collect()
+    about_routing(story)
+        .filter(|line| !told.contains(&line.seq) && !story.is_fixed(line.seq))
+        .map(super::routed)
+        .collect()
 }

@@ -230,6 +230,7 @@ pub struct Weighed {
     /// How long an attempt takes, in seconds; 0 if unknown.
     pub seconds: f64,
     /// Why it could not be chosen, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ruled_out: Option<String>,
 }
 

@@ -15,7 +15,11 @@ impl Story {
         let mode = line(text(route, "mode"), 20);
         let weighed: Vec<Weighed> =
             route["weighed"].as_array().into_iter().flatten().take(TIERS).map(weighed).collect();
-        if !route.is_object() || (mode == "fixed" && weighed.is_empty()) {
+        if mode == "fixed" && weighed.is_empty() {
+            self.fold.fixed.insert(seq);
+            return said;
+        }
+        if !route.is_object() {
             return said;
         }
         let role = self.tasks.iter().find(|task| task.id == id).map(|task| task.role.clone());
@@ -38,6 +42,11 @@ impl Story {
         });
         self.touch(Part::Routes, self.routes.len() - 1);
         said
+    }
+
+    /// Whether an entry says that a task started where every task starts: nothing was decided.
+    pub(crate) fn is_fixed(&self, seq: u64) -> bool {
+        self.fold.fixed.contains(&seq)
     }
 
     /// What was believed of each tier when a task was last routed: a decision for each role, difficulty and kind of task.

@@ -94,6 +94,9 @@ fn a_start_that_nobody_chose_is_a_line_of_the_log_and_nothing_else() {
     run.event(20, "routed", fixed);
     let story = Story::of(&run.entries);
     assert!(story.routes.is_empty());
+    for text in [report::html(&story), report::markdown(&story)] {
+        assert!(!text.contains("What routing"), "nothing was decided: {text}");
+    }
     assert!(story.log.iter().any(|line| line.text == "t1 starts on small: every task starts there"));
 }
 
