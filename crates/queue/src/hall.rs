@@ -98,6 +98,10 @@ impl<T> Hall<T> {
                 }
                 if let Some(number) = waited {
                     self.door.leave(number);
+                    if self.scheduler.has_room() {
+                        // There may be more of it than there were pushers to be called; others have come since.
+                        calls.0.extend(self.door.call());
+                    }
                 }
                 if !self.call_taker(calls)
                     && let Some(deadline) = entry.ask.deadline

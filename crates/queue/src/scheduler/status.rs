@@ -43,6 +43,11 @@ impl<T, R: Ranking> Scheduler<T, R> {
         self.len == 0
     }
 
+    /// Whether fewer tasks wait than may.
+    pub(crate) const fn has_room(&self) -> bool {
+        self.len < self.capacity
+    }
+
     /// How many tasks of a band wait.
     #[must_use]
     pub fn waiting(&self, band: usize) -> usize {
