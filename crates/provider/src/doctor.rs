@@ -223,7 +223,12 @@ fn clock_of(date: Option<SystemTime>, now: SystemTime) -> Finding {
 }
 
 fn failure(check: Check, error: &ProviderError) -> Finding {
-    broken(check, &error.message, remedy(error))
+    let finding = broken(check, &error.message, remedy(error));
+    match error.kind {
+        // Whoever has too much to do has understood what was asked.
+        ErrorKind::Overloaded | ErrorKind::RateLimited => Finding { state: Health::Doubtful, ..finding },
+        _ => finding,
+    }
 }
 
 /// What to do about a failure.

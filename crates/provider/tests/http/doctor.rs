@@ -68,6 +68,10 @@ async fn every_trouble_comes_with_its_remedy() {
     assert!(state(&diagnosis, Check::Call).1.contains("usually /v1"));
     assert_eq!(diagnosis.health(), Health::Broken);
 
+    let busy = plain("429 Too Many Requests", "", "{}");
+    let diagnosis = doctor(Server::playing_each([models(old), busy]).await.config(), "sheep-1").await;
+    assert_eq!(diagnosis.health(), Health::Doubtful, "the settings work: {diagnosis}");
+
     let unused = plain("400 Bad Request", "", r#"{"error":"unknown parameter: stream_options"}"#);
     let diagnosis = doctor(Server::playing_each([models(old), unused]).await.config(), "m").await;
     let (health, says) = state(&diagnosis, Check::Call);
