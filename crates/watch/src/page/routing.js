@@ -21,7 +21,7 @@ export function drawRouting({ key, sum, beliefs, lambda, choices }, story, t, en
   legend(key, [["s-accepted", "accepted, as is believed"], ["tick", tick], ["chosen", "where the latest task started"],
     ...(tried ? [["tried", "to learn about a tier"]] : []), ...(priced.length > 1 ? [["line l3", "λ, the price of money"]] : [])]);
   sum.textContent = [last.mode, `${count(routes.length)} decision${routes.length > 1 ? "s" : ""}${routes.length > LINES ? `, the latest ${LINES} shown` : ""}`,
-    ...(tried ? [`${count(tried)} to learn about a tier`] : []), ...(twice ? [`${count(twice)} to be judged twice`] : []), `λ ${figure(last.lambda)}`].filter(Boolean).join(" · ");
+    ...(tried ? [`${count(tried)} to learn about a tier`] : []), ...(twice ? [`${count(twice)} to be judged twice`] : []), `λ\u00a0${figure(last.lambda)}`].filter(Boolean).join(" · ");
   lambda.hidden = priced.length < 2;
   if (!lambda.hidden) drawLambda(lambda, story.head.run, priced, t, end);
   // A decision stays what it is: where there is none more, nothing is drawn anew.
