@@ -94,6 +94,11 @@ impl Bucket {
         self.level = self.level.max(scaled(left, self.rate).min(self.capacity));
     }
 
+    /// Leaves no more than so much debt.
+    pub(crate) fn owe_at_most(&mut self, debt: u64) {
+        self.level = self.level.max(-scaled(debt, self.rate));
+    }
+
     /// Lets nothing come in until then.
     pub fn freeze_until(&mut self, until: Timestamp) {
         self.at = self.at.max(until);

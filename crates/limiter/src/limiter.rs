@@ -128,7 +128,8 @@ impl Limiter {
         Ok(Hold::new(&self.0, reservation))
     }
 
-    /// Puts other limits in force, for those who wait as well. What was taken stays taken.
+    /// Puts other limits in force, for those who wait as well. What was taken stays taken, as far as a window of the new
+    /// limit holds it.
     pub fn change_limits(&self, limits: Limits) {
         let now = self.0.clock.now();
         self.0.with(|desk| desk.change_limits(limits, now));

@@ -146,7 +146,8 @@ impl Quota {
         self.tell_limits();
     }
 
-    /// Puts other limits in force. What was taken stays taken; a higher limit gives nothing at once.
+    /// Puts other limits in force. What was taken stays taken, as far as a window of the new limit holds it; a higher
+    /// limit gives nothing at once.
     pub fn change_limits(&mut self, limits: Limits, now: Timestamp) {
         let now = self.advance(now);
         self.settings.limits = limits;

@@ -56,7 +56,7 @@ impl Dimension {
         Some(dimension)
     }
 
-    /// The same limit under another rule; what was taken stays taken, and nothing is given.
+    /// The same limit under another rule; what was taken stays taken as far as a window holds it, and nothing is given.
     pub(super) fn carried_to(mut self, limit: Limit, now: Timestamp) -> Option<Self> {
         match limit {
             Limit::None => return None,
@@ -73,6 +73,7 @@ impl Dimension {
         self.tick(now);
         let rate = self.exact.unwrap_or_else(|| self.bucket.rate());
         self.bucket.change(rate, self.burst(rate), now);
+        self.bucket.owe_at_most(self.window());
         Some(self)
     }
 

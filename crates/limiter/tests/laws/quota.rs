@@ -240,14 +240,23 @@ fn of_a_call_that_nobody_heard_of_again_stands_no_more_than_a_window_holds() {
     }
     // Where a day is the window, a day may be used up at once.
     let day = Limit::told(Rate::new(86_400, Duration::from_secs(86_400)));
-    let mut quota = Quota::new(
-        Settings { limits: Limits { tokens: day, ..Limits::NONE }, ..Settings::default() },
-        Timestamp::ZERO,
-    );
+    let mut quota =
+        Quota::new(Settings { limits: Limits { tokens: day, ..Limits::NONE }, ..Settings::default() }, Timestamp::ZERO);
     let large = quota.reserve(&demand(5_000), Timestamp::ZERO).expect("the bucket is full");
     quota.settle(large, &Outcome::Abandoned, Timestamp::ZERO);
     let until = quota.reserve(&demand(1), Timestamp::ZERO).unwrap_err().until.expect("it is worked off");
     assert_eq!(until.since(Timestamp::ZERO).as_secs(), 5_000);
+}
+
+#[test]
+fn a_debt_under_a_high_limit_is_no_more_than_a_window_of_a_lower_one() {
+    let tokens = |a_minute| Limits { tokens: Limit::told(Rate::per_minute(a_minute)), ..Limits::NONE };
+    let mut quota = Quota::new(Settings { limits: tokens(6_000_000), ..Settings::default() }, Timestamp::ZERO);
+    let large = quota.reserve(&demand(5_000_000), Timestamp::ZERO).expect("the bucket is full");
+    quota.settle(large, &Outcome::Abandoned, Timestamp::ZERO);
+    quota.change_limits(tokens(6_000), Timestamp::ZERO);
+    let until = quota.reserve(&demand(1), Timestamp::ZERO).unwrap_err().until.expect("it is worked off");
+    assert!((58..=61).contains(&until.since(Timestamp::ZERO).as_secs()), "not for half a day: {until:?}");
 }
 
 #[test]
