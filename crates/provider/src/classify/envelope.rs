@@ -108,6 +108,8 @@ fn first(value: &Value) -> &Value {
 fn is_something(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => false,
+        // As an exit code: zero is no error.
+        Value::Number(number) => number.as_f64() != Some(0.0),
         Value::String(text) => !text.is_empty(),
         Value::Array(values) => !values.is_empty(),
         Value::Object(fields) => !fields.is_empty(),

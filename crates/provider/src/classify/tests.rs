@@ -145,6 +145,7 @@ fn an_error_where_an_answer_should_be_is_found_and_classified() {
     for value in [
         json!({ "error": null, "choices": [{}] }),
         json!({ "error": "", "choices": [] }),
+        json!({ "error": 0, "choices": [{}] }),
         json!({ "message": { "content": "bell" } }),
         json!({}),
         json!(1),

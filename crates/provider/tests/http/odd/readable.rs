@@ -94,6 +94,7 @@ fn chunks() -> Vec<Odd> {
         odd("null content", around(r#"{"choices":[{"delta":{"role":"assistant","content":null}}]}"#), bell),
         odd("a null error beside the content", framed(&[&BELL.replacen('{', r#"{"error":null,"#, 1), STOP]), bell),
         odd("an empty error beside the content", framed(&[&BELL.replacen('{', r#"{"error":"","#, 1), STOP]), bell),
+        odd("an error of zero beside the content", framed(&[&BELL.replacen('{', r#"{"error":0,"#, 1), STOP]), bell),
         odd(
             "an empty reason on every chunk",
             framed(&[&BELL.replace(r#""delta""#, r#""finish_reason":"","delta""#), STOP]),
