@@ -72,9 +72,15 @@ impl Dimension {
         self.limit = limit;
         self.tick(now);
         let rate = self.exact.unwrap_or_else(|| self.bucket.rate());
-        self.bucket.change(rate, self.burst(rate), now);
-        self.bucket.owe_at_most(self.window());
+        self.fill_at(rate, self.burst(rate), now);
         Some(self)
+    }
+
+    /// Fills at another rate from now on. No more is owed than a window of it holds: what was run up at a much higher one
+    /// would keep everybody away for as long as it takes to work off at this.
+    fn fill_at(&mut self, rate: Rate, burst: u64, now: Timestamp) {
+        self.bucket.change(rate, burst, now);
+        self.bucket.owe_at_most(self.window());
     }
 
     /// What one window of the provider holds: a minute, unless a longer one is known.
@@ -113,7 +119,7 @@ impl Dimension {
                 let behind = self.named_by_refusal.is_some() && self.learner.is_catching_up();
                 let rate = if behind { exact.twice() } else { exact };
                 if self.bucket.rate() != rate {
-                    self.bucket.change(rate, self.burst(exact), now);
+                    self.fill_at(rate, self.burst(exact), now);
                     self.estimate = exact.as_per_second();
                 }
             }
@@ -121,7 +127,7 @@ impl Dimension {
                 let estimate = estimate.unwrap_or_else(|| self.learner.rate());
                 if (estimate / self.estimate - 1.0).abs() > NOTICED || self.bucket.rate().nanos() != ESTIMATE_NANOS {
                     let rate = Rate::estimated(estimate);
-                    self.bucket.change(rate, self.burst(rate), now);
+                    self.fill_at(rate, self.burst(rate), now);
                     self.estimate = estimate;
                 }
             }
@@ -208,7 +214,7 @@ impl Dimension {
         if self.exact != Some(rate) {
             self.exact = Some(rate);
             self.learner.tell(rate.as_per_second(), now);
-            self.bucket.change(rate, self.burst(rate), now);
+            self.fill_at(rate, self.burst(rate), now);
         }
     }
 
@@ -217,7 +223,7 @@ impl Dimension {
         if level > self.bucket.burst() {
             let rate = self.bucket.rate();
             self.proved = self.proved.max(level.min(rate.in_time(MOST_PROVED)));
-            self.bucket.change(rate, self.burst(rate), now);
+            self.fill_at(rate, self.burst(rate), now);
         }
         // Calls that catch up on the way find no room beyond what was reported.
         let squeezed = self.bucket.rate().in_time(self.squeeze).saturating_add(u64::from(!self.squeeze.is_zero()));

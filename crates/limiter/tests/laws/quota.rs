@@ -260,6 +260,26 @@ fn a_debt_under_a_high_limit_is_no_more_than_a_window_of_a_lower_one() {
 }
 
 #[test]
+fn a_debt_that_was_run_up_before_a_hidden_limit_was_found_is_no_more_than_a_window_of_it() {
+    let limits = Limits { tokens: Limit::Hidden, ..Limits::NONE };
+    let mut quota = Quota::new(Settings { limits, ..Settings::default() }, Timestamp::ZERO);
+    for n in 0..1_000 {
+        let now = Timestamp::from_millis(10 * n);
+        let small = quota.reserve(&demand(100), now).expect("there is room");
+        quota.settle(small, &outcome(&End::Completed(100)), now);
+    }
+    let (now, later) = (Timestamp::from_millis(10_000), Timestamp::from_millis(12_000));
+    let small = quota.reserve(&demand(100), now).expect("there is room");
+    let absurd = Demand { output_tokens: u64::from(u32::MAX), ..demand(100) };
+    let large = quota.reserve(&absurd, Timestamp::from_millis(10_100)).expect("there is room");
+    quota.settle(large, &Outcome::Abandoned, later);
+    quota.settle(small, &outcome(&End::Throttled(None)), later);
+    let until =
+        quota.reserve(&demand(100), Timestamp::from_millis(12_010)).unwrap_err().until.expect("a matter of time");
+    assert!(until.since(later) < Duration::from_secs(120), "{:?}", until.since(later));
+}
+
+#[test]
 fn what_a_provider_charges_decides_what_comes_back() {
     for (charges, left) in [(Charges::Actual, 9_900), (Charges::Reserved, 9_000)] {
         let settings = Settings { charges, ..told(1_000, 10_000, 10) };

@@ -1,5 +1,6 @@
 //! The limiter as its users meet it, on a paused clock.
 
+mod crowd;
 mod deadlines;
 mod drops;
 mod facts;
