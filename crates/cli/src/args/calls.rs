@@ -48,10 +48,10 @@ pub(crate) struct Batch {
     #[arg(long)]
     pub(crate) model: Option<String>,
     /// Gives up after this time, such as 90s or 10m; lines without an answer become errors.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = some_time)]
     pub(crate) deadline: Option<Duration>,
     /// The longest that one attempt at a line may take, waiting for its turn not included.
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = some_time)]
     pub(crate) timeout: Duration,
     /// Goes on with the results that are there: only lines without one are sent.
     #[arg(long)]

@@ -167,3 +167,16 @@ fn a_simulation_that_makes_no_sense_is_refused() {
     check(&simulate(&["--burst", "5:0"]), 2, &["COUNT is at least 1"]);
     check(&simulate(&["--api-key-env", "BLANK_KEY"]), 2, &["BLANK_KEY: a key is made of visible characters"]);
 }
+
+#[test]
+fn a_time_that_never_ends_and_one_that_never_begins_are_refused() {
+    let folder = Folder::new("no-time");
+    let batch = ["batch", "lines.jsonl", "-o", "results.jsonl"];
+    let load = ["load", "--model", "m", "--flows", "a"];
+    for (command, option) in [(&batch[..], "--deadline"), (&batch, "--timeout"), (&load, "--duration")] {
+        for time in ["0s", "500000000000y"] {
+            let ran = said(bellwether(&folder).args(command).args([option, time]));
+            check(&ran, 2, &[option, "from 1ms to a year"]);
+        }
+    }
+}
