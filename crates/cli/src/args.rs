@@ -6,6 +6,7 @@ mod team;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -129,6 +130,18 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "write a port, such as 9000, or an address, such as 127.0.0.1:9000".to_owned())
 }
 
+/// A time that comes to an end, and in which something can be done.
+fn some_time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if time.is_zero() || time > LONGEST {
+        return Err("write a time from 1ms to a year, such as 10s".to_owned());
+    }
+    Ok(time)
+}
+
+/// The longest time that is taken for one.
+pub(crate) const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -146,5 +159,13 @@ mod tests {
         assert_eq!(address(":9000"), address("127.0.0.1:9000"));
         assert_eq!(address("0.0.0.0:1").unwrap().to_string(), "0.0.0.0:1");
         assert!(address("nonsense").is_err() && address("70000").is_err());
+    }
+
+    #[test]
+    fn a_time_ends_and_begins() {
+        assert_eq!(some_time("90s"), Ok(Duration::from_secs(90)));
+        for wrong in ["0s", "500000000000y", "2y", "-1s", "soon"] {
+            assert!(some_time(wrong).is_err(), "{wrong}");
+        }
     }
 }

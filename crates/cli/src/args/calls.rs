@@ -8,7 +8,7 @@ use std::time::Duration;
 use bellwether_sim::Burst;
 use clap::Args;
 
-use super::address;
+use super::{address, some_time};
 use crate::command::load::FlowSpec;
 
 /// One endpoint and its limits.
@@ -156,18 +156,6 @@ pub(crate) struct Simulate {
     pub(crate) json: bool,
 }
 
-/// A time that comes to an end, and in which something can be done.
-fn some_time(text: &str) -> Result<Duration, String> {
-    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if time.is_zero() || time > LONGEST {
-        return Err("write a time from 1ms to a year, such as 10s".to_owned());
-    }
-    Ok(time)
-}
-
-/// The longest time that is taken for one.
-const LONGEST: Duration = Duration::from_secs(366 * 86_400);
-
 fn share(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| "write a number from 0 to 1".to_owned())
 }
@@ -187,14 +175,6 @@ fn burst(text: &str) -> Result<Burst, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_load_takes_some_time_and_not_for_ever() {
-        assert_eq!(some_time("90s"), Ok(Duration::from_secs(90)));
-        for wrong in ["0s", "500000000000y", "2y", "-1s", "soon"] {
-            assert!(some_time(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn a_burst_is_written_in_two_or_three_parts() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Progress, View, Which};
+use super::{Progress, View, Which, some_time};
 use crate::budget::Budget;
 
 #[derive(Debug, Args)]
@@ -36,7 +36,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_parallel: Option<u32>,
     /// Ends the run after this time, such as 90s or 10m, with what there is.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = some_time)]
     pub(crate) deadline: Option<Duration>,
     /// The most to spend, such as 2usd, 500000tokens or 40calls; can be given for each.
     #[arg(long, value_name = "AMOUNT")]
@@ -130,7 +130,7 @@ pub(crate) struct Resume {
     #[arg(long, value_name = "URL")]
     pub(crate) base_url: Option<String>,
     /// Ends the run after this time, such as 90s or 10m, with what there is.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = some_time)]
     pub(crate) deadline: Option<Duration>,
     #[command(flatten)]
     pub(crate) view: View,

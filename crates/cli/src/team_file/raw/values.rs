@@ -8,6 +8,8 @@ use bellwether_team::Join;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use toml::Spanned;
 
+use crate::args::LONGEST;
+
 /// A stretch of time, such as `"30s"` or `"1m 30s"`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span(pub(crate) Duration);
@@ -15,9 +17,10 @@ pub(crate) struct Span(pub(crate) Duration);
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text).map(Self).map_err(|error| {
-            D::Error::custom(format!("{text:?} is no stretch of time ({error}): write \"30s\" or \"5m\""))
-        })
+        let wrong =
+            |why: String| D::Error::custom(format!("{text:?} is no stretch of time ({why}): write \"30s\" or \"5m\""));
+        let time = humantime::parse_duration(&text).map_err(|error| wrong(error.to_string()))?;
+        if time > LONGEST { Err(wrong("longer than a year".to_owned())) } else { Ok(Self(time)) }
     }
 }
 
