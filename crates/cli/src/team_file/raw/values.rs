@@ -20,7 +20,7 @@ impl<'de> Deserialize<'de> for Span {
         let wrong =
             |why: String| D::Error::custom(format!("{text:?} is no stretch of time ({why}): write \"30s\" or \"5m\""));
         let time = humantime::parse_duration(&text).map_err(|error| wrong(error.to_string()))?;
-        if time > LONGEST { Err(wrong("longer than a year".to_owned())) } else { Ok(Self(time)) }
+        if time > LONGEST { Err(wrong("longer than a hundred years".to_owned())) } else { Ok(Self(time)) }
     }
 }
 
