@@ -2,6 +2,7 @@
 
 mod cancel;
 mod conformance;
+mod counted;
 mod deadlines;
 mod ends;
 mod fifo;

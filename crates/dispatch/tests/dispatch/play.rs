@@ -11,15 +11,16 @@ use std::time::{Duration, Instant as StdInstant};
 use async_trait::async_trait;
 use bellwether_core::chat::Started;
 use bellwether_core::limiter::{Outlook, Refused};
-use bellwether_core::queue::{QueueFull, Ticket, TicketId};
 use bellwether_core::test_util::Recorder;
 use bellwether_core::{Fact, FinishReason, Observer, Outcome, Permit, RateLimiter, Settle, TaskId, TaskQueue, Usage};
 use bellwether_dispatch::{
-    CallContext, ChatEvent, ChatProvider, ChatRequest, ChatStream, Demand, Dispatch, DispatchBuilder, ErrorKind, Fifo,
+    CallContext, ChatEvent, ChatProvider, ChatRequest, ChatStream, Demand, Dispatch, DispatchBuilder, ErrorKind,
     Message, PermitPool, ProviderError, Retry,
 };
 use futures_core::Stream;
 use tokio::time::{Instant, Sleep, sleep};
+
+pub(crate) use crate::counted::Counted;
 
 pub(crate) fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -201,50 +202,6 @@ impl Stream for Playing {
             self.pause = None;
         }
         Poll::Ready(self.rest.pop_front().map(|(_, event)| event))
-    }
-}
-
-/// A [`Fifo`] that remembers which tickets were taken and not settled yet, and what the others cost.
-#[derive(Debug)]
-pub(crate) struct Counted {
-    fifo: Fifo,
-    pub(crate) taken: Mutex<HashSet<TicketId>>,
-    pub(crate) costs: Mutex<Vec<u64>>,
-}
-
-impl Counted {
-    pub(crate) fn new(capacity: usize) -> Arc<Self> {
-        Arc::new(Self { fifo: Fifo::new(capacity), taken: Mutex::default(), costs: Mutex::default() })
-    }
-}
-
-#[async_trait]
-impl TaskQueue for Counted {
-    async fn push(&self, ticket: Ticket) -> Result<(), QueueFull> {
-        self.fifo.push(ticket).await
-    }
-
-    async fn next(&self) -> Option<Ticket> {
-        let ticket = self.fifo.next().await?;
-        lock(&self.taken).insert(ticket.id);
-        Some(ticket)
-    }
-
-    fn settle(&self, id: TicketId, cost: u64) {
-        assert!(lock(&self.taken).remove(&id), "a ticket is settled once, after it was taken");
-        lock(&self.costs).push(cost);
-    }
-
-    fn cancel(&self, id: TicketId) -> bool {
-        self.fifo.cancel(id)
-    }
-
-    fn close(&self) {
-        self.fifo.close();
-    }
-
-    fn len(&self) -> usize {
-        self.fifo.len()
     }
 }
 
