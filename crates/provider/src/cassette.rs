@@ -84,19 +84,20 @@ impl Cassette {
     /// What the file system says; [`io::ErrorKind::InvalidData`], with the line, if it is no cassette.
     pub fn load(path: &Path) -> io::Result<Self> {
         let read = |(at, line): (usize, &str)| {
-            serde_json::from_str(line)
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("line {}: {error}", at + 1)))
+            serde_json::from_str(line).map_err(|error| {
+                io::Error::new(io::ErrorKind::InvalidData, format!("{}, line {}: {error}", path.display(), at + 1))
+            })
         };
         let text = std::fs::read_to_string(path)?;
         let takes = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(read);
         Ok(Self { scrub: Scrub::default(), takes: Mutex::new(takes.collect::<io::Result<_>>()?) })
     }
 
-    /// Writes the cassette to a file, which it replaces.
+    /// Writes the cassette to a file, which it replaces as a whole: whoever is stopped while it writes leaves the old one.
     ///
     /// # Errors
     ///
-    /// What the file system says.
+    /// What the file system says. The file is as it was then.
     pub fn save(&self, path: &Path) -> io::Result<()> {
         let mut text = String::new();
         for take in &*self.takes() {
@@ -104,7 +105,10 @@ impl Cassette {
             text.push_str(&self.scrub.apply(&serde_json::to_string(take)?));
             text.push('\n');
         }
-        std::fs::write(path, text)
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(format!(".{}.new", std::process::id()));
+        let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path));
+        written.inspect_err(|_| drop(std::fs::remove_file(&beside)))
     }
 
     /// How many calls are on it.

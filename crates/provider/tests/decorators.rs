@@ -136,6 +136,19 @@ async fn a_failure_comes_back_from_a_cassette_as_what_it_was_and_never_asks_to_c
     assert!(matches!(waits, Retry::After(wait) if !wait.is_zero()), "{waits:?}");
 }
 
+#[test]
+fn a_cassette_that_cannot_be_saved_leaves_nothing_behind_and_a_torn_one_is_named_with_its_line() {
+    let folder = std::env::temp_dir().join(format!("bellwether-cassettes-{}", std::process::id()));
+    let (taken, torn) = (folder.join("taken"), folder.join("torn.jsonl"));
+    std::fs::create_dir_all(&taken).unwrap();
+    Cassette::default().save(&taken).unwrap_err();
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "nothing lies beside what could not be replaced");
+    std::fs::write(&torn, "{\"request\":").unwrap();
+    let error = Cassette::load(&torn).unwrap_err().to_string();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(error.contains("torn.jsonl, line 1: "), "{error}");
+}
+
 #[tokio::test]
 async fn a_miss_shows_the_nearest_recording_and_where_it_differs() {
     let cassette = Arc::new(Cassette::default());
