@@ -137,16 +137,14 @@ async fn a_failure_comes_back_from_a_cassette_as_what_it_was_and_never_asks_to_c
 }
 
 #[test]
-fn a_cassette_that_cannot_be_saved_leaves_nothing_behind_and_a_torn_one_is_named_with_its_line() {
+fn a_cassette_that_cannot_be_saved_leaves_nothing_behind() {
     let folder = std::env::temp_dir().join(format!("bellwether-cassettes-{}", std::process::id()));
-    let (taken, torn) = (folder.join("taken"), folder.join("torn.jsonl"));
+    let taken = folder.join("taken");
     std::fs::create_dir_all(&taken).unwrap();
     Cassette::default().save(&taken).unwrap_err();
-    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "nothing lies beside what could not be replaced");
-    std::fs::write(&torn, "{\"request\":").unwrap();
-    let error = Cassette::load(&torn).unwrap_err().to_string();
+    let left = std::fs::read_dir(&folder).unwrap().count();
     std::fs::remove_dir_all(&folder).unwrap();
-    assert!(error.contains("torn.jsonl, line 1: "), "{error}");
+    assert_eq!(left, 1, "nothing lies beside what could not be replaced");
 }
 
 #[tokio::test]
@@ -171,7 +169,8 @@ fn a_file_that_is_no_cassette_is_refused_by_its_line() {
     std::fs::write(&path, "\n{\"request\":{},\"events\":[]}\n{oops}\n").unwrap();
     let error = Cassette::load(&path).unwrap_err();
     std::fs::remove_file(&path).unwrap();
-    assert!(error.to_string().starts_with("line 3: "), "{error}");
+    let place = format!("{}, line 3: ", path.display());
+    assert!(error.to_string().starts_with(&place), "{error}");
 }
 
 #[cfg(feature = "cache")]
