@@ -7,9 +7,7 @@ use std::sync::Arc;
 use bellwether_budget::Amount;
 use bellwether_core::{Journal, Observer, RunId, TaskState};
 use bellwether_journal::SqliteJournal;
-use bellwether_team::{
-    ChangedTerms, Control, Past, ResumeError, Ruling, RunOutcome, RunReport, Team, new_run_id,
-};
+use bellwether_team::{ChangedTerms, Control, Past, ResumeError, Ruling, RunOutcome, RunReport, Team, new_run_id};
 use bellwether_watch::Page;
 
 use crate::args::View;
