@@ -15,8 +15,8 @@ use crate::canonical;
 ///
 /// Two requests are the same if their canonical JSON is, model, sampling and extra fields included, and if the same
 /// tenant asks. Only answers that ended by themselves are kept, never failures, refusals by a filter or answers that
-/// were cut off. An answer out of the cache takes no tokens and costs nothing, and its usage says so; of limits it says nothing. Equal questions
-/// that are asked at the same time are all asked. A cached answer makes a sampled model repeat itself; that is why it
+/// were cut off. An answer out of the cache takes no tokens and costs nothing, and its usage says so; of limits it says
+/// nothing. Equal questions that are asked at the same time are all asked. A cached answer makes a sampled model repeat itself; that is why it
 /// has to be asked for.
 ///
 /// ```

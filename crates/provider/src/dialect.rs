@@ -254,20 +254,20 @@ impl Dialect {
         }
         self.spoke |= out.len() > before || !self.calls.is_empty();
         let Some(given) = text(choice.get("finish_reason")) else { return Ok(()) };
-        match given.to_ascii_lowercase().as_str() {
-            "null" => Ok(()),
-            "error" => Err(Fault::Envelope(Box::new(Envelope::in_words("the model stopped with an error")))),
+        let reason = finish_reason(given);
+        match ODD.into_iter().find(|odd| given.eq_ignore_ascii_case(odd)) {
+            Some("null") => Ok(()),
+            Some("error") => Err(Fault::Envelope(Box::new(Envelope::in_words("the model stopped with an error")))),
             // DeepSeek's word for an answer that it could not go on with.
-            "insufficient_system_resource" => {
+            Some("insufficient_system_resource") => {
                 let code = Some("overloaded".to_owned());
                 let envelope = Envelope::in_words("the model stopped for want of resources");
                 Err(Fault::Envelope(Box::new(Envelope { code, ..envelope })))
             }
-            "function_call" | "tool_calls" | "tool_use" if !self.spoke => {
+            _ if reason == FinishReason::ToolCalls && !self.spoke => {
                 Err(Fault::Garbage("says that the model calls a tool, and sent no call"))
             }
             _ => {
-                let reason = finish_reason(given);
                 self.reason = Some(reason.clone());
                 self.finish(reason, out);
                 Ok(())
@@ -319,6 +319,9 @@ impl Dialect {
         }
     }
 }
+
+/// Reasons that are none, or errors.
+const ODD: [&str; 3] = ["null", "error", "insufficient_system_resource"];
 
 fn finish_reason(reason: &str) -> FinishReason {
     match reason.to_ascii_lowercase().as_str() {

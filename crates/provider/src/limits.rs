@@ -38,7 +38,7 @@ pub(crate) fn from_headers(headers: &HeaderMap, now: SystemTime) -> RateLimits {
 /// How long to stay away after a refusal that named no time: until every limit that is used up is full again. A limit
 /// said to be used up and full again in the same moment names no time.
 pub(crate) fn reset_of_the_exhausted(limits: &RateLimits) -> Option<Duration> {
-    let reset = |level: Level| level.reset.filter(|reset| level.remaining == Some(0) && !reset.is_zero());
+    let reset = |level: Level| level.reset.filter(|_| level.remaining == Some(0)).filter(lasts);
     [limits.requests, limits.tokens, limits.input_tokens, limits.output_tokens].into_iter().filter_map(reset).max()
 }
 
@@ -51,14 +51,18 @@ pub(crate) fn from_body(error: &Value, message: &str) -> Option<Duration> {
             Value::String(text) => duration(text),
             _ => None,
         }
-        .filter(|wait| !wait.is_zero())
+        .filter(lasts)
     });
-    let some = |wait: &Duration| !wait.is_zero();
     let millis = || in_seconds(error.get("retry_after_ms")?.as_f64()? / 1_000.0);
     let google =
         || error.get("details")?.as_array()?.iter().find_map(|detail| duration(detail.get("retryDelay")?.as_str()?));
-    let exact = || millis().filter(some).or_else(|| google().filter(some));
+    let exact = || millis().filter(lasts).or_else(|| google().filter(lasts));
     field.or_else(exact).or_else(|| sentence::wait(message))
+}
+
+/// Whether a wait is one: to come back at once is what is asked of nobody.
+fn lasts(wait: &Duration) -> bool {
+    !wait.is_zero()
 }
 
 /// The headers of an answer, and when they came.
@@ -85,13 +89,12 @@ impl Sent<'_> {
             let rejected = self.text("anthropic-ratelimit-unified-status") == Some("rejected");
             reset(self.text("anthropic-ratelimit-unified-reset").filter(|_| rejected)?, self.now)
         };
-        let some = |wait: &Duration| !wait.is_zero();
         millis("retry-after-ms")
-            .filter(some)
-            .or_else(|| millis("x-ms-retry-after-ms").filter(some))
+            .filter(lasts)
+            .or_else(|| millis("x-ms-retry-after-ms").filter(lasts))
             .or_else(moment)
             .or_else(plan)
-            .filter(some)
+            .filter(lasts)
     }
 
     /// One limit, in the first family that has a word about it.

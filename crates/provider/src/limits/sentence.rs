@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bellwether_core::permit::{Level, RateLimits};
 
+use super::lasts;
 use super::moment::{duration, in_seconds};
 
 /// `... try again in 1m30.5s.`, `... retry after 1.2 seconds.` or `... retry in 1 hour and 5 minutes.`
@@ -20,7 +21,7 @@ pub(super) fn wait(message: &str) -> Option<Duration> {
         total = total.checked_add(in_seconds(amount * unit)?)?;
         number = words.next().unwrap_or_default();
     }
-    Some(total).filter(|wait| !wait.is_zero()).or_else(|| duration(first)).filter(|wait| !wait.is_zero())
+    Some(total).filter(lasts).or_else(|| duration(first).filter(lasts))
 }
 
 /// How many seconds a unit has that stands as a word of its own.
