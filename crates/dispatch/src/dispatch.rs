@@ -43,8 +43,9 @@ use crate::pump::pump;
 /// - After the first piece of a stream was handed on nothing is tried again, unless the context says `may_restart`: then
 ///   the reader gets [`ChatEvent::Restarted`](bellwether_core::ChatEvent::Restarted), forgets what came before, and the
 ///   answer begins anew. What a provider says before the first piece, such as `Started`, is handed on together with it.
-/// - What cannot happen before the deadline is refused at once; a call that runs into it is cancelled. The context's
-///   `timeout` cancels a single attempt, which may be tried again.
+/// - What cannot happen before the deadline is refused at once; a call that runs into it is cancelled, and its place is
+///   free again even if it is a stream that nobody reads at the moment. The context's `timeout` cancels a single attempt,
+///   which may be tried again.
 /// - With a [`HedgePolicy`], a call that takes unusually long to begin its answer is sent once more beside itself, if
 ///   nobody else needs the room; the first answer counts. That is one attempt of the call, and paid for out of the
 ///   guard's budget for retries.

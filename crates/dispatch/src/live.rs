@@ -4,12 +4,14 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bellwether_core::permit::RateLimits;
 use bellwether_core::{ChatEvent, ChatResponse, ChatStream, ErrorKind, Outcome, ProviderError, Usage};
 use futures_core::Stream;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 
 use crate::course::{Course, Limit, named_wait};
 use crate::story::Story;
@@ -44,17 +46,39 @@ pub(crate) struct Live {
     held: VecDeque<ChatEvent>,
     /// `None` once the call is settled.
     sent: Option<Sent>,
-    limit: Option<(Limit, Pin<Box<Sleep>>)>,
     /// The next try of an answer that may begin anew.
     again: Option<Again>,
 }
 
 #[derive(Debug)]
 struct Sent {
-    events: ChatStream,
-    seen: Seen,
-    turn: Turn,
+    wire: Grip,
+    watch: Option<Watch>,
     teller: Teller,
+}
+
+/// The reader's hold on a connection. Without it nobody keeps the place, though the task that watches it may take a
+/// moment to go.
+#[derive(Debug)]
+struct Grip(Arc<Mutex<Wire>>);
+
+/// The connection of an answer, and the place that it takes.
+#[derive(Debug)]
+struct Wire {
+    /// `None` once its time was up.
+    events: Option<ChatStream>,
+    /// `None` once it is settled.
+    turn: Option<Turn>,
+    seen: Seen,
+}
+
+/// Ends an answer when its time is up, whether anybody reads it or not: a reader that has stopped would keep the
+/// connection and the place for as long as it likes.
+#[derive(Debug)]
+struct Watch {
+    limit: Limit,
+    passed: bool,
+    task: JoinSet<()>,
 }
 
 /// Who tells what becomes of an answer, and asks again for one that may begin anew.
@@ -125,8 +149,9 @@ impl Seen {
 impl Live {
     pub(crate) fn new(opened: Opened, teller: Teller) -> Self {
         let Opened { events, held, seen, turn, limit } = opened;
-        let limit = limit.map(|limit| (limit, Box::pin(sleep_until(limit.at))));
-        Self { held, sent: Some(Sent { events, seen, turn, teller }), limit, again: None }
+        let wire = Arc::new(Mutex::new(Wire { events: Some(events), turn: Some(turn), seen }));
+        let watch = limit.map(|limit| Watch::new(limit, Arc::clone(&wire)));
+        Self { held, sent: Some(Sent { wire: Grip(wire), watch, teller }), again: None }
     }
 
     /// Waits until the answer has begun anew.
@@ -142,11 +167,9 @@ impl Live {
 
     /// What the caller gets of a failure: itself, or nothing as long as the answer may begin anew.
     fn fail(&mut self, sent: Sent, error: ProviderError) -> Option<ProviderError> {
-        let Sent { seen, turn, teller, .. } = sent;
-        seen.settle(turn, Some(&error));
-        match teller {
+        sent.wire.lock().settle(Some(&error));
+        match sent.teller {
             Teller::Course(course) => {
-                self.limit = None;
                 self.again = Some(Again(Box::pin(anew(course, error))));
                 None
             }
@@ -175,20 +198,10 @@ impl Stream for Live {
         let Some(sent) = &mut this.sent else {
             return Poll::Ready(None);
         };
-        let passed =
-            this.limit.as_mut().and_then(|(limit, timer)| timer.as_mut().poll(cx).is_ready().then_some(*limit));
-        let end = match passed {
-            Some(limit) if !sent.seen.finished => Err(Limit::passed(Some(limit))),
-            _ => match Pin::new(&mut sent.events).poll_next(cx) {
-                Poll::Pending if passed.is_none() => return Poll::Pending,
-                Poll::Ready(Some(Ok(event))) => {
-                    sent.seen.event(&event);
-                    return Poll::Ready(Some(Ok(event)));
-                }
-                _ if sent.seen.finished => Ok(()),
-                Poll::Ready(Some(Err(error))) => Err(error),
-                _ => Err(ProviderError::truncated(true)),
-            },
+        let end = match ready!(sent.poll(cx)) {
+            Ok(Some(event)) => return Poll::Ready(Some(Ok(event))),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
         };
         let sent = this.sent.take().expect("it was there a moment ago");
         match end {
@@ -207,7 +220,7 @@ impl Stream for Live {
 impl Drop for Live {
     /// A caller that has seen the end of the answer need not wait for the end of the stream.
     fn drop(&mut self) {
-        if let Some(sent) = self.sent.take_if(|sent| sent.seen.finished) {
+        if let Some(sent) = self.sent.take_if(|sent| sent.wire.lock().seen.finished) {
             sent.complete();
         }
     }
@@ -216,13 +229,91 @@ impl Drop for Live {
 // === impl Sent ===
 
 impl Sent {
+    /// The next event, or the end.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<ChatEvent>, ProviderError>> {
+        let passed = self.watch.as_mut().and_then(|watch| watch.passed(cx));
+        let wire = &mut *self.wire.lock();
+        if passed.is_some() && !wire.seen.finished {
+            return Poll::Ready(Err(Limit::passed(passed)));
+        }
+        let event = wire.events.as_mut().map_or(Poll::Ready(None), |events| Pin::new(events).poll_next(cx));
+        Poll::Ready(match event {
+            Poll::Pending if passed.is_none() => return Poll::Pending,
+            Poll::Ready(Some(Ok(event))) => {
+                wire.seen.event(&event);
+                Ok(Some(event))
+            }
+            _ if wire.seen.finished => Ok(None),
+            Poll::Ready(Some(Err(error))) => Err(error),
+            _ => Err(ProviderError::truncated(true)),
+        })
+    }
+
     fn complete(mut self) {
-        self.seen.settle(self.turn, None);
+        let wire = &mut *self.wire.lock();
+        wire.settle(None);
         let story = match &mut self.teller {
             Teller::Course(course) => course.story(),
             Teller::Story(story) => story,
         };
-        story.completed(self.seen.usage, self.seen.first);
+        story.completed(wire.seen.usage, wire.seen.first);
+    }
+}
+
+// === impl Grip ===
+
+impl Grip {
+    fn lock(&self) -> MutexGuard<'_, Wire> {
+        lock(&self.0)
+    }
+}
+
+impl Drop for Grip {
+    fn drop(&mut self) {
+        let mut wire = self.lock();
+        drop((wire.events.take(), wire.turn.take()));
+    }
+}
+
+// === impl Wire ===
+
+impl Wire {
+    /// Settles the call unless it is.
+    fn settle(&mut self, error: Option<&ProviderError>) {
+        if let Some(turn) = self.turn.take() {
+            self.seen.settle(turn, error);
+        }
+    }
+}
+
+fn lock(wire: &Mutex<Wire>) -> MutexGuard<'_, Wire> {
+    wire.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+// === impl Watch ===
+
+impl Watch {
+    fn new(limit: Limit, wire: Arc<Mutex<Wire>>) -> Self {
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            sleep_until(limit.at).await;
+            let mut wire = lock(&wire);
+            if wire.seen.finished {
+                // Nothing but the end is to come, and that may lie there already.
+                return wire.settle(None);
+            }
+            wire.events = None;
+            wire.settle(Some(&Limit::passed(Some(limit))));
+        });
+        Self { limit, passed: false, task }
+    }
+
+    /// The limit, once it has passed.
+    fn passed(&mut self, cx: &mut Context<'_>) -> Option<Limit> {
+        if !self.passed {
+            self.passed = matches!(self.task.poll_join_next(cx), Poll::Ready(Some(Ok(()))));
+        }
+        self.passed.then_some(self.limit)
     }
 }
 

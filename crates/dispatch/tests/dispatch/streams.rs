@@ -193,6 +193,52 @@ async fn a_stream_ends_at_its_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_that_nobody_reads_any_more_gives_its_place_back_at_its_deadline() {
+    let limiter = Settled::over(PermitPool::new(NonZeroUsize::MIN));
+    let seen = Arc::<Settled>::clone(&limiter);
+    let stage = Stage::with(1, 9, [Scene::after(0, Ends::Babbles)], |builder| builder.limiter(limiter));
+    let mut stalled = stage.dispatch.stream(request(), until("a", 3_500)).await.unwrap();
+    stage.dispatch.chat(request(), named("b")).await.expect("the one place is free again");
+    assert_eq!((stage.play.arrivals(), stage.play.in_flight()), (vec![0, 3_500], 0), "and its connection is closed");
+    assert!(matches!(
+        seen.outcomes()[..],
+        [Outcome::Failed { may_have_executed: true, .. }, Outcome::Completed { .. }]
+    ));
+    assert!(matches!(stalled.next().await, Some(Ok(ChatEvent::Started(_)))), "what it was handed is still there");
+    assert_eq!(stalled.next().await.unwrap().unwrap(), ChatEvent::Text("Hello".to_owned()));
+    let error = stalled.next().await.unwrap().unwrap_err();
+    assert_eq!((error.kind, error.details.emitted_output), (ErrorKind::DeadlineExceeded, true));
+    assert!(stalled.next().await.is_none(), "after an error it has ended");
+    stage.assert_swept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_nobody_reads_any_more_may_begin_anew_when_somebody_does() {
+    let stage = Stage::new(1, [Scene::after(0, Ends::Babbles)]);
+    let context = CallContext { timeout: Some(ms(2_000)), ..may_restart("a") };
+    let stalled = stage.dispatch.stream(request(), context).await.unwrap();
+    stage.dispatch.chat(request(), named("b")).await.expect("the one place is free again");
+    let answer = stalled.fold().await.unwrap();
+    assert_eq!((answer.text.as_str(), answer.head.retries), ("Hello there", 1));
+    stage.assert_swept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_whole_answer_that_nobody_reads_any_more_is_no_failure_at_its_deadline() {
+    let limiter = Settled::over(PermitPool::new(NonZeroUsize::MIN));
+    let seen = Arc::<Settled>::clone(&limiter);
+    let lingers = Scene::after(0, Ends::Lingers(error(ErrorKind::Truncated)));
+    let stage = Stage::with(1, 9, [lingers], |builder| builder.limiter(limiter));
+    let mut stalled = stage.dispatch.stream(request(), until("a", 3_500)).await.unwrap();
+    while !matches!(stalled.next().await, Some(Ok(ChatEvent::Finished(_)))) {}
+    stage.dispatch.chat(request(), named("b")).await.expect("the one place is free again");
+    assert_eq!(stage.play.arrivals(), [0, 3_500]);
+    assert!(matches!(seen.outcomes()[..], [Outcome::Completed { .. }, Outcome::Completed { .. }]));
+    assert!(stalled.next().await.is_none(), "it is over");
+    stage.assert_swept().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_may_outlive_its_dispatch() {
     let stage = Stage::new(1, []);
     let stream = stage.dispatch.stream(request(), named("a")).await.unwrap();
