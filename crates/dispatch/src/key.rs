@@ -1,5 +1,6 @@
 //! Whether a key is asked at all: its guard and its parking, and everybody who has to hear of a change.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,13 +27,23 @@ pub(crate) struct Key {
     parking: Mutex<Parking>,
     /// Whether the key is parked, to be read without the lock.
     parked: AtomicBool,
-    told: Mutex<KeyState>,
+    told: Mutex<Told>,
     /// Whether the key was told to be closed, to be read without the lock.
     quiet: AtomicBool,
     /// Woken at every change.
     changed: Notify,
     line: Arc<Line>,
     observer: Arc<dyn Observer>,
+}
+
+/// What everybody was told of a key, or is about to be.
+///
+/// Invariant: while `telling`, one thread tells the news in their order; whoever has more leaves it there.
+#[derive(Debug)]
+struct Told {
+    state: KeyState,
+    news: VecDeque<(KeyState, Option<Duration>)>,
+    telling: bool,
 }
 
 /// The right of one call to be sent; what became of it is told once.
@@ -67,7 +78,7 @@ impl Key {
             guard,
             parking: Mutex::default(),
             parked: AtomicBool::new(false),
-            told: Mutex::new(KeyState::Closed),
+            told: Mutex::new(Told { state: KeyState::Closed, news: VecDeque::new(), telling: false }),
             quiet: AtomicBool::new(true),
             changed: Notify::new(),
             line,
@@ -189,21 +200,42 @@ impl Key {
         if standing == Standing::Closed && self.quiet.load(Ordering::Acquire) && !self.parking().is_parked() {
             return;
         }
+        let mut told = self.told();
+        // Looked at under the lock, so that nobody puts an older look over a newer one.
+        let (state, wait) = self.stands();
+        self.quiet.store(state == KeyState::Closed, Ordering::Release);
+        if told.state == state {
+            return;
+        }
+        told.state = state;
+        told.news.push_back((state, wait));
+        if std::mem::replace(&mut told.telling, true) {
+            return;
+        }
+        while let Some((state, wait)) = told.news.pop_front() {
+            // Whoever hears it may well change the key again.
+            drop(told);
+            self.tell(state, wait);
+            told = self.told();
+        }
+        told.telling = false;
+    }
+
+    /// How the key stands, and for how long if that is known.
+    fn stands(&self) -> (KeyState, Option<Duration>) {
         let now = self.stamp(clock::now());
         let parking = self.parking();
+        let standing = self.guard.as_ref().map_or(Standing::Closed, |guard| guard.standing());
         self.parked.store(parking.is_parked(), Ordering::Release);
-        let (state, wait) = match (parking.look(now), standing) {
+        match (parking.look(now), standing) {
             (Some(parked), _) => (KeyState::Parked, parked.wait),
             (None, Standing::Open { until }) => (KeyState::Open, Some(until.since(now))),
             (None, Standing::Closed) if !parking.is_parked() => (KeyState::Closed, None),
             (None, Standing::Closed | Standing::HalfOpen) => (KeyState::HalfOpen, None),
-        };
-        drop(parking);
-        let before = std::mem::replace(&mut *self.told(), state);
-        self.quiet.store(state == KeyState::Closed, Ordering::Release);
-        if before == state {
-            return;
         }
+    }
+
+    fn tell(&self, state: KeyState, wait: Option<Duration>) {
         self.changed.notify_waiters();
         self.observer.observe(&Fact::KeyChanged { provider: Arc::clone(&self.name), state, wait });
         if state == KeyState::Open {
@@ -216,7 +248,7 @@ impl Key {
         self.parking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn told(&self) -> MutexGuard<'_, KeyState> {
+    fn told(&self) -> MutexGuard<'_, Told> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -139,7 +139,10 @@ impl Course {
             if self.may_hedge(cost) {
                 // It stands in nobody's way for long if somebody was faster.
                 let until = Some(clock::after(clock::now(), LOOK));
-                if let Some(Ok(mut turn)) = clock::within(until, self.wait(until)).await {
+                // Only what is sent is paid for out of what everybody may spend on trying again.
+                if let Some(Ok(mut turn)) = clock::within(until, self.wait(until)).await
+                    && self.dispatch.key.may_retry(cost, false)
+                {
                     turn.send(self.failures);
                     return turn;
                 }
@@ -150,7 +153,8 @@ impl Course {
         }
     }
 
-    /// Whether a second try takes nothing that somebody else waits for, and can be paid for; pays if so.
+    /// Whether a second try takes nothing that somebody else waits for, and is within the bounds of the policy, of which it
+    /// is taken then.
     fn may_hedge(&self, cost: u64) -> bool {
         let Demand { requests, input_tokens, output_tokens } = self.demand;
         let several = Demand {
@@ -163,10 +167,6 @@ impl Course {
             && dispatch.key.is_well()
             && dispatch.limiter.outlook(several).is_none()
             && self.with_hedges(|hedges| hedges.take(cost)).unwrap_or_default()
-            && (dispatch.key.may_retry(cost, false) || {
-                self.with_hedges(|hedges| hedges.give_back(cost));
-                false
-            })
     }
 
     fn hedges(&self) -> Option<MutexGuard<'_, Hedges>> {

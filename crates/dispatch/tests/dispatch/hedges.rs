@@ -1,9 +1,14 @@
 //! A call that takes unusually long is sent once more beside itself, if that is wanted and costs nobody anything else.
 
+use std::future::pending;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
-use bellwether_core::{Outcome, TaskQueue};
+use async_trait::async_trait;
+use bellwether_core::limiter::{Outlook, Refused};
+use bellwether_core::{Demand, Outcome, Permit, RateLimiter, TaskQueue};
 use bellwether_dispatch::{ChatProvider, DispatchBuilder, ErrorKind, Fact, HedgePolicy, PermitPool};
 use tokio::time::timeout;
 
@@ -120,6 +125,40 @@ async fn a_second_try_is_paid_for_like_a_retry() {
     let stage = after(KNOWN, &[slow()], |builder| builder.hedge(ALWAYS).guard(Fuse::with_budget(0))).await;
     stage.dispatch.chat(request(), named("a")).await.unwrap();
     assert_eq!(stage.since(KNOWN), (vec![0], 60_100), "the budget has nothing for it");
+    stage.assert_swept().await;
+}
+
+/// A limiter that has room and yet lets one call in its order wait for ever.
+#[derive(Debug)]
+struct Balks {
+    pool: PermitPool,
+    asked: AtomicUsize,
+    at: usize,
+}
+
+#[async_trait]
+impl RateLimiter for Balks {
+    async fn acquire(&self, demand: Demand, deadline: Option<Instant>) -> Result<Permit, Refused> {
+        if self.asked.fetch_add(1, Ordering::Relaxed) == self.at {
+            pending::<()>().await;
+        }
+        self.pool.acquire(demand, deadline).await
+    }
+
+    fn outlook(&self, demand: Demand) -> Option<Outlook> {
+        self.pool.outlook(demand)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_try_that_gets_no_turn_is_not_paid_for() {
+    let pool = PermitPool::new(NonZeroUsize::new(4).unwrap());
+    let limiter = Arc::new(Balks { pool, asked: AtomicUsize::new(0), at: KNOWN + 1 });
+    let stage =
+        after(KNOWN, &[slow()], |builder| builder.hedge(ALWAYS).guard(Fuse::with_budget(1)).limiter(limiter)).await;
+    stage.dispatch.chat(request(), named("a")).await.unwrap();
+    let (arrivals, took) = stage.since(KNOWN);
+    assert_eq!((arrivals, took), (vec![0, 210], 410), "the one retry that the budget has is there at the next look");
     stage.assert_swept().await;
 }
 

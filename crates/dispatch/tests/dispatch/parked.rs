@@ -1,9 +1,10 @@
 //! A key that is refused is asked no more: everybody is told at once, one call finds out later, or a person mends it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
-use bellwether_core::KeyState;
-use bellwether_dispatch::{ChatProvider, ErrorKind, Fact, Parked, ProviderError, Retry};
+use bellwether_core::test_util::Recorder;
+use bellwether_core::{KeyState, Observer};
+use bellwether_dispatch::{ChatProvider, Dispatch, ErrorKind, Fact, Parked, ProviderError, Retry};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -20,12 +21,12 @@ fn broke(after: Option<Retry>) -> Scene {
     )
 }
 
-fn states(stage: &Stage) -> Vec<KeyState> {
+fn states(facts: &Recorder) -> Vec<KeyState> {
     let state = |fact: &Fact| match fact {
         Fact::KeyChanged { state, .. } => Some(*state),
         _ => None,
     };
-    stage.facts.facts().iter().filter_map(state).collect()
+    facts.facts().iter().filter_map(state).collect()
 }
 
 fn wait(error: &ProviderError) -> Option<u64> {
@@ -68,7 +69,7 @@ async fn when_the_time_is_up_one_call_finds_out_for_all() {
     b.unwrap();
     assert_eq!(stage.play.arrivals().len(), 4, "the probe was answered, and the other went on");
     use KeyState::{Closed, HalfOpen, Parked as P};
-    assert_eq!(states(&stage), [P, HalfOpen, P, HalfOpen, Closed]);
+    assert_eq!(states(&stage.facts), [P, HalfOpen, P, HalfOpen, Closed]);
     stage.assert_swept().await;
 }
 
@@ -92,6 +93,30 @@ async fn a_probe_whose_caller_goes_away_leaves_the_probing_to_the_next() {
     let gone = tokio::time::timeout(ms(50), stage.dispatch.chat(request(), named("b"))).await;
     assert!(gone.is_err());
     stage.dispatch.chat(request(), named("c")).await.unwrap();
-    assert_eq!(states(&stage).last(), Some(&KeyState::Closed));
+    assert_eq!(states(&stage.facts).last(), Some(&KeyState::Closed));
+    stage.assert_swept().await;
+}
+
+/// Opens a key again as soon as it hears that it is parked.
+#[derive(Debug, Default)]
+struct Reopens(OnceLock<Weak<Dispatch>>);
+
+impl Observer for Reopens {
+    fn observe(&self, fact: &Fact) {
+        if matches!(fact, Fact::KeyChanged { state: KeyState::Parked, .. }) {
+            self.0.get().and_then(Weak::upgrade).expect("it lives").reopen();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_becomes_of_a_key_is_told_in_order_even_to_those_who_hear_it_after_somebody_who_changes_it() {
+    let (reopens, heard) = (Arc::new(Reopens::default()), Arc::new(Recorder::default()));
+    let observers: Vec<Arc<dyn Observer>> = vec![Arc::<Reopens>::clone(&reopens), Arc::<Recorder>::clone(&heard)];
+    let stage = Stage::with(1, 9, [broke(None)], |builder| builder.observer(Arc::new(observers)));
+    reopens.0.set(Arc::downgrade(&stage.dispatch)).unwrap();
+    stage.dispatch.chat(request(), named("a")).await.unwrap_err();
+    assert_eq!(states(&heard), [KeyState::Parked, KeyState::Closed]);
+    stage.dispatch.chat(request(), named("b")).await.expect("it was opened again");
     stage.assert_swept().await;
 }
