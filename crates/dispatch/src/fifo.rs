@@ -1,6 +1,7 @@
 //! A bounded waiting room: strict between classes, in order of arrival within one.
 
 use std::collections::{BTreeMap, HashMap};
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -42,7 +43,9 @@ impl TaskQueue for Fifo {
 
     async fn next(&self) -> Option<Ticket> {
         loop {
-            let arrival = self.arrivals.notified();
+            let mut arrival = pin!(self.arrivals.notified());
+            // It counts as waiting before it looks: a push in between wakes each taker that found nothing.
+            arrival.as_mut().enable();
             {
                 let mut bands = self.bands();
                 if let Some(ticket) = bands.pop() {
