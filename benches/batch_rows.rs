@@ -35,6 +35,8 @@ type Rates = &'static [(f64, f64)];
 #[path = "batch_rows/floor.rs"]
 mod floor;
 
+use floor::Work;
+
 /// One row of the table of batches.
 struct Row {
     name: &'static str,
@@ -108,16 +110,24 @@ const ROWS: [Row; 5] = [
     },
 ];
 
+/// The pace and the size of the calls of three rows, without what they are for.
+const FLOORS: [(&str, Work); 3] = [
+    ("known: 100 calls a second", Work { calls: 1_000, rate: 100.0, length: 16 }),
+    ("free: nothing holds the calls back", Work { calls: 3_000, rate: 0.0, length: 16 }),
+    ("headers: 31 calls a second, longer ones", Work { calls: 500, rate: 31.0, length: 1_080 }),
+];
+
 const WEIGHTS: [(&str, u32); 3] = [("light", 1), ("middle", 2), ("heavy", 4)];
 const LATENCY: &str = "[latency]\nfirst_token = \"40ms\"\njitter = 0.0\nper_token = \"0s\"\n";
 
 fn main() {
     let words: Vec<String> = env::args().skip(1).collect();
-    if let [child, way, url, calls, rate] = words.as_slice()
+    if let [child, way, url, calls, rate, length] = words.as_slice()
         && child == floor::CHILD
     {
-        let (calls, rate) = (calls.parse().expect("a number of calls"), rate.parse().expect("a rate"));
-        return floor::run(way, url, calls, rate);
+        let calls = calls.parse().expect("a number of calls");
+        let (rate, length) = (rate.parse().expect("a rate"), length.parse().expect("a length"));
+        return floor::run(way, url, Work { calls, rate, length });
     }
     if words.iter().any(|word| word == "--test") {
         return check();
@@ -136,9 +146,8 @@ fn main() {
     }
     if chosen("floor") {
         println!("\n| CPU per call | raw streams | bare reqwest |\n|---|---|---|");
-        for (name, calls, rate) in [("100 calls a second", 1_000, 100.0), ("nothing holds the calls back", 3_000, 0.0)]
-        {
-            let [raw, bare] = ["raw", "reqwest"].map(|way| floor::apart(way, calls, rate));
+        for (name, work) in FLOORS {
+            let [raw, bare] = ["raw", "reqwest"].map(|way| floor::apart(way, work));
             println!("| {name} | {raw:.3} ms | {bare:.3} ms |");
         }
     }
@@ -305,7 +314,7 @@ fn check() {
         assert_eq!(lines(row).lines().count(), 3 * row.lines, "each flow has as many lines");
     }
     for (way, rate) in [("raw", 200.0), ("raw", 0.0), ("reqwest", 200.0), ("reqwest", 0.0)] {
-        let cost = floor::apart(way, 100, rate);
+        let cost = floor::apart(way, Work { calls: 100, rate, length: 16 });
         assert!(cost > 0.0, "no call of `{way}` is for nothing");
     }
 }

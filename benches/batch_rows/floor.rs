@@ -21,22 +21,31 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{question, simulated};
 
+/// So many calls, so many a second (as fast as 64 at once go, if that is 0), of so many characters each.
+#[derive(Clone, Copy)]
+pub(crate) struct Work {
+    pub(crate) calls: u32,
+    pub(crate) rate: f64,
+    pub(crate) length: usize,
+}
+
 /// Milliseconds of CPU per call that a floor takes in a process of its own.
-pub(crate) fn apart(way: &str, calls: u32, rate: f64) -> f64 {
+pub(crate) fn apart(way: &str, work: Work) -> f64 {
     let own = env::current_exe().expect("this program has a file");
     let (output, stats) = simulated("", |url| {
-        let words = [CHILD, way, url, &calls.to_string(), &rate.to_string()];
+        let Work { calls, rate, length } = work;
+        let words = [CHILD, way, url, &calls.to_string(), &rate.to_string(), &length.to_string()];
         Command::new(own).args(words).stderr(Stdio::inherit()).output().expect("this program starts again")
     });
-    assert_eq!(stats.answered.get(&200), Some(&u64::from(calls)), "the floor `{way}` makes every call once");
+    assert_eq!(stats.answered.get(&200), Some(&u64::from(work.calls)), "the floor `{way}` makes every call once");
     String::from_utf8_lossy(&output.stdout).trim().parse().expect("a floor says a number")
 }
 
-/// Makes calls, `rate` of them a second or as fast as 64 at once go, and says what each took.
-pub(crate) fn run(way: &str, url: &str, calls: u32, rate: f64) {
-    let pace = Arc::new(Pace { began: Instant::now(), rate, calls, taken: AtomicU32::new(0) });
-    // At the slow pace four are under way at a time.
-    let loops = if rate > 0.0 { 8 } else { 64 };
+/// Makes the calls and says what each took.
+pub(crate) fn run(way: &str, url: &str, work: Work) {
+    let pace = Arc::new(Pace { began: Instant::now(), work, taken: AtomicU32::new(0) });
+    // At a slow pace four are under way at a time.
+    let loops = if work.rate > 0.0 { 8 } else { 64 };
     if way == "raw" {
         raw(url, &pace, loops)
     } else {
@@ -44,23 +53,24 @@ pub(crate) fn run(way: &str, url: &str, calls: u32, rate: f64) {
     }
     let usage = getrusage(UsageWho::RUSAGE_SELF).expect("a process may ask for its own usage");
     let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
-    println!("{}", micros as f64 / 1e3 / f64::from(calls));
+    println!("{}", micros as f64 / 1e3 / f64::from(work.calls));
 }
 
 /// When each call begins.
 struct Pace {
     began: Instant,
-    rate: f64,
-    calls: u32,
+    work: Work,
     taken: AtomicU32,
 }
 
 impl Pace {
-    /// The next call and its moment, until all are taken.
-    fn next(&self) -> Option<(usize, Instant)> {
+    /// What the next call asks, and its moment, until all are taken.
+    fn next(&self) -> Option<(Value, Instant)> {
         let number = self.taken.fetch_add(1, Ordering::Relaxed);
-        let after = if self.rate > 0.0 { f64::from(number) / self.rate } else { 0.0 };
-        (number < self.calls).then(|| (number as usize, self.began + Duration::from_secs_f64(after)))
+        let Work { calls, rate, length } = self.work;
+        let after = if rate > 0.0 { f64::from(number) / rate } else { 0.0 };
+        let moment = self.began + Duration::from_secs_f64(after);
+        (number < calls).then(|| (question(number as usize, length), moment))
     }
 }
 
@@ -73,9 +83,9 @@ fn raw(url: &str, pace: &Pace, loops: usize) {
                 let mut stream = TcpStream::connect(host).expect("the simulator listens");
                 stream.set_nodelay(true).expect("a socket has this option");
                 let mut answer = [0; 16 << 10];
-                while let Some((number, moment)) = pace.next() {
+                while let Some((question, moment)) = pace.next() {
                     thread::sleep(moment.saturating_duration_since(Instant::now()));
-                    let body = question(number, 16).to_string();
+                    let body = question.to_string();
                     let head = format!(
                         "POST /v1/chat/completions HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n\
                          content-length: {}\r\n\r\n",
@@ -101,10 +111,10 @@ fn bare(url: &str, pace: &Arc<Pace>, loops: usize) {
         for _ in 0..loops {
             let (client, pace, url) = (client.clone(), Arc::clone(pace), format!("{url}/chat/completions"));
             tasks.spawn(async move {
-                while let Some((number, moment)) = pace.next() {
+                while let Some((question, moment)) = pace.next() {
                     sleep_until(moment).await;
                     let post = client.post(&url).header("content-type", "application/json");
-                    let answer = post.body(question(number, 16).to_string()).send().await.expect("an answer comes");
+                    let answer = post.body(question.to_string()).send().await.expect("an answer comes");
                     let body = answer.bytes().await.expect("the answer is whole");
                     serde_json::from_slice::<Value>(&body).expect("the answer is JSON");
                 }
