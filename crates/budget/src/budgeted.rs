@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bellwether_core::{
-    CallContext, ChatEvent, ChatProvider, ChatRequest, ChatResponse, ChatStream, ErrorKind, Price, ProviderError, Usage,
+    CallContext, ChatEvent, ChatProvider, ChatRequest, ChatResponse, ChatStream, ErrorKind, Price, ProviderError,
+    Usage, Usd,
 };
 use futures_core::Stream;
 use tokio::sync::Notify;
@@ -40,6 +41,8 @@ struct Books {
     settled: Arc<Notify>,
     till: Option<Arc<dyn Till>>,
     numbers: Arc<AtomicU64>,
+    /// The dearest price of each model, whoever of them serves it.
+    dearest: Arc<Mutex<BTreeMap<String, Price>>>,
 }
 
 impl Budgeted {
@@ -47,7 +50,8 @@ impl Budgeted {
     #[must_use]
     pub fn new(inner: Arc<dyn ChatProvider>, ledger: Ledger) -> Self {
         let ledger = Arc::new(Mutex::new(ledger));
-        let books = Books { ledger, settled: Arc::default(), till: None, numbers: Arc::default() };
+        let books =
+            Books { ledger, settled: Arc::default(), till: None, numbers: Arc::default(), dearest: Arc::default() };
         Self { inner, books, prices: BTreeMap::new() }
     }
 
@@ -61,7 +65,12 @@ impl Budgeted {
     /// The same with the price of a model.
     #[must_use]
     pub fn price(mut self, model: impl Into<String>, price: Price) -> Self {
-        self.prices.insert(model.into(), price);
+        let model = model.into();
+        lock(&self.books.dearest)
+            .entry(model.clone())
+            .and_modify(|known| *known = worst::dearer(*known, price))
+            .or_insert(price);
+        self.prices.insert(model, price);
         self
     }
 
@@ -82,13 +91,19 @@ impl Budgeted {
         self.books.settled.notify_waiters();
     }
 
-    /// The most that a call of plain text can take, as far as that is known: what is to be booked if nobody knows what it
-    /// took. `text` is how many messages it was sent, and their bytes together.
+    /// The most that a call of plain text can take with any provider of the team, as far as that is known: what is to be
+    /// booked if nobody knows what it took. `text` is how many messages it was sent, and their bytes together.
     #[must_use]
     pub fn worst_of(&self, model: &str, text: (u64, u64), max_output_tokens: Option<u32>, time: Duration) -> Amount {
         let (messages, bytes) = text;
         let cap = u64::from(max_output_tokens.unwrap_or_default());
-        worst::of(worst::text(messages, bytes), cap, time, self.prices.get(model)).unwrap_or_default()
+        let price = lock(&self.books.dearest).get(model).copied();
+        worst::of(worst::text(messages, bytes), cap, time, price.as_ref()).unwrap_or(Amount {
+            usd: Usd::from_nanos(u64::MAX),
+            tokens: u64::MAX,
+            calls: 1,
+            time,
+        })
     }
 
     /// The account of a scope that a call belongs to.
@@ -182,7 +197,7 @@ impl ChatProvider for Budgeted {
     async fn stream(&self, request: ChatRequest, context: CallContext) -> Result<ChatStream, ProviderError> {
         let held = self.reserve(&request, &context).await?;
         match self.inner.stream(request, context).await {
-            Ok(events) => Ok(ChatStream::new(Watched { events, held: Some(held), usage: Usage::default() })),
+            Ok(events) => Ok(ChatStream::new(Watched::new(events, held))),
             Err(error) => {
                 held.failed(&error);
                 Err(error)
@@ -192,12 +207,17 @@ impl ChatProvider for Budgeted {
 
     async fn chat(&self, request: ChatRequest, context: CallContext) -> Result<ChatResponse, ProviderError> {
         let held = self.reserve(&request, &context).await?;
-        let answer = self.inner.chat(request, context).await;
-        match &answer {
-            Ok(response) => held.answered(response.usage),
-            Err(error) => held.failed(error),
+        match self.inner.chat(request, context).await {
+            Ok(mut response) => {
+                response.usage = held.believed(response.usage);
+                held.answered(response.usage);
+                Ok(response)
+            }
+            Err(error) => {
+                held.failed(&error);
+                Err(error)
+            }
         }
-        answer
     }
 
     async fn models(&self) -> Result<Vec<String>, ProviderError> {
@@ -205,8 +225,8 @@ impl ChatProvider for Budgeted {
     }
 }
 
-fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
-    ledger.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(books: &Mutex<T>) -> MutexGuard<'_, T> {
+    books.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A reservation with its call. Dropped after the call was sent, it books the worst case: nobody knows what it took.
@@ -231,14 +251,21 @@ impl Held {
         self.began.map_or(Duration::ZERO, |began| began.elapsed().min(most))
     }
 
+    /// What is believed of what an answer says it took. A cost of zero is what those say who know no price: of a model
+    /// that has one, the tokens say what it cost.
+    fn believed(&self, usage: Usage) -> Usage {
+        let stated = usage.cost.filter(|cost| *cost > Usd::default());
+        let cost = stated.or_else(|| self.price.map_or(usage.cost, |price| price.of(&usage)));
+        Usage { cost, ..usage }
+    }
+
     /// Books what an answer says it took; the worst case of what it does not say.
     fn answered(mut self, usage: Usage) {
         let tokens = match (usage.input_tokens, usage.output_tokens) {
             (Some(input), Some(output)) => input.saturating_add(output),
             _ => self.worst.tokens,
         };
-        let cost = usage.cost.or_else(|| self.price.and_then(|price| price.of(&usage)));
-        self.settle(Amount { usd: cost.unwrap_or(self.worst.usd), tokens, calls: 1, time: self.took() });
+        self.settle(Amount { usd: usage.cost.unwrap_or(self.worst.usd), tokens, calls: 1, time: self.took() });
     }
 
     /// Books nothing but the call, unless the model may have run.
@@ -266,32 +293,66 @@ impl Drop for Held {
     }
 }
 
-/// A stream that settles at its end.
+/// A stream that settles at its end, or when nobody reads on.
 struct Watched {
     events: ChatStream,
     held: Option<Held>,
     usage: Usage,
+    /// A part of the answer came.
+    began: bool,
+    /// The model has said all it will say.
+    finished: bool,
+}
+
+impl Watched {
+    fn new(events: ChatStream, held: Held) -> Self {
+        Self { events, held: Some(held), usage: Usage::default(), began: false, finished: false }
+    }
+
+    fn hear(&mut self, event: &mut ChatEvent) {
+        match event {
+            ChatEvent::Finished(_) => self.finished = true,
+            ChatEvent::Started(_) => {}
+            ChatEvent::Usage(usage) => {
+                if let Some(held) = &self.held {
+                    *usage = held.believed(*usage);
+                }
+                self.usage = *usage;
+                self.began = true;
+            }
+            _ => self.began = true,
+        }
+    }
+
+    /// Books what it took. What was said before the model was done is a figure on the way, whoever ends it there.
+    fn settle(&mut self, error: Option<&ProviderError>) {
+        let Some(held) = self.held.take() else { return };
+        match error {
+            _ if self.finished => held.answered(self.usage),
+            Some(error) if !self.began => held.failed(error),
+            // As if it had been dropped: nobody knows what it took.
+            _ => drop(held),
+        }
+    }
 }
 
 impl Stream for Watched {
     type Item = Result<ChatEvent, ProviderError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let polled = Pin::new(&mut self.events).poll_next(cx);
-        match &polled {
-            Poll::Ready(Some(Ok(ChatEvent::Usage(usage)))) => self.usage = *usage,
-            Poll::Ready(Some(Err(error))) => {
-                if let Some(held) = self.held.take() {
-                    held.failed(error);
-                }
-            }
-            Poll::Ready(None) => {
-                if let Some(held) = self.held.take() {
-                    held.answered(self.usage);
-                }
-            }
-            _ => {}
+        let mut polled = Pin::new(&mut self.events).poll_next(cx);
+        match &mut polled {
+            Poll::Ready(Some(Ok(event))) => self.hear(event),
+            Poll::Ready(Some(Err(error))) => self.settle(Some(error)),
+            Poll::Ready(None) => self.settle(None),
+            Poll::Pending => {}
         }
         polled
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.settle(None);
     }
 }

@@ -43,6 +43,15 @@ pub(crate) const fn text(messages: u64, bytes: u64) -> u64 {
     bytes.saturating_add(messages.saturating_mul(TOKENS_PER_MESSAGE))
 }
 
+/// Of two prices the higher one for each kind of token.
+pub(crate) fn dearer(one: Price, other: Price) -> Price {
+    Price {
+        input_per_mtok: one.input_per_mtok.max(other.input_per_mtok),
+        cached_per_mtok: one.cached_per_mtok.max(other.cached_per_mtok),
+        output_per_mtok: one.output_per_mtok.max(other.output_per_mtok),
+    }
+}
+
 /// The most a call can take, with these caps on its input and output; `None` if that is more than can be counted.
 pub(crate) fn of(input: u64, output_cap: u64, time: Duration, price: Option<&Price>) -> Option<Amount> {
     let usd = match price {

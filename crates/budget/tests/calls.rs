@@ -6,10 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bellwether_budget::{Amount, Budgeted, Caps, Ledger, Refusal, Scope, Till};
 use bellwether_core::{
-    CallContext, ChatProvider, ChatRequest, ChatResponse, ErrorKind, Flow, Message, Price, ProviderError, Usage, Usd,
-    test_util,
+    CallContext, ChatEvent, ChatProvider, ChatRequest, ChatResponse, ErrorKind, FinishReason, Flow, Message, Price,
+    ProviderError, Usage, Usd, test_util,
 };
-use bellwether_provider::Scripted;
+use bellwether_provider::{Reply, Scripted};
 
 fn dollars(amount: f64) -> Usd {
     Usd::from_dollars(amount).expect("not negative")
@@ -102,6 +102,79 @@ async fn what_nobody_says_is_booked_in_full() {
         budgeted.chat(ask(100), CallContext::default()).await.unwrap_err();
         assert_eq!((spent(&budgeted).0.tokens, spent(&budgeted).0.calls), (tokens, 1));
     }
+}
+
+/// A figure on the way is not what the whole took: some providers say the input at the beginning and the output as it
+/// grows. A stream that ended early used to be booked by the last such figure.
+#[tokio::test]
+async fn a_stream_is_booked_by_what_it_says_only_once_the_model_is_done() {
+    let caps = Caps { tokens: Some(10_000), ..Caps::default() };
+    let usage = || Ok(ChatEvent::Usage(took(4, 1)));
+    let text = || Ok(ChatEvent::Text("half".to_owned()));
+    let finished = || Ok(ChatEvent::Finished(FinishReason::Stop));
+    let broken = || Err(ProviderError::new(ErrorKind::Truncated, "it broke"));
+    let booked = async |events: Vec<Result<ChatEvent, ProviderError>>, read: usize| {
+        let inner = Arc::new(Scripted::sequence([Reply::events(events)]));
+        let budgeted = budgeted(inner, caps);
+        let mut stream = budgeted.stream(ask(100), CallContext::default()).await.unwrap();
+        for _ in 0..read {
+            let _ = stream.next().await;
+        }
+        drop(stream);
+        let (spent, reserved) = spent(&budgeted);
+        assert_eq!(reserved, Amount::default());
+        spent.tokens
+    };
+    assert_eq!(booked(vec![usage(), text()], 3).await, 126, "it ended without the model's being done");
+    assert_eq!(booked(vec![usage(), text(), broken()], 3).await, 126, "it broke, and something had come of it");
+    assert_eq!(booked(vec![broken()], 1).await, 0, "nothing had come of it");
+    assert_eq!(booked(vec![usage(), text(), finished(), usage()], 2).await, 126, "nobody read on");
+    assert_eq!(booked(vec![text(), finished(), usage()], 3).await, 5, "everything was said");
+    assert_eq!(booked(vec![text(), finished(), usage(), broken()], 4).await, 5, "what breaks then breaks nothing");
+    assert_eq!(booked(vec![text(), finished()], 3).await, 126, "nobody said what it took");
+}
+
+/// Gateways that know no price of a model say that its answers cost nothing, and a cap in money would never be met.
+#[tokio::test]
+async fn a_stated_cost_of_zero_is_not_believed_of_tokens_that_have_a_price() {
+    let caps = Caps { usd: Some(dollars(1.0)), ..Caps::default() };
+    let stated = |nanos| Usage { cost: Some(Usd::from_nanos(nanos)), ..took(4, 6) };
+    for (usage, nanos) in [
+        (stated(0), 10_000),
+        (stated(7), 7),
+        (stated(90_000), 90_000),
+        (took(4, 6), 10_000),
+        (Usage { cost: Some(Usd::default()), ..took(0, 0) }, 0),
+    ] {
+        let budgeted = budgeted(answering(usage), caps);
+        let answer = budgeted.chat(ask(100), CallContext::default()).await.unwrap();
+        assert_eq!(spent(&budgeted).0.usd, Usd::from_nanos(nanos), "{usage:?}");
+        assert_eq!(answer.usage.cost, Some(Usd::from_nanos(nanos)), "who keeps accounts above comes to the same");
+        let streamed = budgeted.stream(ask(100), CallContext::default()).await.unwrap().fold().await.unwrap();
+        assert_eq!(streamed.usage.cost, answer.usage.cost);
+        assert_eq!(spent(&budgeted).0.usd, Usd::from_nanos(2 * nanos));
+    }
+    let silent = budgeted(answering(Usage { cost: Some(Usd::default()), ..Usage::default() }), caps);
+    silent.chat(ask(100), CallContext::default()).await.unwrap();
+    assert_eq!(spent(&silent).0.usd, Usd::from_nanos(126_000), "nobody knows what it cost");
+}
+
+/// After a resume nobody knows which provider was asked: it used to be free unless it was the first one of the team.
+#[test]
+fn the_worst_case_of_a_call_in_doubt_is_that_of_the_dearest_provider() {
+    let ledger = Ledger::new([(Scope::Everything, Caps::default())]);
+    let first = Budgeted::new(answering(Usage::default()), ledger).price("model", price());
+    let dear = Price { output_per_mtok: dollars(3.0), ..price() };
+    let second = first.sharing(answering(Usage::default())).price("other", price()).price("model", dear);
+    let worst = |budgeted: &Budgeted, model| budgeted.worst_of(model, (1, 10), Some(100), Duration::ZERO).usd;
+    assert_eq!(worst(&first, "other"), Usd::from_nanos(126_000));
+    assert_eq!(worst(&first, "model"), Usd::from_nanos(326_000));
+    assert_eq!(worst(&second, "model"), worst(&first, "model"));
+    assert_eq!(worst(&first, "nobody's"), Usd::default());
+    let endless = Price { output_per_mtok: Usd::from_nanos(u64::MAX), ..price() };
+    let third = first.sharing(answering(Usage::default())).price("model", endless);
+    let most = third.worst_of("model", (1, 10), Some(u32::MAX), Duration::ZERO).usd;
+    assert_eq!(most, Usd::from_nanos(u64::MAX), "more than can be counted is not nothing");
 }
 
 #[tokio::test(start_paused = true)]
