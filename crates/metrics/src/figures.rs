@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
-use metrics_exporter_prometheus::formatting::{write_help_line, write_metric_line, write_type_line};
-use metrics_exporter_prometheus::{LabelSet, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use crate::names::{self, MetricKind};
+use crate::writing;
 
 /// Keeps the figures of the catalogue itself, and leaves all others to the recorder of `metrics-exporter-prometheus`.
 ///
@@ -77,10 +77,9 @@ impl Figures {
             let Some(info) = names::find(key.name()) else { continue };
             if info.name != family {
                 family = info.name;
-                write_help_line(&mut text, family, None, None, info.help);
-                write_type_line(&mut text, family, None, None, info.kind.as_str());
+                writing::head(&mut text, info);
             }
-            figure.render(&mut text, family, &LabelSet::from_key_and_global(key, &Default::default()));
+            figure.render(&mut text, family, &writing::labels(key));
         }
         text + &self.rest.render()
     }
@@ -151,14 +150,10 @@ impl Recorder for Figures {
 // === impl Figure ===
 
 impl Figure {
-    fn render(&self, text: &mut String, name: &str, labels: &LabelSet) {
+    fn render(&self, text: &mut String, name: &str, labels: &str) {
         match self {
-            Self::Counter(cells) => {
-                write_metric_line(text, name, None, labels, NO_BOUND, cells.sum().load(Ordering::Relaxed), None);
-            }
-            Self::Gauge(level) => {
-                write_metric_line(text, name, None, labels, NO_BOUND, level.get(), None);
-            }
+            Self::Counter(cells) => writing::sample(text, name, "", labels, cells.sum().load(Ordering::Relaxed)),
+            Self::Gauge(level) => writing::sample(text, name, "", labels, level.get()),
             Self::Histogram(cells) => cells.sum().render(text, name, labels),
         }
     }
@@ -262,15 +257,16 @@ impl Samples {
         &self.buckets[place.unwrap_or(self.bounds.len())]
     }
 
-    fn render(&self, text: &mut String, name: &str, labels: &LabelSet) {
+    fn render(&self, text: &mut String, name: &str, labels: &str) {
         let mut count = 0;
         let bounds = self.bounds.iter().map(ToString::to_string).chain(["+Inf".to_owned()]);
         for (bucket, bound) in self.buckets.iter().zip(bounds) {
             count += bucket.load(Ordering::Relaxed);
-            write_metric_line(text, name, Some("bucket"), labels, Some(("le", bound)), count, None);
+            let comma = if labels.is_empty() { "" } else { "," };
+            writing::sample(text, name, "_bucket", &format!("{labels}{comma}le=\"{bound}\""), count);
         }
-        write_metric_line(text, name, Some("sum"), labels, NO_BOUND, self.sum.get(), None);
-        write_metric_line(text, name, Some("count"), labels, NO_BOUND, count, None);
+        writing::sample(text, name, "_sum", labels, self.sum.get());
+        writing::sample(text, name, "_count", labels, count);
     }
 }
 
@@ -298,7 +294,6 @@ impl HistogramFn for Samples {
 
 /// One more than the longest list of bounds in the catalogue.
 const MOST_BUCKETS: usize = names::MOST_BOUNDS + 1;
-const NO_BOUND: Option<(&str, f64)> = None;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -33,6 +33,7 @@ mod spans;
 mod standing;
 mod turns;
 mod waiting;
+mod writing;
 
 pub use bellwether_core::{Fact, Observer, RunId};
 pub use exporter::{Exporter, ExporterError};
