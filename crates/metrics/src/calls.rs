@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_core::error::Phase;
+use bellwether_core::fact::HedgeEnd;
 use bellwether_core::{Call, Class, ErrorKind, Fact, RunId};
 use metrics::counter;
 
@@ -101,8 +102,12 @@ impl Calls {
             return;
         };
         let place = self.kinds.of(call);
-        let Some(kind) = self.kinds.at(place) else { return };
+        let Some(kind) = self.kinds.at(place).map(|kind| &*kind) else { return };
         let (model, provider) = (kind.model(), kind.provider());
+        if let Fact::CallHedged { end: HedgeEnd::Lost | HedgeEnd::Won, .. } = fact {
+            // Of two that were sent, one was cut off.
+            wasted(Some(kind), call, "hedged");
+        }
         match fact {
             Fact::CallHedged { end, .. } => {
                 counter!(names::HEDGES, "model" => model, "provider" => provider, "result" => end.as_str())
@@ -243,7 +248,7 @@ fn wasted(kind: Option<&Kind>, call: &Call, reason: &'static str) {
 /// Whether the model may have worked on a call that failed in this way.
 const fn may_have_run(kind: ErrorKind) -> bool {
     match kind {
-        ErrorKind::DeadlineExceeded | ErrorKind::Decode | ErrorKind::Truncated => true,
+        ErrorKind::DeadlineExceeded | ErrorKind::Decode | ErrorKind::Truncated | ErrorKind::Upstream => true,
         ErrorKind::Timeout(phase) => !matches!(phase, Phase::Connect),
         _ => false,
     }

@@ -201,8 +201,9 @@ catalogue! {
     VERDICT_SCORE: "bellwether_verdict_score", Histogram(SCORES), ["accepted"], None,
         "What reviewers thought of the work, from 0 to 1, and whether they accepted it.";
     WASTED: "bellwether_wasted_tokens_total", Counter, ["model", "reason"], None,
-        "Tokens reserved for calls that were sent and brought no answer, although the model may have worked on them: at \
-         most so many were paid for in vain.";
+        "Tokens reserved for what was sent and brought no answer, although the model may have worked on it, by why: calls \
+         that were abandoned or failed, and of calls that were sent twice the one that was cut off. At most so many were \
+         paid for in vain.";
 }
 
 // A model answers in half a second, or thinks for a quarter of an hour.

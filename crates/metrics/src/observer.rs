@@ -65,8 +65,9 @@ impl MetricsObserver {
                 counter!(names::AUDITS, "agreed" => truth(*agreed)).increment(1);
             }
             Fact::TaskMoved { run, task, from, to, round, .. } => {
-                self.heard().turns_over(run, Some(task));
-                moved(*from, *to, *round);
+                let mut heard = self.heard();
+                heard.turns_over(run, Some(task));
+                moved(heard.calls.runs.get_mut(run), *from, *to, *round);
             }
             Fact::TasksSpawned { tasks, .. } => counter!(names::TASKS_SPAWNED).increment(tasks.len() as u64),
             Fact::TaskReviewed { score, accepted, .. } => {
@@ -112,15 +113,19 @@ impl Heard {
     fn run(&mut self, fact: &Fact) {
         match fact {
             Fact::RunStarted { run, .. } => {
-                self.calls.runs.insert(run.clone(), Run::default());
-                gauge!(names::RUNS_IN_PROGRESS).increment(1);
+                // One that is resumed may have been dropped before without a word.
+                match self.calls.runs.insert(run.clone(), Run::default()) {
+                    Some(before) => before.leave(),
+                    None => gauge!(names::RUNS_IN_PROGRESS).increment(1),
+                }
             }
             Fact::RunFinished { run, team, outcome, took } => {
                 self.turns_over(run, None);
                 if let Some(run) = self.calls.runs.remove(run) {
                     histogram!(names::RUN_CALLS).record(f64::from(run.calls));
+                    gauge!(names::RUNS_IN_PROGRESS).decrement(1);
+                    run.leave();
                 }
-                gauge!(names::RUNS_IN_PROGRESS).decrement(1);
                 let team = label(self.calls.kinds.teams.value(team));
                 counter!(names::RUNS, "outcome" => outcome.as_str(), "team" => team).increment(1);
                 histogram!(names::RUN_DURATION, "outcome" => outcome.as_str()).record(*took);
@@ -149,7 +154,11 @@ impl Observer for MetricsObserver {
     }
 }
 
-fn moved(from: Option<TaskState>, to: TaskState, round: u32) {
+/// Counts a task where it is. A run that is on keeps count, for what it leaves undone is under way no more.
+fn moved(run: Option<&mut Run>, from: Option<TaskState>, to: TaskState, round: u32) {
+    if let Some(run) = run {
+        run.moved(from, to);
+    }
     if let Some(from) = from.filter(|from| !from.is_final()) {
         gauge!(names::TASKS, "state" => from.as_str()).decrement(1);
     }

@@ -1,9 +1,9 @@
-//! The turns of agents: how long they take.
+//! The runs that are on: how long their agents' turns take, and where their tasks are.
 
 use std::sync::Arc;
 
-use bellwether_core::{CallContext, TaskId};
-use metrics::histogram;
+use bellwether_core::{CallContext, TaskId, TaskState};
+use metrics::{gauge, histogram};
 
 use crate::caps::Cap;
 use crate::{clock, names};
@@ -15,6 +15,8 @@ pub(crate) struct Run {
     pub(crate) calls: u32,
     /// What its agents are at.
     turns: Vec<Turn>,
+    /// How many tasks are in each state in which none stays.
+    tasks: [u32; TaskState::ALL.len()],
 }
 
 /// What an agent does at one go.
@@ -44,6 +46,23 @@ impl Run {
         for turn in self.turns.extract_if(.., |turn| turn.task.as_ref() == task) {
             let role = roles.value(&turn.role);
             histogram!(names::STEP, "phase" => turn.phase, "role" => role).record((clock::now() - turn.began).max(0.0));
+        }
+    }
+
+    /// A task is elsewhere.
+    pub(crate) fn moved(&mut self, from: Option<TaskState>, to: TaskState) {
+        if let Some(from) = from {
+            self.tasks[from as usize] = self.tasks[from as usize].saturating_sub(1);
+        }
+        if !to.is_final() {
+            self.tasks[to as usize] += 1;
+        }
+    }
+
+    /// The run is not on any more, and neither is what it did not come to do.
+    pub(crate) fn leave(self) {
+        for (state, count) in TaskState::ALL.iter().zip(self.tasks).filter(|(_, count)| *count > 0) {
+            gauge!(names::TASKS, "state" => state.as_str()).decrement(count);
         }
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use bellwether_core::{Call, Class, Fact, RunId, RunOutcome, TaskId, TaskState, Usage, Usd};
+use bellwether_core::fact::HedgeEnd;
+use bellwether_core::{Call, Class, ErrorKind, Fact, RunId, RunOutcome, TaskId, TaskState, Usage, Usd};
 use bellwether_metrics::{Exporter, MetricsObserver, Observer};
 use metrics::{counter, gauge, histogram};
 
@@ -117,7 +118,8 @@ fn a_run_and_its_tasks() {
             ("bellwether_run_duration_seconds_sum", &[("outcome", "partial")], 90.0),
             ("bellwether_plan_rejected_total", &[], 1.0),
             ("bellwether_plans_total", &[("degraded", "true")], 1.0),
-            ("bellwether_tasks", &state("pending"), 1.0),
+            ("bellwether_tasks", &state("pending"), 0.0),
+            ("bellwether_tasks", &state("blocked"), 0.0),
             ("bellwether_tasks", &state("running"), 0.0),
             ("bellwether_tasks", &state("in_review"), 0.0),
             ("bellwether_tasks_finished_total", &state("accepted"), 1.0),
@@ -131,6 +133,64 @@ fn a_run_and_its_tasks() {
         ],
     );
     assert_eq!(text.value("bellwether_tasks", &state("accepted")), None, "a task at rest is under way no more");
+}
+
+/// A gauge went down by a run that it had never gone up by, and up twice by one that was dropped and resumed; what a run
+/// left undone was under way for ever.
+#[test]
+fn a_run_that_is_over_is_in_no_gauge_however_it_began_and_ended() {
+    let run = || RunId::from("r");
+    let began = Fact::RunStarted { run: run(), team: "writers".into() };
+    let over =
+        Fact::RunFinished { run: run(), team: "writers".into(), outcome: RunOutcome::Parked, took: Duration::ZERO };
+    let moved = |task: &str, from, to| Fact::TaskMoved {
+        run: run(),
+        task: TaskId::from(task),
+        role: "coder".into(),
+        from,
+        to,
+        round: 0,
+    };
+    let (pending, running) = (Some(TaskState::Pending), Some(TaskState::Running));
+    let facts = [
+        over.clone(),
+        began.clone(),
+        moved("t1", None, TaskState::Pending),
+        moved("t2", None, TaskState::Pending),
+        moved("t1", pending, TaskState::Running),
+        // Dropped here, and resumed by the same process.
+        began,
+        moved("t1", None, TaskState::Running),
+        moved("t2", None, TaskState::Pending),
+        moved("t1", running, TaskState::Accepted),
+    ];
+    let state = |state| [("state", state)];
+    let values = |facts: &[Fact]| {
+        let text = read(facts);
+        let tasks = |name| text.value("bellwether_tasks", &state(name));
+        (text.value("bellwether_runs_in_progress", &[]), tasks("pending"), tasks("running"))
+    };
+    assert_eq!(values(&facts), (Some(1.0), Some(1.0), Some(0.0)));
+    assert_eq!(values(&[&facts[..], &[over]].concat()), (Some(0.0), Some(0.0), Some(0.0)));
+}
+
+#[test]
+fn what_may_be_paid_for_in_vain_is_counted_by_how_that_came() {
+    let (kind, took) = (ErrorKind::Upstream, Duration::ZERO);
+    let hedged = |end| Fact::CallHedged { call: call("m", Class::Standard), end };
+    let failed = |kind| Fact::CallFailed { call: call("m", Class::Standard), kind, took };
+    let text = read(&[
+        failed(kind),
+        failed(ErrorKind::Truncated),
+        failed(ErrorKind::InvalidRequest),
+        hedged(HedgeEnd::Won),
+        hedged(HedgeEnd::Lost),
+        hedged(HedgeEnd::Failed),
+    ]);
+    for (reason, tokens) in [("failed", 1_200.0), ("hedged", 1_200.0)] {
+        let labels = [("model", "m"), ("reason", reason)];
+        assert_eq!(text.value("bellwether_wasted_tokens_total", &labels), Some(tokens), "{reason}");
+    }
 }
 
 #[test]

@@ -84,7 +84,7 @@ pub(crate) fn lost_calls() -> Vec<Fact> {
     ]
 }
 
-/// A run with three tasks: accepted in its second round, skipped, and still under way.
+/// A run with four tasks: accepted in its second round, skipped, and two that its end leaves where they are.
 pub(crate) fn run() -> Vec<Fact> {
     let run = || RunId::from(RUN);
     let moved = |task: &str, from, to, round| Fact::TaskMoved {
@@ -97,7 +97,7 @@ pub(crate) fn run() -> Vec<Fact> {
     };
     let reviewed =
         |score, accepted| Fact::TaskReviewed { run: run(), task: TaskId::from(TASK), round: 0, score, accepted };
-    use TaskState::{Accepted, InReview, Pending, Produced, Revising, Running, Skipped};
+    use TaskState::{Accepted, Blocked, InReview, Pending, Produced, Revising, Running, Skipped};
     vec![
         Fact::RunStarted { run: run(), team: "writers".into() },
         Fact::PlanRejected { run: run(), reason: "a secret reason".to_owned() },
@@ -129,7 +129,8 @@ pub(crate) fn run() -> Vec<Fact> {
         },
         Fact::MessageSent { run: run(), from: "a".into(), to: "b".into(), what: "assignment" },
         Fact::MessageDied { run: run(), to: "b".into(), what: "assignment" },
-        Fact::RunStarted { run: run(), team: "writers".into() },
+        Fact::RunStarted { run: RunId::from("another-secret"), team: "writers".into() },
+        moved("t4", None, Blocked, 0),
         Fact::RunFinished {
             run: run(),
             team: "writers".into(),
