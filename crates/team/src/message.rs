@@ -240,6 +240,11 @@ impl Job {
         }
     }
 
+    /// Whether its task goes no further while it is under way; what is asked about work at rest keeps nobody.
+    pub(crate) const fn holds(&self) -> bool {
+        !matches!(self, Self::Audit { .. } | Self::Digest { .. })
+    }
+
     /// Whether a model is asked, which costs something.
     #[must_use]
     pub const fn is_paid(&self) -> bool {

@@ -146,6 +146,21 @@ impl Failure {
         self.provider.is_some_and(ErrorKind::is_hopeless) && !others_go_on
     }
 
+    /// Whether the run had no time left for it, which says nothing of the task.
+    pub(crate) fn is_out_of_time(&self) -> bool {
+        self.kind == RUN_OVER
+    }
+
+    /// The same of a call for which the run has no time left.
+    pub(crate) fn out_of_time(self) -> Self {
+        Self { kind: RUN_OVER.to_owned(), ..self }
+    }
+
+    /// Whether it is gone once something outside has changed, such as a key, a budget or the time: a resume tries again.
+    pub(crate) fn may_be_mended(&self) -> bool {
+        self.is_hopeless() || self.is_about_money() || self.is_out_of_time()
+    }
+
     /// Whether a budget does not cover it, be it the run's, the day's, the role's or the task's.
     pub(crate) fn is_about_money(&self) -> bool {
         self.provider == Some(ErrorKind::BudgetExceeded)
@@ -177,6 +192,9 @@ impl From<&JobError> for Failure {
 
 /// The kind of failure that is the model's own.
 const UNUSABLE: &str = "unusable_answer";
+
+/// The kind of failure that is the run's deadline.
+const RUN_OVER: &str = "run_deadline_exceeded";
 
 /// What a report is made of beside the state.
 pub(crate) struct Frame<'a> {

@@ -158,7 +158,7 @@ impl State {
             Event::Stalled => self.stalls += 1,
             Event::Stopped { stop } => self.stop_for_good(stop, &mut moves),
             Event::Undelivered { letter } => self.bury(letter, &mut moves),
-            Event::Unusable { job, attempt, spent } => self.ask_again(&job, attempt, spent),
+            Event::Unusable { job, attempt, spent } => self.ask_again(&job, attempt, spent, &mut moves),
         }
         self.call_off(&mut moves);
         if moves.made.iter().any(|moved| moved.to == TaskState::Failed) {

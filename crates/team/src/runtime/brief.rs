@@ -186,7 +186,7 @@ fn input<'a>(state: &State, record: &'a Record, room: usize) -> Input<'a> {
         (None, TaskState::Skipped) => state.why_skipped(record),
         (None, state) => format!("it was {}", state.as_str()),
     };
-    let shown = |draft: &'a Draft| match &record.digest {
+    let shown = |draft: &'a Draft| match &draft.digest {
         _ if draft.text.len() <= room => (Form::Full, Cow::Borrowed(draft.text.as_str())),
         Some(Digest::Text(digest)) => (Form::Digest, Cow::Owned(context::excerpt(digest, room))),
         Some(Digest::Nobody) | None => (Form::Excerpt, Cow::Owned(context::excerpt(&draft.text, room))),

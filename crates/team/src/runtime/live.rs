@@ -189,18 +189,26 @@ impl<'a> Runtime<'a> {
                     continue;
                 }
                 envelope = shared.runtime.receive() => {
-                    if let Some(Envelope { body: Body::Answer(finished) | Body::Finished(finished), .. }) = envelope {
-                        self.hear(*finished).await;
-                    }
+                    self.hear_out(envelope).await;
                 }
             }
         }
         self.finish().await
     }
 
+    async fn hear_out(&mut self, envelope: Option<Envelope>) {
+        if let Some(Envelope { body: Body::Answer(finished) | Body::Finished(finished), .. }) = envelope {
+            self.hear(*finished).await;
+        }
+    }
+
     /// Stops the agents in the middle of what they do.
     async fn halt(&mut self, stop: Stop) {
         self.agents.abort_all();
+        // What has come in while nobody listened, be it because the disk was slow, is paid for.
+        while let Some(envelope) = self.shared.runtime.take() {
+            self.hear_out(Some(envelope)).await;
+        }
         let dropped = self.state.in_flight().iter().cloned().map(|job| Event::Dropped { job });
         let events = std::iter::once(Event::Stopped { stop }).chain(dropped).collect();
         if !self.record(events).await {

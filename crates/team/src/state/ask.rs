@@ -12,7 +12,7 @@ impl State {
     /// How many more questions a task may ask.
     pub(crate) fn questions_left(&self, record: &Record) -> u32 {
         let asked = u32::try_from(record.asked.len()).unwrap_or(u32::MAX);
-        if record.dismissed || self.stop.is_some() { 0 } else { self.rules.max_questions.saturating_sub(asked) }
+        if record.dismissed { 0 } else { self.rules.max_questions.saturating_sub(asked) }
     }
 
     /// Whether a task can be asked by another one.
@@ -72,15 +72,17 @@ impl State {
         self.rest_if_stopped(moves);
     }
 
-    /// In a run that is stopped, who has its answer begins nothing with it.
-    fn rest_if_stopped(&mut self, moves: &mut Moves) {
+    /// In a run that is stopped, whoever could go on does not; a resume takes it up there.
+    pub(super) fn rest_if_stopped(&mut self, moves: &mut Moves) {
         if self.stop.is_some() {
             self.give_up_waiting(moves);
         }
     }
 
     pub(super) fn bury(&mut self, letter: DeadLetter, moves: &mut Moves) {
-        if let (Some(task), "question") = (letter.task.clone(), letter.what.as_str()) {
+        // One that nobody came to read before the run was stopped is asked again by a resume.
+        let asker = letter.task.clone().filter(|task| letter.what == "question" && letter.from == task.as_str());
+        if let Some(task) = asker {
             self.answer(&task, Err(letter.reason.clone()), Spent::ZERO, moves);
         }
         self.dead_letters.push(letter);

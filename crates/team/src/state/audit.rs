@@ -26,10 +26,10 @@ pub(crate) enum Audited {
 impl State {
     /// The audits that may begin, at most so many.
     pub(super) fn audits(&self, room: usize) -> impl Iterator<Item = Job> {
-        let wanted = |record: &&Record| !record.held && self.rules.judges > 0 && record.wants_audit();
-        let idle = self.economy.is_none() && self.stop.is_none();
-        let tasks = self.tasks.iter().filter(move |_| idle).filter(wanted);
-        tasks.map(|record| Job::Audit { task: record.planned.id.clone() }).take(room)
+        let idle = self.economy.is_none() && self.stop.is_none() && self.rules.judges > 0;
+        let tasks = self.tasks.iter().filter(move |record| idle && record.wants_audit());
+        let audits = tasks.map(|record| Job::Audit { task: record.planned.id.clone() });
+        audits.filter(|audit| !self.in_flight.contains(audit)).take(room)
     }
 
     /// Whether nothing but audits is under way.
@@ -39,17 +39,18 @@ impl State {
 
     pub(super) fn take_audit(&mut self, task: &TaskId, verdict: Option<&Verdict>, spent: Spent) {
         let Some(n) = self.find(task) else { return };
+        let job = Job::Audit { task: task.clone() };
         let rules = self.rules.review;
         let record = &mut self.tasks[n];
         record.spent += spent;
         record.judging += spent;
-        record.unusable.clear();
+        record.unusable_mut(&job).clear();
         record.audited = Some(match verdict {
             Some(verdict) if convergence::is_accepted(verdict, &rules) => Audited::Agreed,
             Some(_) => Audited::Disagreed,
             None => Audited::Nobody,
         });
-        self.land(&Job::Audit { task: task.clone() });
+        self.land(&job);
     }
 }
 

@@ -74,7 +74,7 @@ impl State {
             Job::Plan => 1 + self.rules.plan_repairs + u32::from(self.rules.plan_tiers > 1),
             _ => self.rules.max_attempts,
         };
-        self.stop.is_none() && asked < most
+        asked < most
     }
 
     /// The tier that a plan is asked for on: once repairs on the first one are used up, the next one.
@@ -101,7 +101,7 @@ impl State {
     /// The answers to a job that could not be used.
     pub(crate) fn unusable(&self, job: &Job) -> &[Attempt] {
         match job.task() {
-            Some(task) => self.task(task).map_or(&[], |record| &record.unusable),
+            Some(task) => self.task(task).map_or(&[], |record| record.unusable(job)),
             None => &self.unusable,
         }
     }
@@ -134,7 +134,7 @@ impl State {
         let lengths: Vec<usize> = needed.iter().map(|record| record.length()).collect();
         let shares = context::shares(&lengths, window);
         let long = needed.iter().zip(lengths.iter().zip(shares)).filter(|(_, (length, share))| share < length);
-        let due = long.filter(|(record, _)| record.digest.is_none());
+        let due = long.filter(|(record, _)| record.best().is_some_and(|best| best.digest.is_none()));
         due.map(|(record, _)| Job::Digest { task: record.planned.id.clone() }).collect()
     }
 

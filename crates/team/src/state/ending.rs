@@ -46,7 +46,7 @@ impl State {
     pub(crate) fn is_resumable(&self) -> bool {
         let mut resumed = self.clone();
         resumed.apply(Event::Resumed, Timestamp::ZERO);
-        self.parked || self.blocked().next().is_some() || !resumed.is_over()
+        resumed.parked || resumed.blocked().next().is_some() || !resumed.is_over()
     }
 
     /// Why a task was skipped.
@@ -64,7 +64,7 @@ impl State {
             self.charge_doubtful(&job);
         }
         self.tasks.iter_mut().for_each(|record| record.held = false);
-        if matches!(&self.whole, Some(Err(failure)) if failure.is_hopeless() || failure.is_about_money()) {
+        if matches!(&self.whole, Some(Err(failure)) if failure.may_be_mended()) {
             self.whole = None;
         }
         if self.stop.as_ref().is_some_and(Stop::is_resumable) {

@@ -13,7 +13,7 @@ impl State {
     pub(super) fn begin(&mut self, job: Job, tier: usize, moves: &mut Moves) {
         if let Some(n) = job.task().and_then(|task| self.find(task)) {
             let record = &mut self.tasks[n];
-            record.held = true;
+            record.held |= job.holds();
             match job {
                 Job::Answer { .. }
                 | Job::Audit { .. }
@@ -39,7 +39,7 @@ impl State {
         if let Some(at) = self.in_flight.iter().position(|other| other == job) {
             self.in_flight.remove(at);
         }
-        if let Some(n) = job.task().and_then(|task| self.find(task)) {
+        if let Some(n) = job.task().filter(|_| job.holds()).and_then(|task| self.find(task)) {
             self.tasks[n].held = false;
         }
     }
@@ -48,8 +48,7 @@ impl State {
     pub(super) fn drop_job(&mut self, job: &Job, moves: &mut Moves) {
         self.land(job);
         self.charge_doubtful(job);
-        let moved = !matches!(job, Job::Audit { .. } | Job::Digest { .. });
-        if let Some(n) = job.task().filter(|_| moved).and_then(|task| self.find(task)) {
+        if let Some(n) = job.task().filter(|_| job.holds()).and_then(|task| self.find(task)) {
             self.give_up(n, moves);
         }
     }
@@ -69,18 +68,20 @@ impl State {
         }
     }
 
-    pub(super) fn ask_again(&mut self, job: &Job, attempt: Attempt, spent: Spent) {
+    pub(super) fn ask_again(&mut self, job: &Job, attempt: Attempt, spent: Spent, moves: &mut Moves) {
         self.land(job);
         match job.task().and_then(|task| self.find(task)) {
             Some(n) => {
                 self.tasks[n].spent += spent;
-                self.tasks[n].unusable.push(attempt);
+                self.tasks[n].unusable_mut(job).push(attempt);
             }
             None => {
                 self.planning += spent;
                 self.unusable.push(attempt);
             }
         }
+        // In a run that is stopped, a resume asks again.
+        self.rest_if_stopped(moves);
     }
 
     pub(super) fn take_plan(&mut self, plan: Plan, moves: &mut Moves) {
@@ -99,8 +100,9 @@ impl State {
         let Some(n) = job.task().and_then(|task| self.find(task)) else { return };
         let record = &mut self.tasks[n];
         record.spent += spent;
-        record.unusable.clear();
-        record.digest = Some(text.map_or(Digest::Nobody, Digest::Text));
+        record.unusable_mut(job).clear();
+        let digest = Some(text.map_or(Digest::Nobody, Digest::Text));
+        record.best_mut().into_iter().for_each(|draft| draft.digest.clone_from(&digest));
     }
 
     pub(super) fn produce(&mut self, task: &TaskId, text: String, spent: Spent, moves: &mut Moves) {
@@ -116,7 +118,7 @@ impl State {
         record.overflows = 0;
         // Who hands in the same work again gets the same answer, and nobody is paid for it.
         let known = record.drafts.iter().find(|draft| draft.text == text).and_then(|draft| draft.verdict.clone());
-        record.drafts.push(Draft { text, checks: None, verdict: None, note: None });
+        record.drafts.push(Draft { text, checks: None, verdict: None, note: None, digest: None });
         moves.make(n, record, TaskState::Produced);
         if let Some(verdict) = known {
             self.weigh(n, verdict, moves);
@@ -174,8 +176,12 @@ impl State {
 
     pub(super) fn fail(&mut self, job: &Job, failure: Failure, spent: Spent, moves: &mut Moves) {
         self.land(job);
-        let hopeless = failure.is_hopeless();
+        let (hopeless, out_of_time) = (failure.is_hopeless(), failure.is_out_of_time());
         match job.task().and_then(|task| self.find(task)) {
+            // Once the run goes on it is asked for again.
+            Some(n) if (hopeless || out_of_time) && matches!(job, Job::Answer { .. } | Job::Digest { .. }) => {
+                self.tasks[n].spent += spent;
+            }
             // Those who need it get an excerpt.
             Some(_) if matches!(job, Job::Digest { .. }) => self.take_digest(job, None, spent),
             // An audit that fails, be it for want of money, is no reason to stop.
@@ -191,15 +197,16 @@ impl State {
             Some(n) => {
                 let record = &mut self.tasks[n];
                 record.spent += spent;
-                let overflown = failure.provider == Some(ErrorKind::ContextLength) && self.stop.is_none();
+                let overflown = failure.provider == Some(ErrorKind::ContextLength);
                 if overflown && record.make_room(job, self.rules.windows.get(&record.planned.role)) {
-                    return;
+                    return self.rest_if_stopped(moves);
                 }
-                if matches!(job, Job::Review { .. }) && !hopeless {
+                if matches!(job, Job::Review { .. }) && !hopeless && !out_of_time {
                     record.deaf_judges += 1;
                     record.unusable.clear();
-                    if record.deaf_judges < self.rules.judges && self.stop.is_none() {
-                        return moves.make(n, record, TaskState::Produced);
+                    if record.deaf_judges < self.rules.judges {
+                        moves.make(n, record, TaskState::Produced);
+                        return self.rest_if_stopped(moves);
                     }
                 }
                 record.failure = Some(failure.clone());
@@ -220,7 +227,9 @@ impl State {
                 }
             }
         }
-        if hopeless || *job == Job::Plan {
+        if out_of_time {
+            self.halt(Stop::Deadline, moves);
+        } else if hopeless || *job == Job::Plan {
             self.halt(Stop::Hopeless(failure), moves);
         }
     }

@@ -43,7 +43,7 @@ pub(crate) struct Record {
     pub(super) rank: u64,
     /// How many tasks stand before it in a row.
     pub(super) level: usize,
-    /// Whether a job of it is under way.
+    /// Whether a job of it is under way that it waits for.
     pub(super) held: bool,
     /// Where it is.
     pub(crate) state: TaskState,
@@ -69,14 +69,15 @@ pub(crate) struct Record {
     pub(crate) tried: u32,
     /// How often the current job's conversation turned out to be longer than its model takes.
     pub(crate) overflows: u32,
-    /// Its work, summed up, once that was asked for.
-    pub(crate) digest: Option<Digest>,
     /// What it took.
     pub(crate) spent: Spent,
     /// The part of it that went into verdicts.
     pub(crate) judging: Spent,
     /// Answers to its current job that could not be used.
     pub(crate) unusable: Vec<Attempt>,
+    /// The same of its audit and of its digest, which may be made side by side.
+    pub(super) bad_audits: Vec<Attempt>,
+    pub(super) bad_digests: Vec<Attempt>,
     /// Why it, or its review, came to nothing.
     pub(crate) failure: Option<Failure>,
     /// When the first agent began.
@@ -96,6 +97,14 @@ pub(crate) struct Draft {
     pub(crate) verdict: Option<Verdict>,
     /// What a person said of it who sent it back.
     pub(crate) note: Option<String>,
+    /// The work, summed up, once that was asked for.
+    pub(crate) digest: Option<Digest>,
+}
+
+impl Draft {
+    fn score(&self) -> f64 {
+        self.verdict.as_ref().map_or(-1.0, |verdict| verdict.score)
+    }
 }
 
 /// What came of asking for a task's work to be summed up.
@@ -135,10 +144,11 @@ impl Record {
             deaf_judges: 0,
             tried: 0,
             overflows: 0,
-            digest: None,
             spent: Spent::ZERO,
             judging: Spent::ZERO,
             unusable: Vec::new(),
+            bad_audits: Vec::new(),
+            bad_digests: Vec::new(),
             failure: None,
             began: None,
             ended: None,
@@ -153,6 +163,24 @@ impl Record {
     /// The places of the tasks that it asked for.
     pub(crate) fn spawned(&self) -> &[usize] {
         self.offspring.as_ref().map_or(&[], |offspring| &offspring.tasks)
+    }
+
+    /// The answers to one of its jobs that could not be used.
+    pub(super) const fn unusable(&self, job: &Job) -> &Vec<Attempt> {
+        match job {
+            Job::Audit { .. } => &self.bad_audits,
+            Job::Digest { .. } => &self.bad_digests,
+            _ => &self.unusable,
+        }
+    }
+
+    /// The same, for a further one.
+    pub(super) const fn unusable_mut(&mut self, job: &Job) -> &mut Vec<Attempt> {
+        match job {
+            Job::Audit { .. } => &mut self.bad_audits,
+            Job::Digest { .. } => &mut self.bad_digests,
+            _ => &mut self.unusable,
+        }
     }
 
     /// How often work on a round was begun anew because its answer was no work and yet of use.
@@ -252,7 +280,7 @@ impl Record {
 
     /// Goes back to where it was before the run was stopped, if that is why it came to rest.
     pub(super) fn resume(&mut self, rules: &Rules) {
-        if self.failure.as_ref().is_some_and(|failure| failure.is_hopeless() || failure.is_about_money()) {
+        if self.failure.as_ref().is_some_and(Failure::may_be_mended) {
             self.failure = None;
         } else if self.failure.is_some() {
             return;
@@ -281,8 +309,16 @@ impl Record {
         if latest.verdict.is_none() {
             return Some(latest);
         }
-        let score = |draft: &Draft| draft.verdict.as_ref().map_or(-1.0, |verdict| verdict.score);
-        self.drafts.iter().max_by(|a, b| score(a).total_cmp(&score(b)))
+        self.drafts.iter().max_by(|a, b| a.score().total_cmp(&b.score()))
+    }
+
+    /// The same, to be summed up.
+    pub(super) fn best_mut(&mut self) -> Option<&mut Draft> {
+        let latest = self.drafts.len().checked_sub(1)?;
+        if self.drafts[latest].verdict.is_none() {
+            return self.drafts.get_mut(latest);
+        }
+        self.drafts.iter_mut().max_by(|a, b| a.score().total_cmp(&b.score()))
     }
 
     /// How long the work to keep is, in bytes; 0 if there is none.

@@ -32,7 +32,7 @@ impl State {
         let Some(record) = self.task(task) else { return Err("there is no such task".to_owned()) };
         let rules = &self.rules.spawn;
         let spawned = self.tasks.iter().filter(|record| record.parent.is_some()).count();
-        if record.dismissed || self.stop.is_some() {
+        if record.dismissed {
             Err("nothing further is begun".to_owned())
         } else if record.offspring.is_some() || !record.drafts.is_empty() {
             Err("a task asks for further ones at most once, before it hands in any work".to_owned())

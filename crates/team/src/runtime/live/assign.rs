@@ -96,10 +96,14 @@ impl Runtime<'_> {
         });
     }
 
-    /// When a job's task has to be done: what a task asked for has no more time than the task itself.
-    fn task_deadline(&self, job: &Job) -> Option<Instant> {
+    /// When a job's task has to be done: what a task asked for has no more time than the task itself, and what is asked
+    /// about work that is at rest, whose own time may be over, has as much again.
+    pub(super) fn task_deadline(&self, job: &Job) -> Option<Instant> {
         let allowed = self.team.settings.task_deadline?;
         let mut record = self.state.task(job.task()?)?;
+        if !job.holds() {
+            return Some(Instant::now() + allowed);
+        }
         while let Some(parent) = record.parent {
             record = &self.state.tasks()[parent];
         }

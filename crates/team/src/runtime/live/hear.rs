@@ -1,6 +1,6 @@
 //! What agents report, as events: work and verdicts, answers that cannot be used, jobs that the budget did not cover.
 
-use bellwether_core::Fact;
+use bellwether_core::{ErrorKind, Fact};
 
 use super::Runtime;
 use crate::economy::Economy;
@@ -42,6 +42,7 @@ impl Runtime<'_> {
             (job, Err(error @ JobError::Unusable { .. })) => return self.unusable(job, error, spent).await,
             (job, Err(error)) => {
                 let failure = Failure::from(&error);
+                let failure = if self.has_no_time(&job, &failure) { failure.out_of_time() } else { failure };
                 match self.economy(&job, &failure) {
                     Some(economy) => Event::Economised { job, economy, spent },
                     None => Event::Failed { job, failure, spent },
@@ -49,6 +50,13 @@ impl Runtime<'_> {
             }
         };
         self.record(vec![event]).await;
+    }
+
+    /// Whether it was the run's deadline that a call could not meet, and not that of its task.
+    fn has_no_time(&self, job: &Job, failure: &Failure) -> bool {
+        let late = failure.provider == Some(ErrorKind::DeadlineExceeded);
+        let first = |end| self.task_deadline(job).is_none_or(|own| own > end);
+        late && self.shared.deadline.is_some_and(first)
     }
 
     /// The step down under which a job that the budget did not cover may still fit.
