@@ -96,11 +96,11 @@ impl Adaptive {
         }
         let entry = entry(now());
         match store {
-            None => _ = history.add(entry),
+            None => history.learn(entry),
             Some(store) => {
                 if let Err(error) = store.append(entry.clone(), history) {
                     *trouble = Some(error);
-                    history.add(entry);
+                    history.learn(entry);
                 }
             }
         }

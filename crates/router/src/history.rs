@@ -35,6 +35,22 @@ impl History {
         new
     }
 
+    /// Takes in an entry that no file keeps. Of many the oldest are forgotten, and with them that they were told.
+    pub(crate) fn learn(&mut self, entry: Entry) {
+        self.add(entry);
+        if self.is_long() {
+            let kept = self.entries.split_off(self.entries.len() - MAX_ENTRIES);
+            for entry in std::mem::replace(&mut self.entries, kept) {
+                self.seen.remove(entry.id());
+            }
+        }
+    }
+
+    /// Whether the oldest entries should go. Not each time that a new one comes, for that is work.
+    pub(crate) const fn is_long(&self) -> bool {
+        self.entries.len() >= MAX_ENTRIES + MAX_ENTRIES / 4
+    }
+
     /// Whether an entry of this id was taken in.
     #[must_use]
     pub fn knows(&self, id: &str) -> bool {

@@ -11,11 +11,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::history::{History, MAX_ENTRIES};
+use crate::history::History;
 use crate::outcome::Entry;
 
 /// The version of the lines' form.
 const SCHEMA: u32 = 1;
+
+/// What every first line begins with.
+const BEGINNING: &[u8] = br#"{"bellwether_router":"#;
 
 /// Why what was learnt cannot be read or kept.
 #[derive(Debug, thiserror::Error)]
@@ -60,12 +63,14 @@ pub(crate) struct Store {
     generation: u64,
     read: u64,
     passed_over: u64,
+    /// Whether the first line was cut short, so that there is nothing in it.
+    headless: bool,
 }
 
 impl Store {
     /// A file that nothing was read of yet. It need not exist.
     pub(crate) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), generation: 0, read: 0, passed_over: 0 }
+        Self { path: path.to_owned(), generation: 0, read: 0, passed_over: 0, headless: false }
     }
 
     /// How many lines could not be understood.
@@ -86,6 +91,10 @@ impl Store {
     pub(crate) fn append(&mut self, entry: Entry, history: &mut History) -> Result<(), StoreError> {
         let _lock = self.lock()?;
         self.refresh(history)?;
+        if self.headless {
+            self.rewrite(&[])?;
+            self.refresh(history)?;
+        }
         if self.mend().map_err(|error| self.failed(error))? {
             // What was cut short may have lacked its line end only.
             self.refresh(history)?;
@@ -96,7 +105,7 @@ impl Store {
         let line = line(&entry).map_err(|error| self.failed(error))?;
         self.write(&line).map_err(|error| self.failed(error))?;
         history.add(entry);
-        if history.entries().len() >= MAX_ENTRIES + MAX_ENTRIES / 4 {
+        if history.is_long() {
             self.rewrite(history.latest())?;
             self.refresh(history)?;
         }
@@ -108,7 +117,7 @@ impl Store {
         let _lock = self.lock()?;
         // What the file says its generation is, even if nothing else in it can be read.
         if let Ok(file) = File::open(&self.path)
-            && let Ok(Some(head)) = head(&mut BufReader::new(file))
+            && let Ok(First::Head(head)) = first(&mut BufReader::new(file))
         {
             self.generation = head.generation;
         }
@@ -118,11 +127,17 @@ impl Store {
     fn read_from(&mut self, file: File, history: &mut History) -> Result<(), StoreError> {
         let mut reader = BufReader::new(file);
         let length = reader.get_ref().metadata().map_err(|error| self.failed(error))?.len();
+        self.headless = false;
         if length == 0 {
             return Ok(());
         }
-        let Some(head) = head(&mut reader).map_err(|error| self.failed(error))? else {
-            return Err(StoreError::Foreign { path: self.path.clone() });
+        let head = match first(&mut reader).map_err(|error| self.failed(error))? {
+            First::Foreign => return Err(StoreError::Foreign { path: self.path.clone() }),
+            First::Head(head) => head,
+            First::Torn => {
+                self.headless = true;
+                return Ok(());
+            }
         };
         if head.bellwether_router != SCHEMA {
             return Err(StoreError::Schema { path: self.path.clone(), schema: head.bellwether_router });
@@ -221,11 +236,25 @@ impl Store {
     }
 }
 
-fn head(reader: &mut impl BufRead) -> io::Result<Option<Head>> {
+/// What the first line of a file is.
+enum First {
+    /// That of another kind of file.
+    Foreign,
+    Head(Head),
+    /// One of ours that a crash or a full disk cut short: nothing can be behind it.
+    Torn,
+}
+
+fn first(reader: &mut impl BufRead) -> io::Result<First> {
     let mut first = Vec::new();
     // A file of another kind may have no line ends at all.
     reader.by_ref().take(256).read_until(b'\n', &mut first)?;
-    Ok(serde_json::from_slice(&first).ok())
+    let known = first.len().min(BEGINNING.len());
+    Ok(match serde_json::from_slice(&first) {
+        _ if !first.ends_with(b"\n") && first[..known] == BEGINNING[..known] && first.len() < 256 => First::Torn,
+        Ok(head) => First::Head(head),
+        Err(_) => First::Foreign,
+    })
 }
 
 fn head_line(generation: u64) -> io::Result<Vec<u8>> {

@@ -42,7 +42,8 @@ impl LogMean {
     pub(crate) fn add(&mut self, value: f64) {
         if value > 0.0 && value.is_finite() {
             self.seen = (self.seen + 1.0).min(10.0);
-            self.mean += (value.ln() - self.mean) / self.seen;
+            // Beyond that it is a mistake of somebody's, and what is made of it has to stay a number.
+            self.mean += (value.clamp(1e-9, 1e9).ln() - self.mean) / self.seen;
         }
     }
 

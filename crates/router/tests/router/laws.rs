@@ -6,7 +6,8 @@ use crate::play::{lesson, priced};
 use bellwether_router::ladder::{Rung, Weights, expected};
 use bellwether_router::outcome::{Entry, Outcome};
 use bellwether_router::{
-    Adaptive, Ending, Features, Group, History, Means, Mode, Router, Settings, Stats, Usd, choose, conformance,
+    Adaptive, Ending, Features, Group, History, Means, Mode, Price, Route, Router, Settings, Stats, Usd, Weighed,
+    choose, conformance,
 };
 use fastrand::Rng;
 use proptest::prelude::*;
@@ -30,6 +31,37 @@ fn outcomes() -> impl Strategy<Value = Vec<Entry>> {
         entries.retain(|entry| seen.insert(entry.id().to_owned()));
         entries
     })
+}
+
+/// Outcomes as a file may have them that somebody damaged or wrote by hand.
+fn absurd_outcomes() -> impl Strategy<Value = Vec<Entry>> {
+    let figure = || prop_oneof![Just(0.0), Just(f64::MAX), Just(f64::MIN_POSITIVE), -1e9..1e9, Just(f64::MIN)];
+    let figures = (figure(), prop::option::of(figure()), prop::option::of(figure()), figure());
+    let tiers = (prop_oneof![0usize..4, any::<usize>()], prop_oneof![0usize..4, any::<usize>()]);
+    let seen = (any::<u8>(), any::<u8>(), any::<u64>(), any::<u16>(), 0usize..6);
+    let outcome = (any::<u32>(), 0usize..4, tiers, seen, ending(), figures, any::<bool>()).prop_map(
+        |(n, model, (tier, tiers), (bucket, complexity, tokens, needs, group), ending, figures, first)| {
+            let group = Group::ALL[group];
+            let features = Features { complexity, tokens, needs, criteria: needs, group, ..Features::default() };
+            let (guess, cost, review, seconds) = figures;
+            let outcome = Outcome::of(&lesson(&format!("t{n}"), model.min(2), ending), u64::from(n));
+            let model = format!("model-{model}").into();
+            Entry::Outcome(Outcome {
+                model,
+                tier,
+                tiers,
+                bucket,
+                features,
+                guess,
+                cost,
+                review,
+                seconds,
+                first,
+                ..outcome
+            })
+        },
+    );
+    prop::collection::vec(outcome, 0..60)
 }
 
 fn history(entries: &[Entry]) -> History {
@@ -86,6 +118,35 @@ proptest! {
                 }
             }
         }
+    }
+
+    /// Whatever a file says, and whatever things cost: a decision is made of numbers, which a journal can hold.
+    #[test]
+    fn absurd_lessons_and_prices_make_no_absurd_decisions(
+        entries in absurd_outcomes(), mode in 0usize..5, tiers in 1usize..5, price in any::<u64>(), tokens in any::<u64>(),
+        budget in prop::option::of(any::<u64>()), spent in any::<u64>(), escalations in any::<u32>(),
+        weights in (0.0..1e6, prop_oneof![Just(0.0), 0.0..1e6], 0.0..1e6), tasks in 0usize..100_000,
+    ) {
+        let (quality_weight, cost_weight, latency_weight) = weights;
+        let budget = budget.map(Usd::from_nanos);
+        let settings =
+            Settings { mode: Mode::ALL[mode], budget, quality_weight, cost_weight, latency_weight, ..Settings::default() };
+        let mut profile = conformance::profile("t", tiers, 3);
+        (profile.features.tokens, profile.escalations) = (tokens, escalations);
+        let price = Usd::from_nanos(price);
+        let price = Price { input_per_mtok: price, cached_per_mtok: price, output_per_mtok: price };
+        profile.tiers.iter_mut().for_each(|offer| offer.price = Some(price));
+        profile.means = Means { spent: Usd::from_nanos(spent), done: tasks / 2, tasks, time_left: Some(Duration::MAX) };
+        let stats = history(&entries).stats().clone();
+        let route = choose(&stats, &settings, &profile, &mut Rng::with_seed(1));
+        prop_assert!(route.tier < tiers && route.propensity > 0.0 && route.lambda >= 0.0 && route.lambda.is_finite());
+        for weighed in &route.weighed {
+            prop_assert!((0.0..=1.0).contains(&weighed.mean) && weighed.cost >= 0.0);
+            let Weighed { sample, cost, seconds, value, seen, .. } = weighed;
+            prop_assert!([sample, cost, seconds, value, seen].iter().all(|figure| figure.is_finite()), "{weighed:?}");
+        }
+        let read: Route = serde_json::from_str(&serde_json::to_string(&route).unwrap()).unwrap();
+        prop_assert_eq!(read.tier, route.tier);
     }
 
     #[test]
@@ -145,7 +206,7 @@ proptest! {
         }
         prop_assert!(route.weighed[route.tier].ruled_out.is_none(), "what is ruled out is not chosen");
         let recorded = serde_json::to_string(&route).unwrap();
-        let read: bellwether_router::Route = serde_json::from_str(&recorded).unwrap();
+        let read: Route = serde_json::from_str(&recorded).unwrap();
         prop_assert_eq!((read.tier, read.why, read.weighed.len()), (route.tier, route.why, tiers));
     }
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use bellwether_router::{Adaptive, Audit, Ending, Means, Mode, Route, Router, Settings, TaskProfile, Usd, conformance};
+use bellwether_router::history::MAX_ENTRIES;
+use bellwether_router::{
+    Adaptive, Audit, Ending, History, Lesson, Means, Mode, Route, Router, Settings, TaskProfile, Usd, conformance,
+};
 
 use crate::play::{lesson, lesson_of, priced};
 
@@ -70,7 +73,7 @@ fn a_price_that_is_not_as_guessed_is_followed() {
     for n in 0..20 {
         let cost = Usd::from_dollars(guess * 50.0);
         let lesson = lesson_of(&profile(&format!("t{n}")), 0, Ending::Accepted);
-        router.learn(&bellwether_router::Lesson { cost, ..lesson });
+        router.learn(&Lesson { cost, ..lesson });
     }
     let next = route(&router);
     assert!((next.weighed[0].cost / guess / 50.0 - 1.0).abs() < 0.3, "{:?}", next.weighed[0]);
@@ -82,7 +85,7 @@ fn deadline_budget_and_floor_rule_tiers_out() {
     let router = Adaptive::new(Settings { budget: Usd::from_dollars(0.01), ..settings(Mode::Cascade) }, 1);
     for n in 0..20 {
         let slow = lesson_of(&profile(&format!("t{n}")), 0, Ending::Accepted);
-        router.learn(&bellwether_router::Lesson { took: Duration::from_secs(60), ..slow });
+        router.learn(&Lesson { took: Duration::from_secs(60), ..slow });
     }
     let with = |means: Means| router.route(&TaskProfile { means, ..profile("next") });
     assert_eq!(with(Means::default()).tier, 0);
@@ -147,6 +150,23 @@ fn nothing_is_learnt_from_a_judge_whom_others_contradict() {
     assert!(!router.history().stats().judges()[0].paused, "a judge that is right again is heard again");
     router.learn(&lesson("heard", 0, Ending::Missed));
     assert!(route(&router).weighed[0].mean < before);
+}
+
+#[test]
+fn a_router_without_a_file_keeps_what_a_file_would_and_forgets_nothing_that_it_knows() {
+    let router = Adaptive::new(settings(Mode::Cascade), 1);
+    let pattern = lesson("t", 0, Ending::Missed);
+    let learn = |n: usize| router.learn(&Lesson { task: format!("t{n}").into(), ..pattern.clone() });
+    (0..MAX_ENTRIES + MAX_ENTRIES / 4 - 1).for_each(learn);
+    let before = router.history();
+    assert_eq!(before.entries().len(), MAX_ENTRIES + MAX_ENTRIES / 4 - 1);
+    learn(MAX_ENTRIES * 2);
+    let after = router.history();
+    assert_eq!(after.entries().len(), MAX_ENTRIES, "the latest are kept");
+    assert_eq!(after.entries().last().unwrap().id(), format!("run/t{}/0", MAX_ENTRIES * 2));
+    assert!(!after.knows("run/t0/0") && after.knows("run/t24998/0"));
+    let trials = |history: &History| history.stats().models()[0].trials;
+    assert!((trials(&after) - trials(&before)).abs() < 1.0, "what follows from the old ones still counts");
 }
 
 #[test]

@@ -60,6 +60,23 @@ fn a_line_that_was_cut_short_is_passed_over() {
     }
 }
 
+/// A disk that is full may cut the very first line short, and then every run was refused: the file was somebody else's.
+#[test]
+fn a_first_line_that_was_cut_short_is_begun_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("router.log");
+    learn(&open(&path), 0..1);
+    let whole = std::fs::read(&path).unwrap();
+    let line = whole.iter().position(|byte| *byte == b'\n').unwrap();
+    for cut in 0..=line {
+        std::fs::write(&path, &whole[..cut]).unwrap();
+        let router = open(&path);
+        assert_eq!(ids(&router).len(), 0, "cut at {cut}");
+        learn(&router, 1..3);
+        assert_eq!(ids(&open(&path)), ["run/t1/0", "run/t2/0"], "cut at {cut}");
+    }
+}
+
 #[test]
 fn two_writers_at_once_lose_nothing_and_come_to_the_same() {
     let folder = tempfile::tempdir().unwrap();
@@ -118,6 +135,9 @@ fn a_file_of_something_else_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notes.txt");
     std::fs::write(&path, "dear diary").unwrap();
+    let error = Adaptive::open(Settings::default(), 1, &path).unwrap_err();
+    assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
+    std::fs::write(&path, "{\"bellwether_rooster\":1").unwrap();
     let error = Adaptive::open(Settings::default(), 1, &path).unwrap_err();
     assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
     let later = "{\"bellwether_router\":9,\"generation\":1}\n";
