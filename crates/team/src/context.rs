@@ -8,6 +8,9 @@ const TENTHS: usize = 6;
 /// Four characters a token: a rule of thumb that is near enough for deciding what to leave out.
 pub(crate) const CHARS_PER_TOKEN: usize = 4;
 
+/// How many characters the line may take that says what an excerpt leaves out.
+pub(crate) const OMISSION: usize = 64;
+
 /// How many characters of other tasks' work a window of so many tokens has room for.
 pub(crate) const fn room(window: usize) -> usize {
     window.saturating_mul(CHARS_PER_TOKEN) / 10 * TENTHS

@@ -67,11 +67,15 @@ impl Role {
         (0..self.tiers.len()).map(|tier| self.window(tier)).collect()
     }
 
-    /// The most input tokens of a conversation on a tier: the answer has to fit into the model's window as well.
+    /// The most input tokens of a conversation on a tier.
     pub(crate) fn window(&self, tier: usize) -> usize {
+        self.bound(tier).map_or(self.history_tokens, |bound| self.history_tokens.min(bound))
+    }
+
+    /// The most input tokens that a tier's model takes, if that is known: the answer has to fit into its window as well.
+    pub(crate) fn bound(&self, tier: usize) -> Option<usize> {
         let answer = self.output_cap(tier).map_or(0, |cap| usize::try_from(cap).unwrap_or(usize::MAX));
-        let context = self.tiers.get(tier).and_then(|tier| tier.context);
-        context.map_or(self.history_tokens, |context| self.history_tokens.min(context.saturating_sub(answer)))
+        Some(self.tiers.get(tier)?.context?.saturating_sub(answer))
     }
 
     /// A role that breaks the request down.

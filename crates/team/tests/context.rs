@@ -157,3 +157,31 @@ async fn what_was_too_long_becomes_shorter_whatever_window_we_were_told() {
     };
     assert_eq!((asked("review", "t1"), asked("work", "t2")), (2, 2), "too long once, then half as long");
 }
+
+/// A judge whose window is known was sent all of a long work first, and the call was lost.
+#[tokio::test(start_paused = true)]
+async fn a_judge_is_sent_no_more_than_its_window_is_known_to_hold() {
+    let long = |chars: usize| "x".repeat(chars);
+    for (context, chars, whole) in [(2_000, 10_000, false), (2_000, 5_000, true), (200_000, 200_000, true)] {
+        let provider = Arc::new(Scripted::answering(move |request, asked| {
+            let length: usize = request.messages.iter().map(Message::chars).sum();
+            match asked.phase {
+                "review" if length > (context - 200) * 4 => {
+                    Err(ProviderError::new(ErrorKind::ContextLength, "too long"))
+                }
+                "review" => say(r#"{"decision": "accept", "score": 0.9}"#),
+                _ => say(long(chars)),
+            }
+        }));
+        let tier = Tier::new(Arc::<Scripted>::clone(&provider) as _, "model");
+        let mut critic = Role::reviewer("critic", "You review.", Tier { context: Some(context), ..tier.clone() });
+        critic.max_output_tokens = Some(200);
+        let team = Team::builder("team").role(Role::worker("coder", "You code.", tier)).role(critic);
+        let report = team.build().expect("the team makes sense").run("build it").await;
+        let asked: Vec<usize> =
+            provider.calls().iter().map(|call| all_words(&call.request).matches('x').count()).collect();
+        assert_eq!((report.outcome, asked.len()), (RunOutcome::Succeeded, 2), "{chars}: no call is lost");
+        assert_eq!(asked[1] >= chars, whole, "{chars}");
+        assert!(whole || asked[1] > 5_000, "it sees what fits: {}", asked[1]);
+    }
+}

@@ -52,9 +52,8 @@ fn first<'a>(team: &'a Team, request: &str, state: &State, job: &Job) -> Option<
         Job::Answer { task, .. } => answer(role, request, state, state.task(task)?),
         Job::Audit { task } => {
             let (record, judge) = (state.task(task)?, role.tiers.len() - 1);
-            let room = context::room(record.squeezed(role.window(judge)));
-            let work = context::excerpt(&record.drafts.last()?.text, room);
-            Some((role, judge, prompt::review(role, request, &record.planned, &work, &[], &[])))
+            let ask = |work: &str| prompt::review(role, request, &record.planned, work, &[], &[]);
+            Some((role, judge, judging(role.bound(judge), &record.drafts.last()?.text, ask)))
         }
         Job::Check { .. } => None,
         Job::Combine => {
@@ -76,18 +75,19 @@ fn first<'a>(team: &'a Team, request: &str, state: &State, job: &Job) -> Option<
             let judges = role.judges_of(author);
             let judge = judges[record.deaf_judges as usize % judges.len()];
             let draft = record.drafts.last()?;
-            let room = context::room(record.squeezed(role.window(judge)));
-            // Only what does not fit even so is cut: a judge has to see all of it.
-            let most = match record.overflows {
-                0 => usize::MAX,
-                // A window may be smaller than we were told, so that whatever was too long becomes shorter.
-                overflows => room.min(draft.text.chars().count() >> overflows),
-            };
-            let work = context::excerpt(&draft.text, most);
             let advice: Vec<&Finding> =
                 draft.checks.iter().flatten().filter(|finding| !finding.pass && !finding.must).collect();
             let open = record.open_issues();
-            Some((role, judge, prompt::review(role, request, &record.planned, &work, &open, &advice)))
+            let ask = |work: &str| prompt::review(role, request, &record.planned, work, &open, &advice);
+            let conversation = match record.overflows {
+                0 => judging(role.bound(judge), &draft.text, ask),
+                // A window may be smaller than we were told, so that whatever was too long becomes shorter.
+                overflows => {
+                    let room = context::room(record.squeezed(role.window(judge)));
+                    ask(&context::excerpt(&draft.text, room.min(draft.text.chars().count() >> overflows)))
+                }
+            };
+            Some((role, judge, conversation))
         }
         Job::Work { task, .. } => {
             let record = state.task(task)?;
@@ -98,6 +98,18 @@ fn first<'a>(team: &'a Team, request: &str, state: &State, job: &Job) -> Option<
             let tier = tier.min(role.tiers.len() - 1);
             Some((role, tier, work_so_far(team, (role, tier), request, state, record)))
         }
+    }
+}
+
+/// What a judge is asked about a piece of work. Only what its window is known not to hold is cut: a judge has to see all of it.
+fn judging(bound: Option<usize>, work: &str, ask: impl Fn(&str) -> Vec<Message>) -> Vec<Message> {
+    let whole = ask(work);
+    match bound {
+        Some(bound) if tokens(&whole) > bound => {
+            let room = bound.saturating_mul(context::CHARS_PER_TOKEN);
+            ask(&context::excerpt(work, room.saturating_sub(chars(&ask("")) + context::OMISSION)))
+        }
+        _ => whole,
     }
 }
 
@@ -132,7 +144,11 @@ fn work_so_far(
 }
 
 fn tokens(messages: &[Message]) -> usize {
-    messages.iter().map(Message::chars).sum::<usize>().div_ceil(context::CHARS_PER_TOKEN)
+    chars(messages).div_ceil(context::CHARS_PER_TOKEN)
+}
+
+fn chars(messages: &[Message]) -> usize {
+    messages.iter().map(Message::chars).sum()
 }
 
 /// What fits into a window of so many tokens: a task's brief, then each draft with what the reviewer said of it.
