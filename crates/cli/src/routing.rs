@@ -114,7 +114,11 @@ pub(crate) fn build(file: &TeamFile, overrides: &Overrides, keys: Keys) -> Resul
 
 /// Statistics that cannot be used.
 pub(crate) fn unusable(error: &StoreError) -> Failure {
-    Failure::new(Exit::Io, failed(error).to_string()).remedy("another file under `stats` in [routing]")
+    let remedy = match error {
+        StoreError::Schema { .. } => "`bellwether router reset`, or another file under `stats` in [routing]",
+        _ => "another file under `stats` in [routing]",
+    };
+    Failure::new(Exit::Io, failed(error).to_string()).remedy(remedy)
 }
 
 /// A failure of the statistics with its cause.

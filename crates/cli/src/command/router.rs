@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use bellwether_router::{Adaptive, History, Settings};
+use bellwether_router::{Adaptive, History, Settings, StoreError};
 use serde_json::json;
 
 use crate::args::{Router, RouterCommand};
@@ -12,38 +12,53 @@ use crate::routing;
 use crate::terminal::{note, out, plain};
 
 pub(crate) fn run(args: &Router) -> Result<Exit, Failure> {
-    let (history, passed_over) = read(&args.stats)?;
-    if passed_over > 0 {
-        let lines = if passed_over == 1 { "line was" } else { "lines were" };
-        note(&format!("{passed_over} {lines} not understood, and passed over"));
-    }
     match args.command {
-        RouterCommand::Export => export(&history, args.json),
-        RouterCommand::Reset => {
-            Adaptive::reset(&args.stats).map_err(|error| routing::unusable(&error))?;
-            let forgotten = history.entries().len();
-            out(&if args.json {
-                format!("{}\n", json!({ "stats": args.stats, "forgotten": forgotten }))
-            } else {
-                format!("forgot {forgotten} outcomes of {}\n", args.stats.display())
-            });
-        }
-        RouterCommand::Show => show(&history, args),
+        RouterCommand::Export => export(&learnt(&args.stats)?, args.json),
+        RouterCommand::Reset => reset(args)?,
+        RouterCommand::Show => show(&learnt(&args.stats)?, args),
     }
     Ok(Exit::Done)
 }
 
-/// What was learnt, and how many lines were passed over.
-fn read(path: &Path) -> Result<(History, u64), Failure> {
+fn learnt(path: &Path) -> Result<History, Failure> {
+    let router = open(path)?.map_err(|error| unreadable(&error))?;
+    let passed_over = router.passed_over();
+    if passed_over > 0 {
+        let lines = if passed_over == 1 { "line was" } else { "lines were" };
+        note(&format!("{passed_over} {lines} not understood, and passed over"));
+    }
+    Ok(router.history())
+}
+
+/// What was learnt, if it can be read.
+fn open(path: &Path) -> Result<Result<Adaptive, StoreError>, Failure> {
     if !path.exists() {
         return Err(Failure::usage(format!("there is no {}: nothing was learnt yet", path.display()))
             .remedy("--stats with the file, and [routing] in the team file"));
     }
     let settings = Settings { frozen: true, ..Settings::default() };
-    let router = Adaptive::open(settings, 0, path).map_err(|error| {
-        Failure::new(Exit::Io, routing::failed(&error).to_string()).remedy("--stats with the file that a run wrote")
-    })?;
-    Ok((router.history(), router.passed_over()))
+    Ok(Adaptive::open(settings, 0, path))
+}
+
+fn unreadable(error: &StoreError) -> Failure {
+    Failure::new(Exit::Io, routing::failed(error).to_string()).remedy("--stats with the file that a run wrote")
+}
+
+fn reset(args: &Router) -> Result<(), Failure> {
+    let forgotten = match open(&args.stats)? {
+        Ok(router) => Some(router.history().entries().len()),
+        // What another version learnt can be forgotten without being understood.
+        Err(StoreError::Schema { .. }) => None,
+        Err(error) => return Err(unreadable(&error)),
+    };
+    Adaptive::reset(&args.stats).map_err(|error| routing::unusable(&error))?;
+    let stats = args.stats.display();
+    out(&match forgotten {
+        _ if args.json => format!("{}\n", json!({ "stats": args.stats, "forgotten": forgotten })),
+        Some(forgotten) => format!("forgot {forgotten} outcomes of {stats}\n"),
+        None => format!("forgot what another version had learnt in {stats}\n"),
+    });
+    Ok(())
 }
 
 fn export(history: &History, json: bool) {

@@ -106,4 +106,24 @@ fn mistakes_in_routing_are_named_with_their_lines() {
     let refused = ask(&folder, &["router", "show", "--stats", "notes.txt"]);
     assert_eq!(refused.code, Some(74));
     assert!(refused.stderr.contains("notes.txt is not a file of routing statistics"), "{}", refused.stderr);
+    let refused = ask(&folder, &["router", "reset", "--stats", "notes.txt"]);
+    assert_eq!(refused.code, Some(74), "what is somebody else's is not forgotten");
+    assert_eq!(std::fs::read_to_string(folder.join("notes.txt")).unwrap(), "dear diary");
+}
+
+/// The only ways out were to delete the file by hand, or to name another one.
+#[test]
+fn what_another_version_learnt_can_be_forgotten() {
+    let later = "{\"bellwether_router\":9,\"generation\":4}\n{\"kind\":\"unheard of\"}\n";
+    let folder = Folder::new("routing-version").with("router.log", later);
+    let refused = ask(&folder, &["router", "show", "--stats", "router.log"]);
+    assert_eq!(refused.code, Some(74));
+    assert!(refused.stderr.contains("written by another version (schema 9;"), "{}", refused.stderr);
+    let reset = ask(&folder, &["router", "reset", "--stats", "router.log"]);
+    assert_eq!((reset.code, &*reset.stdout), (Some(0), "forgot what another version had learnt in router.log\n"));
+    assert_eq!(ask(&folder, &["router", "show", "--stats", "router.log", "--json"]).json()["entries"], 0);
+    assert!(
+        std::fs::read_to_string(folder.join("router.log")).unwrap().contains("\"generation\":5"),
+        "it goes on from there"
+    );
 }
