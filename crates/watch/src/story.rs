@@ -14,6 +14,7 @@ mod parts;
 mod path;
 mod rest;
 mod routes;
+mod verdicts;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -63,6 +64,8 @@ struct Fold {
     longest: usize,
     /// Where time 0 lies, in milliseconds since the Unix epoch.
     offset: u64,
+    /// What the run's time was when a process went on with it: nothing that follows was earlier.
+    resumed: u64,
     /// How many entries were copied from another run: they were all written at once, and say themselves when they were.
     copied: u64,
     /// How much later than they say the notes among them are, since the latest event.
@@ -71,13 +74,18 @@ struct Fold {
     roles: BTreeMap<String, (String, Vec<String>)>,
     threshold: f64,
     max_rounds: u64,
+    /// Whether checks look at work before anybody judges it.
+    checked: bool,
     /// Whether a person decides on work that was never good enough.
     person: bool,
     stopped: bool,
     /// What the last step that failed died of.
     failure: Option<String>,
     jobs: HashMap<Job, Doing>,
-    /// The job in each lane, by the lane's index in the head.
+    /// What is under way, in the order in which it began.
+    under_way: Vec<Job>,
+    /// The job in each lane, by the lane's index in the head. Who has begun another job has none of the former, whose end
+    /// may be told later.
     busy: HashMap<usize, Job>,
     /// When each lane fell idle.
     idle: HashMap<usize, u64>,
@@ -89,6 +97,8 @@ struct Fold {
     admitted: HashMap<String, u64>,
     /// How many tokens were due to each role.
     due: BTreeMap<String, f64>,
+    /// Whether a budget says what is spent, since a process began to work on it.
+    purse: bool,
     /// Until when each quota pauses.
     paused: HashMap<String, u64>,
     /// The entries of tasks that started where every task starts.
@@ -108,6 +118,8 @@ struct Job {
 #[derive(Clone, Debug, Default)]
 struct Doing {
     lane: usize,
+    /// Whether its agent is known.
+    seated: bool,
     span: usize,
     role: String,
     model: String,
@@ -232,6 +244,7 @@ impl Story {
         }
         // What was noted before the run began is put at its beginning.
         let t = if self.fold.offset == 0 { 0 } else { wall.saturating_sub(self.fold.offset) };
+        let t = t.max(self.fold.resumed);
         self.head.now = self.head.now.max(t);
         t
     }
@@ -265,9 +278,16 @@ impl Story {
         self.touch(Part::Tasks, n);
         self.fold.presumed.remove(&n);
         self.fold.left.remove(&n);
-        let states = &mut self.tasks[n].states;
-        if states.last().is_none_or(|(_, last)| last != state) {
-            states.push((t, state.to_owned()));
+        let task = &mut self.tasks[n];
+        if task.states.last().is_none_or(|(_, last)| last != state) {
+            task.states.push((t, state.to_owned()));
+        }
+        if state == "running" {
+            task.began.get_or_insert(t);
+        }
+        if !task.is_over() {
+            // Somebody takes it up again, or another judge has a look.
+            task.failure = None;
         }
     }
 

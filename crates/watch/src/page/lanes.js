@@ -1,11 +1,13 @@
 // The lane of each agent: what it did, and what it waited for.
 import { fit, frame, renew, s, seconds, titled, triangle, width } from "./draw.js";
 
-// The place of each lane: roles in the order in which they came, their agents by number.
-function ranks(lanes) {
+// The place of each lane: roles in the order in which they came, their agents by number. One that was only taken to be at
+// something has none.
+function ranks(lanes, spans) {
   const split = lanes.map((lane) => { const at = lane.lastIndexOf("#"); return [lane.slice(0, at), Number(lane.slice(at + 1))]; });
   const roles = [...new Set(split.map(([role]) => role))];
-  const order = lanes.map((_, n) => n).sort((a, b) => roles.indexOf(split[a][0]) - roles.indexOf(split[b][0]) || split[a][1] - split[b][1]);
+  const used = new Set(spans.map((span) => span.lane));
+  const order = lanes.map((_, n) => n).filter((n) => used.has(n)).sort((a, b) => roles.indexOf(split[a][0]) - roles.indexOf(split[b][0]) || split[a][1] - split[b][1]);
   return lanes.map((_, n) => order.indexOf(n));
 }
 
@@ -26,13 +28,14 @@ const colour = (what) => ({ plan: "plan", work: "work", review: "review", audit:
 export function drawLanes(place, story, t, end) {
   const { lanes } = story.head;
   const row = 26;
-  const { svg, x, now, left } = frame(place, t, end, lanes.length * row + 10, 92);
-  const rank = ranks(lanes);
-  lanes.forEach((lane, n) => svg.append(s("text", { class: "soft end", x: left - 8, y: rank[n] * row + 27 }, fit(lane, left - 12, "11px"))));
+  const rank = ranks(lanes, story.spans);
+  const shown = rank.filter((at) => at >= 0).length;
+  const { svg, x, now, left } = frame(place, t, end, shown * row + 10, 92);
+  lanes.forEach((lane, n) => rank[n] < 0 || svg.append(s("text", { class: "soft end", x: left - 8, y: rank[n] * row + 27 }, fit(lane, left - 12, "11px"))));
   const seen = story.spans.filter((span) => span.from <= t);
   const waits = seen.filter((span) => span.why);
   // So that short ones are seen; where there are very many, they would look like one long one.
-  const least = Math.min(1.5, Math.max(0.3, ((x(end) - left) * lanes.length) / (2 * story.spans.length)));
+  const least = Math.min(1.5, Math.max(0.3, ((x(end) - left) * shown) / (2 * story.spans.length)));
   const [works, waiting, names, marks] = [[], [], s("g"), s("g")];
   for (const span of seen) {
     const to = Math.min(span.to ?? t, t);

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{at, on, outcome, reason, routes, time, timeline, totals};
-use crate::story::{Story, Task};
+use crate::story::Story;
 use crate::text::{cut, html as safe};
 
 /// The report as one HTML page: no script, nothing remote, every text escaped.
@@ -88,17 +88,10 @@ fn path(page: &mut String, story: &Story) {
             "<li><b>{}</b> <bdi>{}</bdi><span>{}</span></li>",
             safe(id),
             safe(&task.title),
-            time(taken(task, story.head.now))
+            time(task.taken(story.head.now).unwrap_or_default())
         );
     }
     page.push_str("</ol></section>\n");
-}
-
-/// From a task's first work to its end.
-fn taken(task: &Task, now: u64) -> u64 {
-    let began = task.states.iter().find(|(_, state)| state == "running").map(|(t, _)| *t);
-    let ended = task.states.last().filter(|_| task.is_over()).map_or(now, |(t, _)| *t);
-    began.map_or(0, |began| ended.saturating_sub(began))
 }
 
 fn costs(page: &mut String, story: &Story) {

@@ -1,5 +1,6 @@
 //! The timeline: a lane for each agent, waits hatched by their reason.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use super::{length, time};
@@ -15,7 +16,7 @@ const TOP: u64 = 8;
 pub(super) fn timeline(story: &Story) -> String {
     let end = story.head.now.max(1);
     let at = |t: u64| LEFT + t.min(end) * WIDTH / end;
-    let lanes = story.head.lanes.len() as u64;
+    let (ranks, lanes) = ranks(story);
     let (wide, high) = (LEFT + WIDTH + 16, TOP + lanes * LANE + 26);
     let mut svg = format!(
         "<svg viewBox=\"0 0 {wide} {high}\" width=\"{wide}\" height=\"{high}\" role=\"img\" aria-label=\"who worked on what, and waited for what\">\n{DEFS}"
@@ -35,8 +36,8 @@ pub(super) fn timeline(story: &Story) -> String {
             time(end * tick / 6)
         );
     }
-    let ranks = ranks(&story.head.lanes);
     for (lane, rank) in story.head.lanes.iter().zip(&ranks) {
+        let Some(rank) = rank else { continue };
         let y = TOP + rank * LANE + 17;
         let _ = writeln!(svg, "<text class=\"lane\" x=\"{}\" y=\"{y}\">{}</text>", LEFT - 8, html(lane));
     }
@@ -44,7 +45,7 @@ pub(super) fn timeline(story: &Story) -> String {
     let (work, waits): (Vec<&Span>, Vec<&Span>) = story.spans.iter().partition(|span| span.why.is_none());
     let mut names = String::new();
     for span in work.into_iter().chain(waits.iter().copied()) {
-        let (x, y) = (at(span.from), TOP + ranks.get(span.lane).copied().unwrap_or_default() * LANE + 4);
+        let (x, y) = (at(span.from), TOP + ranks.get(span.lane).copied().flatten().unwrap_or_default() * LANE + 4);
         let width = at(span.to.unwrap_or(end)).saturating_sub(x).max(1);
         let class = html(span.why.as_deref().unwrap_or_else(|| colour(&span.what)));
         let _ = write!(
@@ -75,17 +76,21 @@ pub(super) fn timeline(story: &Story) -> String {
     svg
 }
 
-/// The place of each lane: roles in the order in which they came, their agents by number.
-fn ranks(lanes: &[String]) -> Vec<u64> {
+/// The place of each lane, and how many there are: roles in the order in which they came, their agents by number. One
+/// that was only taken to be at something has none.
+fn ranks(story: &Story) -> (Vec<Option<u64>>, u64) {
+    let lanes = &story.head.lanes;
+    let used: HashSet<usize> = story.spans.iter().map(|span| span.lane).collect();
     let split = |n: usize| lanes[n].rsplit_once('#').unwrap_or((lanes[n].as_str(), ""));
     let first = |n: usize| (0..lanes.len()).find(|other| split(*other).0 == split(n).0);
-    let mut order: Vec<usize> = (0..lanes.len()).collect();
+    let mut order: Vec<usize> = (0..lanes.len()).filter(|n| used.contains(n)).collect();
     order.sort_by_key(|n| (first(*n), split(*n).1.parse::<u64>().unwrap_or_default()));
-    let mut ranks = vec![0; lanes.len()];
+    let count = order.len() as u64;
+    let mut ranks = vec![None; lanes.len()];
     for (rank, n) in (0..).zip(order) {
-        ranks[n] = rank;
+        ranks[n] = Some(rank);
     }
-    ranks
+    (ranks, count)
 }
 
 /// The longest part of some work that no wait lies over.

@@ -37,16 +37,7 @@ impl Story {
             "joined" => self.joined(&id, t, event),
             "retried" => self.retried(&event["tasks"]),
             "ruled" => self.ruled(&id, t, &event["ruling"]),
-            "checked" => {
-                if let Some(job) = self.under_way("check", &id) {
-                    self.rest(&job, t);
-                }
-                let found = event["findings"].as_array().into_iter().flatten();
-                let failed = found.filter(|finding| finding["pass"] == false);
-                let failed: Vec<String> = failed.map(|finding| line(text(finding, "id"), 60)).collect();
-                let what = if failed.is_empty() { "nothing".to_owned() } else { failed.join(", ") };
-                format!("{id}: checks found {what}")
-            }
+            "checked" => self.checked(&id, t, &event["findings"]),
             "combined" => self.combined(t, event),
             "digested" => {
                 if let Some(job) = self.under_way("digest", &id) {
@@ -128,7 +119,7 @@ impl Story {
         let ids: Vec<&str> = tasks.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         for id in &ids {
             if let Some(n) = self.task(id) {
-                self.tasks[n].failure = None;
+                (self.tasks[n].failure, self.tasks[n].began) = (None, None);
             }
         }
         let what = if ids.is_empty() { "what came to nothing".to_owned() } else { line(&ids.join(", "), 400) };
@@ -169,6 +160,7 @@ impl Story {
         };
         if let Some(n) = self.task(id) {
             self.move_to(n, t, to);
+            self.tasks[n].failure = ruling["fail"]["reason"].as_str().map(|reason| self.keep(reason));
             self.skip_dependents(t);
         }
         self.unpark();
@@ -192,6 +184,7 @@ impl Story {
         let met = event["met"].as_bool().unwrap_or_default();
         if let Some(n) = self.task(id).filter(|_| !met) {
             self.move_to(n, t, "failed");
+            self.tasks[n].failure = Some("too few of the tasks it asked for came to work".to_owned());
             self.skip_dependents(t);
         }
         let what = if met { "goes on with what it asked for" } else { "what it asked for came to nothing" };

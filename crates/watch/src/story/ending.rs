@@ -68,7 +68,7 @@ impl Story {
         self.say(seq, t, "stopped", why.clone());
         self.head.stop = Some(why);
         for n in 0..self.tasks.len() {
-            let held = self.fold.busy.values().any(|job| job.task.as_deref() == Some(self.tasks[n].id.as_str()));
+            let held = self.fold.under_way.iter().any(|job| job.task.as_deref() == Some(self.tasks[n].id.as_str()));
             if !held && !self.tasks[n].is_over() {
                 let to = match self.tasks[n].rounds.last() {
                     None => "cancelled",

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::verdicts::print;
 use super::{Doing, Job, Part, Round, Span, Story, Task};
 use crate::text::line;
 
@@ -42,12 +43,16 @@ impl Story {
         self.fold.threshold = review["threshold"].as_f64().unwrap_or(self.fold.threshold);
         self.fold.max_rounds = review["max_rounds"].as_u64().unwrap_or(self.fold.max_rounds);
         self.fold.person = review["on_exhausted"].as_str().map_or(self.fold.person, |to| to == "human");
+        self.fold.checked = rules["checked"].as_bool().unwrap_or(self.fold.checked);
     }
 
     pub(super) fn resume(&mut self, seq: u64, wall: u64, body: &Value) {
         // The entry says how long the run had been worked on: what lies between is left out.
         let worked = body["at"].as_u64().unwrap_or_default() / 1_000_000;
         self.fold.offset = wall.saturating_sub(worked);
+        // What was noted after the last event that it counts came before all that follows.
+        self.fold.resumed = self.head.now;
+        self.fold.purse = false;
         (self.fold.shift, self.head.outcome) = (None, None);
         let t = self.time(wall);
         self.head.doubtful += self.cut_off_all(t);
@@ -130,6 +135,8 @@ impl Story {
         let again = if job.round > 0 { format!(" (revision {})", job.round) } else { String::new() };
         self.say(seq, t, "began", format!("{}{again} by {role}", job.name()));
         self.fold.busy.insert(lane, job.clone());
+        self.fold.under_way.retain(|other| *other != job);
+        self.fold.under_way.push(job.clone());
         self.fold.jobs.insert(job, Doing { lane, span, role, model, ..Doing::default() });
     }
 
@@ -201,50 +208,10 @@ impl Story {
         if before.is_some_and(|before| before.model == model) {
             model.clear();
         }
-        self.tasks[n].rounds.push(Round { drafted: t, text: work, model, ..Round::default() });
-        let reviewed = self.fold.roles.values().any(|(kind, _)| kind == "reviewer");
-        self.move_to(
-            n,
-            t,
-            match (reviewed, self.fold.stopped) {
-                (false, _) => "accepted",
-                (true, false) => "produced",
-                (true, true) => "unreviewed",
-            },
-        );
+        let print = print(text(event, "text"));
+        self.tasks[n].rounds.push(Round { drafted: t, text: work, model, print, ..Round::default() });
+        self.handed_in(n, t);
         self.say(seq, t, "produced", said);
-    }
-
-    fn judged(&mut self, seq: u64, t: u64, event: &Value) {
-        let id = text(event, "task").to_owned();
-        if let Some(job) = self.under_way("review", &id) {
-            self.settle(&job, t, &event["spent"]);
-        }
-        let verdict = &event["verdict"];
-        let (score, decision) = (verdict["score"].as_f64().unwrap_or_default(), line(text(verdict, "decision"), 20));
-        let summary = self.keep(text(verdict, "summary"));
-        let field = |issue: &Value, name: &str| self.keep(text(issue, name));
-        let issues = verdict["issues"].as_array().into_iter().flatten();
-        let issues =
-            issues.map(|issue| (field(issue, "severity"), field(issue, "place"), field(issue, "fix"))).collect();
-        let Some(n) = self.task(&id) else { return };
-        let round = self.tasks[n].rounds.len() as u64;
-        if let Some(last) = self.tasks[n].rounds.last_mut() {
-            (last.judged, last.score, last.decision) = (Some(t), Some(score), Some(decision.clone()));
-            (last.summary, last.issues) = (summary, issues);
-        }
-        let to = if decision == "accept" && score >= self.fold.threshold {
-            "accepted"
-        } else if round <= self.fold.max_rounds && !self.fold.stopped {
-            "revising"
-        } else if self.fold.person && !self.fold.stopped {
-            "blocked"
-        } else {
-            "rejected"
-        };
-        self.move_to(n, t, to);
-        self.fold.presumed.insert(n);
-        self.say(seq, t, "judged", format!("{id}: score {score:.2}, {decision}"));
     }
 
     fn failed(&mut self, seq: u64, t: u64, event: &Value) {
@@ -254,7 +221,7 @@ impl Story {
         let kind = text(&event["failure"], "kind");
         self.say(seq, t, "failed", format!("{}: {}: {message}", job.name(), line(kind, 40)));
         self.fold.failure = Some(message.clone());
-        if !matches!(job.phase.as_str(), "review" | "work") {
+        if !matches!(job.phase.as_str(), "check" | "review" | "work") {
             return;
         }
         let Some(n) = job.task.as_deref().and_then(|id| self.task(id)) else { return };
@@ -263,7 +230,7 @@ impl Story {
             n,
             t,
             match (job.phase.as_str(), self.tasks[n].rounds.is_empty()) {
-                ("review", _) => "unreviewed",
+                ("check" | "review", _) => "unreviewed",
                 (_, true) => "failed",
                 (_, false) => "rejected",
             },

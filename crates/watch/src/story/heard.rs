@@ -43,6 +43,7 @@ impl Story {
             Heard::Admitted { call } => self.admitted(t, &call),
             Heard::Budget { spent, reserved, cap } => {
                 let (spent, reserved) = (dollars(spent), Some(dollars(reserved)));
+                self.fold.purse = true;
                 self.money.push(Money { t, spent, reserved, cap: cap.map(dollars) });
                 self.touch(Part::Money, self.money.len() - 1);
             }
@@ -70,7 +71,7 @@ impl Story {
             }
             Heard::Paused { quota, wait } => self.paused(seq, t, &line(&quota, 60), wait),
             Heard::Queued { call } => {
-                self.seat(&call);
+                self.seat(t, &call);
                 self.queued(t, &call);
             }
             Heard::Refused { call, kind } => {
@@ -115,10 +116,12 @@ impl Story {
     }
 
     /// Puts a job into the lane of the agent that has it, now that this is known. Whoever was taken to be there gets
-    /// the other lane until as much is known of it.
-    fn seat(&mut self, call: &Whose) {
+    /// the other lane until as much is known of it; whoever is known to have been there is done with it.
+    fn seat(&mut self, t: u64, call: &Whose) {
         let job = Job::of(call);
-        let Some(taken) = self.fold.jobs.get(&job).map(|doing| doing.lane).filter(|_| call.agent > 0) else { return };
+        let Some(doing) = self.fold.jobs.get_mut(&job).filter(|_| call.agent > 0) else { return };
+        let taken = doing.lane;
+        doing.seated = true;
         let agent = format!("{}#{}", line(&call.role, 60), call.agent);
         if !self.head.lanes.contains(&agent) && self.is_alone(&job, taken) {
             // The lane was made for this job: else it would be one of an agent that never did anything.
@@ -129,10 +132,13 @@ impl Story {
         if lane == taken {
             return;
         }
-        if let Some(other) = self.fold.busy.remove(&lane) {
-            self.change_lane(&other, lane, taken);
-        } else {
+        if self.fold.busy.get(&taken) == Some(&job) {
             self.fold.busy.remove(&taken);
+        }
+        match self.fold.busy.get(&lane).cloned() {
+            Some(other) if self.fold.jobs.get(&other).is_some_and(|doing| doing.seated) => self.leave(&other, t),
+            Some(other) => self.change_lane(&other, lane, taken),
+            None => {}
         }
         self.change_lane(&job, taken, lane);
     }
@@ -144,21 +150,22 @@ impl Story {
 
     fn change_lane(&mut self, job: &Job, from: usize, to: usize) {
         let idle = self.fold.idle.get(&to).copied().unwrap_or_default();
-        for n in 0..self.spans.len() {
+        let Some(doing) = self.fold.jobs.get_mut(job) else { return };
+        doing.lane = to;
+        // What it waited for before it began is the span before it; what was tried before that is another agent's.
+        let first = doing.span;
+        let before = first.checked_sub(1).filter(|n| self.spans[*n].why.as_deref() == Some("dependency"));
+        for n in before.unwrap_or(first)..self.spans.len() {
             let span = &mut self.spans[n];
             if span.lane != from || !job.is_of(span) {
                 continue;
             }
             span.lane = to;
-            if span.why.as_deref() == Some("dependency") {
-                span.from = span.to.map_or(span.from, |to| span.from.max(idle).min(to));
-            }
+            // Who was at something else until then did not have it yet.
+            span.from = span.from.max(idle).min(span.to.unwrap_or(u64::MAX));
             self.touch(Part::Spans, n);
         }
         self.fold.busy.insert(to, job.clone());
-        if let Some(doing) = self.fold.jobs.get_mut(job) {
-            doing.lane = to;
-        }
     }
 
     fn remark(&mut self, seq: u64, t: u64, what: &str, call: &Whose, text: &str) {
@@ -238,8 +245,8 @@ impl Story {
             let why = doing.waits.and_then(|span| self.spans[span].why.as_deref());
             *doing.provider == *call.provider && matches!(why, Some("queue" | "quota"))
         };
-        let busy = self.fold.busy.values().filter_map(|job| self.fold.jobs.get(job));
-        let roles: BTreeSet<String> = busy.filter(waits).map(|doing| doing.role.clone()).collect();
+        let doing = self.fold.under_way.iter().filter_map(|job| self.fold.jobs.get(job));
+        let roles: BTreeSet<String> = doing.filter(waits).map(|doing| doing.role.clone()).collect();
         if let Some(doing) = self.fold.jobs.get_mut(&Job::of(call)) {
             for role in &roles {
                 *doing.turns.entry(role.clone()).or_default() += 1.0 / float(roles.len());

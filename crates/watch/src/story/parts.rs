@@ -51,6 +51,8 @@ pub struct Task {
     pub needs: Vec<String>,
     /// How hard it is, from 1 to 5.
     pub complexity: u64,
+    /// When its first agent began; anew once it is tried again after it came to nothing.
+    pub began: Option<u64>,
     /// Where it was from when on.
     pub states: Vec<(u64, String)>,
     /// The rounds of work and review.
@@ -80,6 +82,13 @@ impl Task {
     #[must_use]
     pub fn is_over(&self) -> bool {
         matches!(self.state(), "accepted" | "unreviewed" | "rejected" | "failed" | "skipped" | "cancelled")
+    }
+
+    /// How long it took, from its first agent's begin to its end, or until now.
+    #[must_use]
+    pub fn taken(&self, now: u64) -> Option<u64> {
+        let until = if self.is_over() { self.states.last()?.0 } else { now };
+        Some(until.saturating_sub(self.began?))
     }
 
     /// Its best work: of the best score, else the latest.
@@ -113,6 +122,9 @@ pub struct Round {
     pub summary: String,
     /// What is to be mended: how bad, where, and what to do.
     pub issues: Vec<(String, String, String)>,
+    /// What tells the whole of the work from any other, though not all of it may be kept.
+    #[serde(skip)]
+    pub(super) print: u64,
 }
 
 /// A time in which an agent worked, or waited.

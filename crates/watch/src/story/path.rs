@@ -44,24 +44,17 @@ pub(super) fn critical(tasks: &[Task], now: u64) -> Vec<String> {
     chain
 }
 
-/// What a task took so far: from its first work on.
-fn taken(task: &Task, now: u64) -> Option<u64> {
-    let began = task.states.iter().find(|(_, state)| state == "running")?.0;
-    let until = if task.is_over() { task.states.last()?.0 } else { now };
-    Some(until.saturating_sub(began))
-}
-
 /// Milliseconds for each step of complexity, of tasks at rest.
 fn pace(tasks: &[Task], now: u64) -> u64 {
     let over = tasks.iter().filter(|task| task.is_over());
     let (time, steps) = over
-        .filter_map(|task| Some((taken(task, now)?, task.complexity.max(1))))
+        .filter_map(|task| Some((task.taken(now)?, task.complexity.max(1))))
         .fold((0, 0), |(time, steps), (taken, step)| (time + taken, steps + step));
     time.checked_div(steps).map_or(1_000, |pace: u64| pace.max(1))
 }
 
 fn weight(task: &Task, now: u64, pace: u64) -> u64 {
-    let taken = taken(task, now);
+    let taken = task.taken(now);
     match taken {
         Some(taken) if task.is_over() => taken,
         None if task.is_over() => 0,

@@ -7,7 +7,7 @@ use super::{Cost, Job, Money, Part, Share, Story};
 impl Story {
     /// The job of a phase that is under way for a task.
     pub(super) fn under_way(&self, phase: &str, task: &str) -> Option<Job> {
-        self.fold.busy.values().find(|job| job.phase == phase && job.task.as_deref() == Some(task)).cloned()
+        self.fold.under_way.iter().find(|job| job.phase == phase && job.task.as_deref() == Some(task)).cloned()
     }
 
     /// A job came to its end, and this is what it took.
@@ -42,8 +42,8 @@ impl Story {
             (task.tokens, task.usd) = (task.tokens + input + output, task.usd + usd);
         }
         let last = self.money.last();
-        let (spent, cap) = (last.map_or(0.0, |money| money.spent), last.and_then(|money| money.cap));
-        if usd > 0.0 && cap.is_none() {
+        let spent = last.map_or(0.0, |money| money.spent);
+        if usd > 0.0 && !self.fold.purse {
             self.money.push(Money { t, spent: spent + usd, reserved: None, cap: None });
             self.touch(Part::Money, self.money.len() - 1);
         }
@@ -85,6 +85,12 @@ impl Story {
 
     /// A job is under way no longer.
     pub(super) fn rest(&mut self, job: &Job, t: u64) {
+        self.fold.under_way.retain(|other| other != job);
+        self.leave(job, t);
+    }
+
+    /// An agent does nothing more about a job.
+    pub(super) fn leave(&mut self, job: &Job, t: u64) {
         let Some(doing) = self.fold.jobs.get_mut(job) else { return };
         let (lane, span, waits) = (doing.lane, doing.span, doing.waits.take());
         if let Some(waits) = waits {
@@ -107,15 +113,13 @@ impl Story {
 
     /// Every job was cut off; how many of them had a call under way.
     pub(super) fn cut_off_all(&mut self, t: u64) -> u64 {
-        let mut jobs: Vec<(usize, Job)> = self.fold.busy.iter().map(|(lane, job)| (*lane, job.clone())).collect();
-        jobs.sort_unstable_by_key(|(lane, _)| *lane);
-        jobs.iter().for_each(|(_, job)| self.cut_off(job, t));
-        jobs.iter().filter(|(_, job)| job.phase != "check").count() as u64
+        let jobs = self.fold.under_way.clone();
+        jobs.iter().for_each(|job| self.cut_off(job, t));
+        jobs.iter().filter(|job| job.phase != "check").count() as u64
     }
 
     pub(super) fn rest_all(&mut self, t: u64) {
-        let jobs: Vec<Job> = self.fold.busy.values().cloned().collect();
-        jobs.iter().for_each(|job| self.rest(job, t));
+        self.fold.under_way.clone().iter().for_each(|job| self.rest(job, t));
     }
 }
 

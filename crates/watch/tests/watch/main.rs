@@ -2,6 +2,8 @@
 
 mod endings;
 mod entries;
+mod figures;
+mod lanes;
 mod notes;
 mod page;
 mod reports;

@@ -1,0 +1,135 @@
+//! Figures and states of a story are those of the run.
+
+use bellwether_watch::Story;
+use bellwether_watch::story::Task;
+
+use crate::entries::{BEGAN, Entries};
+
+/// A run with a task that was handed in.
+fn handed_in(rules: &str) -> Entries {
+    let mut run = Entries::begin();
+    run.entries[0].entry.body["rules"] = serde_json::from_str(rules).expect("the test writes JSON");
+    run.event(1_000, "planned", r#"{"plan":{"tasks":[{"id":"t1","title":"A","role":"coder"}]},"spent":{}}"#);
+    run.began(1_100, "work", "t1", 0);
+    run.event(2_000, "produced", r#"{"task":"t1","text":"work","spent":{"calls":1}}"#);
+    run
+}
+
+fn task(run: &Entries) -> Task {
+    Story::of(&run.entries).tasks.remove(0)
+}
+
+fn states(task: &Task) -> Vec<&str> {
+    task.states.iter().map(|(_, state)| state.as_str()).collect()
+}
+
+/// Under a budget of calls or tokens alone, dollars were counted once by the budget and once by the team.
+#[test]
+fn what_a_budget_says_is_spent_is_not_counted_again() {
+    let mut run = Entries::begin();
+    let budget = |spent: u64| {
+        format!(
+            r#"{{"lost":0,"notes":[{{"at":{},"what":"budget","spent":{spent},"reserved":0,"cap":null}}]}}"#,
+            BEGAN + 900
+        )
+    };
+    run.at(900, "heard", &budget(20_000_000));
+    run.event(1_000, "planned", r#"{"plan":{"tasks":[]},"spent":{"calls":1,"usage":{"cost":20000000}}}"#);
+    let spent = |run: &Entries| Story::of(&run.entries).money.last().map(|money| money.spent);
+    assert_eq!(spent(&run), Some(0.02));
+    // Who goes on with it without a budget adds to what is known.
+    run.at(9_000, "resumed", r#"{"at":1000000000,"event":null}"#);
+    run.event(9_100, "combined", r#"{"text":"all","spent":{"calls":1,"usage":{"cost":10000000}}}"#);
+    assert_eq!(spent(&run), Some(0.03));
+}
+
+#[test]
+fn nothing_that_follows_a_resume_is_earlier_than_what_came_before() {
+    let mut run = handed_in("{}");
+    run.began(2_010, "review", "t1", 0);
+    run.heard(2_150, "queued", "t1", "review", "");
+    // The process was killed then; the last event that counts its time is of 2,010.
+    run.at(60_000, "resumed", r#"{"at":2010000000,"event":null}"#);
+    run.at(60_005, "began", r#"{"event":{"job":{"review":{"task":"t1","round":0}},"tier":0}}"#);
+    run.at(60_900, "judged", r#"{"event":{"task":"t1","verdict":{"decision":"accept","score":0.9},"spent":{}}}"#);
+    let story = Story::of(&run.entries);
+    let reviews: Vec<_> =
+        story.spans.iter().filter(|span| span.what == "review").map(|span| (span.from, span.to)).collect();
+    assert_eq!(reviews, [(2_010, Some(2_150)), (2_150, Some(2_150)), (2_150, Some(2_910))]);
+    assert_eq!(story.head.now, 2_910, "no time is added");
+}
+
+#[test]
+fn work_that_a_check_found_wanting_goes_back_with_what_it_found() {
+    let rules = r#"{"checked":true,"review":{"threshold":0.75,"max_rounds":1,"on_exhausted":"human"}}"#;
+    let mut run = handed_in(rules);
+    let findings = |pass| {
+        format!(
+            r#"{{"task":"t1","findings":[{{"id":"types","must":true,"pass":{pass},"evidence":"line 3"}},{{"id":"tone","must":false,"pass":false,"evidence":"dry"}}]}}"#
+        )
+    };
+    run.event(2_100, "checked", &findings(false));
+    let back = task(&run);
+    assert_eq!(states(&back), ["pending", "running", "produced", "revising"]);
+    let round = &back.rounds[0];
+    assert_eq!((round.judged, round.score, round.decision.as_deref()), (Some(2_100), Some(0.0), Some("revise")));
+    assert_eq!(round.summary, "checks that failed: types");
+    assert_eq!(round.issues, [("blocker".to_owned(), "check types".to_owned(), "line 3".to_owned())]);
+    let mut passed = handed_in(rules);
+    passed.event(2_100, "checked", &findings(true));
+    assert_eq!(states(&task(&passed)), ["pending", "running", "produced"], "a judge looks at it");
+    // The same work again is not looked at again, and its rounds are used up.
+    run.began(2_200, "work", "t1", 1);
+    run.event(2_300, "produced", r#"{"task":"t1","text":"work","spent":{"calls":1}}"#);
+    let again = task(&run);
+    assert_eq!((again.state(), again.rounds[1].score), ("blocked", Some(0.0)));
+    assert_eq!(again.rounds[1].summary, "checks that failed: types");
+}
+
+#[test]
+fn without_a_reviewer_work_is_good_once_the_checks_have_passed_it() {
+    let mut run = handed_in(r#"{"checked":true}"#);
+    run.entries[0].entry.body["terms"]["role critic: kind"] = "worker".into();
+    assert_eq!(task(&run).state(), "produced");
+    run.event(2_100, "checked", r#"{"task":"t1","findings":[{"id":"types","must":true,"pass":true,"evidence":""}]}"#);
+    assert_eq!(task(&run).state(), "accepted");
+}
+
+#[test]
+fn what_a_judge_failed_of_is_forgotten_once_another_one_looks() {
+    let mut run = handed_in("{}");
+    run.began(2_100, "review", "t1", 0);
+    run.event(
+        2_200,
+        "failed",
+        r#"{"job":{"review":{"task":"t1","round":0}},"failure":{"kind":"upstream","message":"down"},"spent":{}}"#,
+    );
+    assert_eq!(task(&run).failure.as_deref(), Some("down"));
+    run.began(2_300, "review", "t1", 0);
+    run.event(2_400, "judged", r#"{"task":"t1","verdict":{"decision":"accept","score":0.9},"spent":{}}"#);
+    assert_eq!((task(&run).state(), task(&run).failure), ("accepted", None));
+}
+
+#[test]
+fn a_task_that_is_tried_again_has_all_of_its_time_again() {
+    let mut run = handed_in("{}");
+    run.event(
+        2_400,
+        "failed",
+        r#"{"job":{"work":{"task":"t1","round":1}},"failure":{"kind":"upstream","message":"down"},"spent":{}}"#,
+    );
+    assert_eq!(task(&run).taken(9_999), Some(1_300));
+    run.event(2_500, "retried", r#"{"tasks":["t1"]}"#);
+    assert_eq!((task(&run).taken(9_999), task(&run).failure), (None, None));
+    run.began(5_000, "work", "t1", 1);
+    assert_eq!(task(&run).taken(6_000), Some(1_000));
+}
+
+#[test]
+fn what_a_person_turned_down_says_why() {
+    let mut run = handed_in(r#"{"review":{"threshold":0.75,"max_rounds":0,"on_exhausted":"human"}}"#);
+    run.event(2_400, "judged", r#"{"task":"t1","verdict":{"decision":"revise","score":0.2},"spent":{}}"#);
+    assert_eq!(task(&run).state(), "blocked");
+    run.event(2_500, "ruled", r#"{"task":"t1","ruling":{"fail":{"reason":"not what I asked for"}}}"#);
+    assert_eq!((task(&run).state(), task(&run).failure.as_deref()), ("failed", Some("not what I asked for")));
+}
