@@ -8,6 +8,7 @@ use bellwether_dispatch::{Dispatch, HedgePolicy};
 use bellwether_provider::{ApiKey, ChargeRule, ConfigError, OpenAiCompatible, Preset, ProviderConfig};
 
 use crate::args::Endpoint;
+use crate::estimates::Estimates;
 use crate::exit::Failure;
 use crate::guard;
 use crate::quota::{self, Told};
@@ -67,6 +68,7 @@ pub(crate) fn connect(endpoint: &Endpoint, way: Way, observer: &Arc<dyn Observer
         .queue_with(|observer| quota::queue(&RawQueue::default(), observer))
         .guard(guard::guard("endpoint"))
         .limiter(quota::limiter("endpoint", told, observer))
+        .estimator(Arc::new(Estimates::default()))
         .observer(Arc::clone(observer))
         .build();
     Ok(Arc::new(dispatch))

@@ -1,7 +1,7 @@
 //! The command line of Bellwether: arguments and a team file become parts, parts become a run.
 //!
 //! - [`args`], [`budget`], [`command`]: what can be asked, and what then happens.
-//! - [`team_file`], [`quota`], [`checks`], [`routing`], [`parts`]: from `team.toml` to a team that can run.
+//! - [`team_file`], [`quota`], [`estimates`], [`checks`], [`routing`], [`parts`]: from `team.toml` to a team that can run.
 //! - [`session`], [`mod@live`], [`onlookers`], [`trace`], [`summary`]: one run, who looks on, and what is shown of it.
 //! - [`memory`]: the journal as the commands use it.
 //! - [`batch`], [`endpoint`], [`tally`]: many calls through one quota, without a team.
@@ -13,6 +13,7 @@ mod budget;
 mod checks;
 mod command;
 mod endpoint;
+mod estimates;
 mod exit;
 mod guard;
 mod keyring;

@@ -15,6 +15,7 @@ use bellwether_provider::ChargeRule;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use crate::estimates::Estimates;
 use crate::guard::guard;
 use crate::quota::{self, Told};
 use crate::team_file::raw::RawQueue;
@@ -89,6 +90,7 @@ fn dispatch(provider: Arc<dyn ChatProvider>, facts: &Arc<Recorder>, places: usiz
         .queue_with(|observer| quota::queue(&RawQueue::default(), observer))
         .limiter(quota::limiter("outage", told, &observer))
         .guard(guard("outage"))
+        .estimator(Arc::new(Estimates::default()))
         .observer(observer)
         .seed(3)
         .build();

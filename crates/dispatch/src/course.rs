@@ -13,10 +13,10 @@ use tokio::select;
 use tokio::time::Instant;
 
 use crate::dispatch::Desk;
-use crate::estimate;
+use crate::estimate::{self, Lesson};
 use crate::guard::Verdict;
 use crate::line::Wish;
-use crate::live::{Live, Opened, Teller};
+use crate::live::{Live, Opened, Seen, Teller};
 use crate::parking::parks;
 use crate::pump::detour;
 use crate::refusal::{Bound, NoTurn, too_late};
@@ -61,7 +61,10 @@ pub(crate) enum Patience {
 impl Course {
     pub(crate) fn new(dispatch: Arc<Desk>, request: ChatRequest, context: CallContext, patience: Patience) -> Self {
         let deadline = context.deadline.map(Instant::from_std);
-        let demand = estimate::demand(&request);
+        let demand = match &dispatch.estimator {
+            Some(estimator) => estimator.demand(&request, &context.flow.role),
+            None => estimate::demand(&request),
+        };
         let call = Call { context, model: Arc::clone(&request.model), provider: Arc::clone(&dispatch.name), demand };
         Self {
             demand,
@@ -120,12 +123,20 @@ impl Course {
     pub(crate) fn into_stream(self, opened: Opened) -> ChatStream {
         ChatStream::new(match self.story.context().may_restart {
             true => Live::new(opened, Teller::Course(Box::new(self))),
-            false => Live::new(opened, Teller::Story(self.story)),
+            false => {
+                let estimator = self.dispatch.estimator.clone();
+                let lesson = estimator.map(|estimator| Lesson { estimator, request: self.request });
+                Live::new(opened, Teller::Story(self.story, lesson))
+            }
         })
     }
 
-    pub(crate) const fn story(&mut self) -> &mut Story {
-        &mut self.story
+    /// The call was answered and took this.
+    pub(crate) fn completed(&mut self, seen: &Seen) {
+        self.story.completed(seen.usage, seen.first);
+        if let Some(estimator) = &self.dispatch.estimator {
+            estimator.learn(&self.request, &self.story.context().flow.role, &seen.usage);
+        }
     }
 
     /// Waits until it is time to try again after `error`, which was not handed on.

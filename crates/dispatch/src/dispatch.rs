@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::backoff::RetryPolicy;
 use crate::course::{Course, Patience};
+use crate::estimate::Estimator;
 use crate::fifo::Fifo;
 use crate::guard::Guard;
 use crate::hedge::{HedgePolicy, Hedges};
@@ -68,6 +69,7 @@ pub(crate) struct Desk {
     pub(crate) name: Arc<str>,
     pub(crate) queue: Arc<dyn TaskQueue>,
     pub(crate) limiter: Arc<dyn RateLimiter>,
+    pub(crate) estimator: Option<Arc<dyn Estimator>>,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) policy: RetryPolicy,
     pub(crate) way: Way,
@@ -95,6 +97,7 @@ pub struct DispatchBuilder {
     queue: MakeQueue,
     guard: Option<Arc<dyn Guard>>,
     limiter: Option<Arc<dyn RateLimiter>>,
+    estimator: Option<Arc<dyn Estimator>>,
     observer: Arc<dyn Observer>,
     policy: RetryPolicy,
     way: Way,
@@ -112,6 +115,7 @@ impl Dispatch {
             queue: Box::new(|_| Arc::new(Fifo::new(CAPACITY))),
             guard: None,
             limiter: None,
+            estimator: None,
             observer: Arc::new(()),
             policy: RetryPolicy::default(),
             way: Way::Streaming,
@@ -241,6 +245,12 @@ impl DispatchBuilder {
         self
     }
 
+    /// Asks `estimator` what a call will take; by default it is what [`demand`](crate::demand) reckons.
+    pub fn estimator(mut self, estimator: Arc<dyn Estimator>) -> Self {
+        self.estimator = Some(estimator);
+        self
+    }
+
     /// Tells `observer` what happens; nobody by default.
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = observer;
@@ -296,6 +306,7 @@ impl DispatchBuilder {
             provider: self.provider,
             queue,
             limiter,
+            estimator: self.estimator,
             observer: self.observer,
             policy: self.policy,
             way: self.way,

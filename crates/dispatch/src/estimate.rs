@@ -1,7 +1,63 @@
 //! What a call will take, before anybody knows: once for the quota, once for fairness.
 
+use std::fmt;
+use std::sync::Arc;
+
 use bellwether_core::chat::{Message, Part, Tool};
 use bellwether_core::{ChatRequest, Demand, Usage};
+
+/// Estimates what calls will take of the quota, and learns from what they took.
+///
+/// [`Dispatch`](crate::Dispatch) reserves what it says and tells it the usage of each call that was answered. Without one
+/// it reserves what [`demand`] reckons. A limit that is told is kept only as well as calls are estimated: four characters
+/// are one token of English, and three or four of Chinese. `bellwether-limiter` has an estimator that fits.
+///
+/// ```
+/// use bellwether_dispatch::{ChatRequest, Demand, Estimator, Message, Usage, demand};
+///
+/// /// What calls took by their usage, but no less than is reckoned without it.
+/// #[derive(Debug, Default)]
+/// struct AtLeast(bellwether_limiter::Estimator);
+///
+/// impl Estimator for AtLeast {
+///     fn demand(&self, request: &ChatRequest, role: &str) -> Demand {
+///         let (learnt, reckoned) = (self.0.demand(request, role), demand(request));
+///         Demand {
+///             input_tokens: learnt.input_tokens.max(reckoned.input_tokens),
+///             output_tokens: learnt.output_tokens.max(reckoned.output_tokens),
+///             ..reckoned
+///         }
+///     }
+///
+///     fn learn(&self, request: &ChatRequest, role: &str, usage: &Usage) {
+///         self.0.learn(request, role, usage);
+///     }
+/// }
+///
+/// let estimator = AtLeast::default();
+/// let request = ChatRequest::new("m", vec![Message::user("\u{7f8a}".repeat(4_000))]);
+/// assert_eq!(estimator.demand(&request, "translator").input_tokens, 1_004);
+/// for _ in 0..50 {
+///     estimator.learn(&request, "translator", &Usage { input_tokens: Some(4_000), ..Usage::default() });
+/// }
+/// assert!(estimator.demand(&request, "translator").input_tokens > 3_900);
+/// ```
+pub trait Estimator: fmt::Debug + Send + Sync {
+    /// What `request`, asked by `role`, reserves of the quota.
+    fn demand(&self, request: &ChatRequest, role: &str) -> Demand;
+
+    /// Hears what `request`, asked by `role`, took: what the provider said of it.
+    fn learn(&self, request: &ChatRequest, role: &str, usage: &Usage);
+}
+
+const _: fn(&dyn Estimator) = |_| {};
+
+/// What an estimator will learn from one call.
+#[derive(Debug)]
+pub(crate) struct Lesson {
+    pub(crate) estimator: Arc<dyn Estimator>,
+    pub(crate) request: ChatRequest,
+}
 
 /// What `request` reserves of the quota: its input, reckoned at four characters a token, and the most it may put out.
 ///

@@ -13,6 +13,7 @@
 //! - [`Routes`]: several of them for one model, in order, for when a key cannot.
 //! - [`RetryPolicy`]: how often to try, and how long to wait in between.
 //! - [`HedgePolicy`]: whether a call that takes unusually long is sent a second time beside itself.
+//! - [`Estimator`]: the seam to whatever learns how much calls take; [`demand`] and [`charge`]: what is reckoned without.
 //! - [`Guard`]: the seam to a circuit breaker and a budget for retries. [`Parked`]: why a call on a refused key was
 //!   turned away.
 //!
@@ -75,10 +76,10 @@ mod turn;
 pub use backoff::RetryPolicy;
 pub use bellwether_core::{
     CallContext, ChatEvent, ChatProvider, ChatRequest, ChatResponse, ChatStream, Class, Demand, ErrorKind, Fact, Flow,
-    Message, Observer, ProviderError, RateLimiter, Retry, TaskQueue, Timestamp,
+    Message, Observer, ProviderError, RateLimiter, Retry, TaskQueue, Timestamp, Usage,
 };
 pub use dispatch::{Dispatch, DispatchBuilder};
-pub use estimate::{charge, demand};
+pub use estimate::{Estimator, charge, demand};
 pub use fifo::Fifo;
 pub use guard::{Guard, Standing, Trial, Verdict};
 pub use hedge::HedgePolicy;

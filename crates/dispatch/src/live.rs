@@ -13,10 +13,11 @@ use futures_core::Stream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use crate::clock;
 use crate::course::{Course, Limit, named_wait};
+use crate::estimate::{self, Lesson};
 use crate::story::Story;
 use crate::turn::Turn;
-use crate::{clock, estimate};
 
 /// What was seen of an answer so far.
 #[derive(Debug, Default)]
@@ -86,8 +87,8 @@ struct Watch {
 pub(crate) enum Teller {
     /// It may.
     Course(Box<Course>),
-    /// It may not.
-    Story(Story),
+    /// It may not; what is learnt from it, if anything is.
+    Story(Story, Option<Lesson>),
 }
 
 /// Tries once more, after a part of the answer was handed on.
@@ -173,7 +174,7 @@ impl Live {
                 self.again = Some(Again(Box::pin(anew(course, error))));
                 None
             }
-            Teller::Story(mut story) => {
+            Teller::Story(mut story, _) => {
                 let mut error = error;
                 error.details.retries = story.context().attempt;
                 error.details.emitted_output = true;
@@ -252,11 +253,15 @@ impl Sent {
     fn complete(mut self) {
         let wire = &mut *self.wire.lock();
         wire.settle(None);
-        let story = match &mut self.teller {
-            Teller::Course(course) => course.story(),
-            Teller::Story(story) => story,
-        };
-        story.completed(wire.seen.usage, wire.seen.first);
+        match &mut self.teller {
+            Teller::Course(course) => course.completed(&wire.seen),
+            Teller::Story(story, lesson) => {
+                story.completed(wire.seen.usage, wire.seen.first);
+                if let Some(Lesson { estimator, request }) = lesson {
+                    estimator.learn(request, &story.context().flow.role, &wire.seen.usage);
+                }
+            }
+        }
     }
 }
 

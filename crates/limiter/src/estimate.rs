@@ -3,7 +3,7 @@
 mod quantile;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bellwether_core::chat::{Message, Part, Tool};
 use bellwether_core::{ChatRequest, Demand, Usage};
@@ -21,7 +21,7 @@ use self::quantile::Quantile;
 /// use bellwether_core::{ChatRequest, Message, Usage};
 /// use bellwether_limiter::Estimator;
 ///
-/// let mut estimator = Estimator::default();
+/// let estimator = Estimator::default();
 /// let request = ChatRequest::new("m", vec![Message::user("x".repeat(8_000))]);
 /// assert_eq!(estimator.demand(&request, "coder").input_tokens, 2_004);
 /// for _ in 0..50 {
@@ -34,7 +34,7 @@ use self::quantile::Quantile;
 /// ```
 #[derive(Debug, Default)]
 pub struct Estimator {
-    models: HashMap<Arc<str>, Model>,
+    models: Mutex<HashMap<Arc<str>, Model>>,
     count: Count,
 }
 
@@ -68,14 +68,15 @@ impl Estimator {
     #[must_use]
     pub fn with_tiktoken() -> Self {
         let count = |text: &str| tiktoken_rs::o200k_base_singleton().encode_ordinary(text).len();
-        Self { models: HashMap::new(), count: Count::Tokens(count) }
+        Self { models: Mutex::default(), count: Count::Tokens(count) }
     }
 
     /// What `request`, asked by `role`, will take.
     #[must_use]
     pub fn demand(&self, request: &ChatRequest, role: &str) -> Demand {
-        let model = self.models.get(&request.model);
         let counted = self.counted(request);
+        let models = self.models();
+        let model = models.get(&request.model);
         let input = model.map_or(counted, |model| scaled(counted, model.factor));
         let forecast = || {
             let known = model
@@ -87,22 +88,28 @@ impl Estimator {
     }
 
     /// Hears what `request` took. What the provider did not say is not learnt.
-    pub fn learn(&mut self, request: &ChatRequest, role: &str, usage: &Usage) {
+    pub fn learn(&self, request: &ChatRequest, role: &str, usage: &Usage) {
         let counted = self.counted(request);
-        if !self.models.contains_key(&request.model) && self.models.len() >= MOST_NAMES {
+        let mut models = self.models();
+        if !models.contains_key(&request.model) && models.len() >= MOST_NAMES {
             return;
         }
-        let model = self.models.entry(Arc::clone(&request.model)).or_default();
+        let model = models.entry(Arc::clone(&request.model)).or_default();
         if let Some(input) = usage.input_tokens.filter(|input| *input > 0 && counted > 0) {
             let seen = (input as f64 / counted as f64).clamp(LEAST_FACTOR, MOST_FACTOR);
             model.factor += LEARNT * (seen - model.factor);
         }
-        if let Some(output) = usage.output_tokens {
+        let whole = |output: &u64| request.max_output_tokens.is_none_or(|cap| *output < u64::from(cap));
+        if let Some(output) = usage.output_tokens.filter(whole) {
             model.output.add(output);
             if model.outputs.contains_key(role) || model.outputs.len() < MOST_NAMES {
                 model.outputs.entry(role.into()).or_default().add(output);
             }
         }
+    }
+
+    fn models(&self) -> MutexGuard<'_, HashMap<Arc<str>, Model>> {
+        self.models.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The input before calibration.

@@ -15,7 +15,7 @@ fn took(input: u64, output: u64) -> Usage {
 
 #[test]
 fn a_cap_is_reserved_as_it_is_and_none_is_put_in() {
-    let mut estimator = Estimator::default();
+    let estimator = Estimator::default();
     let mut request = asks("hello");
     request.max_output_tokens = Some(7);
     assert_eq!(estimator.demand(&request, "coder").output_tokens, 7);
@@ -26,7 +26,7 @@ fn a_cap_is_reserved_as_it_is_and_none_is_put_in() {
 
 #[test]
 fn roles_and_models_are_told_apart_and_a_new_role_takes_after_its_model() {
-    let mut estimator = Estimator::default();
+    let estimator = Estimator::default();
     for _ in 0..30 {
         estimator.learn(&asks("x"), "planner", &took(5, 4_000));
         estimator.learn(&asks("x"), "critic", &took(5, 100));
@@ -41,12 +41,26 @@ fn roles_and_models_are_told_apart_and_a_new_role_takes_after_its_model() {
 
 #[test]
 fn usage_that_was_not_sent_is_not_learnt() {
-    let mut estimator = Estimator::default();
+    let estimator = Estimator::default();
     let before = estimator.demand(&asks(&"x".repeat(4_000)), "coder");
     for _ in 0..50 {
         estimator.learn(&asks(&"x".repeat(4_000)), "coder", &Usage::default());
     }
     assert_eq!(estimator.demand(&asks(&"x".repeat(4_000)), "coder"), before);
+}
+
+#[test]
+fn an_answer_that_was_cut_off_says_nothing_of_those_that_are_not() {
+    let estimator = Estimator::default();
+    let capped = ChatRequest { max_output_tokens: Some(50), ..asks("x") };
+    for _ in 0..50 {
+        estimator.learn(&capped, "coder", &took(5, 50));
+    }
+    assert_eq!(estimator.demand(&asks("x"), "coder").output_tokens, 1_024);
+    for _ in 0..50 {
+        estimator.learn(&capped, "coder", &took(5, 40));
+    }
+    assert!((40..=44).contains(&estimator.demand(&asks("x"), "coder").output_tokens), "these ended by themselves");
 }
 
 #[cfg(feature = "tiktoken")]

@@ -13,6 +13,7 @@ use bellwether_provider::{
 };
 
 use super::{Keys, Overrides, places, set};
+use crate::estimates::Estimates;
 use crate::exit::Failure;
 use crate::guard;
 use crate::quota::{self, Told};
@@ -195,6 +196,7 @@ pub(super) fn dispatch(
         .queue_with(move |observer| quota::queue(&room, observer))
         .guard(guard::guard(name))
         .limiter(Arc::<Limiter>::clone(&limiter))
+        .estimator(Arc::new(Estimates::default()))
         .retry(policy)
         .observer(Arc::clone(observer))
         .build();

@@ -13,6 +13,8 @@
 
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "a seed is named and its story is told")]
 
+#[path = "../../src/estimates.rs"]
+mod estimates;
 #[path = "../../src/guard.rs"]
 #[expect(dead_code, reason = "here a world's seed takes the place of a random one")]
 mod guard;

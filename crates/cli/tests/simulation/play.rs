@@ -14,6 +14,7 @@ use bellwether_team::{ChangedTerms, Control, ResumeError, ReviewRules, Role, Run
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::estimates::Estimates;
 use crate::guard;
 use crate::provider::{Books, Provider};
 use crate::watch::Watch;
@@ -110,6 +111,7 @@ impl Stage {
         let dispatch = Dispatch::builder(budget as Arc<dyn ChatProvider>)
             .queue(Arc::<TicketQueue>::clone(&queue) as Arc<dyn TaskQueue>)
             .limiter(Arc::new(limiter.clone()) as Arc<dyn RateLimiter>)
+            .estimator(Arc::new(Estimates::default()))
             .observer(observer)
             .seed(world.seed);
         let dispatch = if world.guarded { dispatch.guard(guard::seeded(world.seed)) } else { dispatch }.build();

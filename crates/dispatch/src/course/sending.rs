@@ -61,7 +61,7 @@ impl Course {
         };
         seen.settle(turn, answer.as_ref().err());
         if answer.is_ok() {
-            self.story.completed(seen.usage, seen.first);
+            self.completed(&seen);
         }
         answer
     }

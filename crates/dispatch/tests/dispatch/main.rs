@@ -5,6 +5,7 @@ mod conformance;
 mod counted;
 mod deadlines;
 mod ends;
+mod estimates;
 mod fifo;
 mod guarded;
 mod hedges;
