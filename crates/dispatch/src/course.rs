@@ -125,7 +125,7 @@ impl Course {
             true => Live::new(opened, Teller::Course(Box::new(self))),
             false => {
                 let estimator = self.dispatch.estimator.clone();
-                let lesson = estimator.map(|estimator| Lesson { estimator, request: self.request });
+                let lesson = estimator.map(|estimator| Box::new(Lesson { estimator, request: self.request }));
                 Live::new(opened, Teller::Story(self.story, lesson))
             }
         })

@@ -88,7 +88,7 @@ pub(crate) enum Teller {
     /// It may.
     Course(Box<Course>),
     /// It may not; what is learnt from it, if anything is.
-    Story(Story, Option<Lesson>),
+    Story(Story, Option<Box<Lesson>>),
 }
 
 /// Tries once more, after a part of the answer was handed on.
@@ -257,8 +257,9 @@ impl Sent {
             Teller::Course(course) => course.completed(&wire.seen),
             Teller::Story(story, lesson) => {
                 story.completed(wire.seen.usage, wire.seen.first);
-                if let Some(Lesson { estimator, request }) = lesson {
-                    estimator.learn(request, &story.context().flow.role, &wire.seen.usage);
+                if let Some(lesson) = lesson {
+                    let role = &story.context().flow.role;
+                    lesson.estimator.learn(&lesson.request, role, &wire.seen.usage);
                 }
             }
         }
