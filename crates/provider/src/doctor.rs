@@ -33,6 +33,8 @@ pub struct Finding {
     pub says: String,
     /// What to do about it, if there is something to do.
     pub remedy: Option<String>,
+    /// The kind of the failure, if a call would fail like that.
+    pub kind: Option<ErrorKind>,
 }
 
 /// What is looked at.
@@ -101,7 +103,8 @@ async fn asked(client: &OpenAiCompatible, model: &str, findings: &mut Vec<Findin
     findings.push(match &listed {
         Ok((models, _)) => on_offer(models, model),
         Err(error) if error.kind == ErrorKind::Auth && !client.has_key() => {
-            broken(Check::Models, &error.message, "no key was sent, and it wants one: name the variable that holds it")
+            let remedy = "no key was sent, and it wants one: name the variable that holds it";
+            Finding { remedy: Some(remedy.to_owned()), ..failure(Check::Models, error) }
         }
         Err(error) => failure(Check::Models, error),
     });
@@ -223,7 +226,7 @@ fn clock_of(date: Option<SystemTime>, now: SystemTime) -> Finding {
 }
 
 fn failure(check: Check, error: &ProviderError) -> Finding {
-    let finding = broken(check, &error.message, remedy(error));
+    let finding = Finding { kind: Some(error.kind), ..broken(check, &error.message, remedy(error)) };
     match error.kind {
         // Whoever has too much to do has understood what was asked.
         ErrorKind::Overloaded | ErrorKind::RateLimited => Finding { state: Health::Doubtful, ..finding },
@@ -259,11 +262,11 @@ fn remedy(error: &ProviderError) -> &'static str {
 }
 
 fn fine(check: Check, says: String) -> Finding {
-    Finding { check, state: Health::Fine, says, remedy: None }
+    Finding { check, state: Health::Fine, says, remedy: None, kind: None }
 }
 
 fn broken(check: Check, says: &str, remedy: &str) -> Finding {
-    Finding { check, state: Health::Broken, says: says.to_owned(), remedy: Some(remedy.to_owned()) }
+    Finding { check, state: Health::Broken, says: says.to_owned(), remedy: Some(remedy.to_owned()), kind: None }
 }
 
 fn skipped(check: Check) -> Finding {

@@ -1,6 +1,6 @@
 //! What is wrong, and how to mend it.
 
-use bellwether_provider::{Catalogue, Check, Diagnosis, Health, Preset, ProviderConfig, doctor};
+use bellwether_provider::{Catalogue, Check, Diagnosis, ErrorKind, Health, Preset, ProviderConfig, doctor};
 use serde_json::json;
 
 use crate::server::{Act, Server, plain};
@@ -62,6 +62,8 @@ async fn every_trouble_comes_with_its_remedy() {
         "{says}"
     );
     assert_eq!(state(&diagnosis, Check::Call).0, Health::Skipped);
+    let kinds: Vec<_> = diagnosis.findings.iter().filter_map(|finding| finding.kind).collect();
+    assert_eq!(kinds, [ErrorKind::Auth], "a call would fail like that");
 
     let page = plain("404 Not Found", "", "<html>");
     let diagnosis = doctor(Server::playing(page).await.config(), "m").await;
