@@ -4,8 +4,9 @@ use std::fmt;
 use std::process::ExitCode;
 
 use bellwether_core::ErrorKind;
+use bellwether_core::error::Phase;
 use bellwether_team::{RunOutcome, RunReport};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -75,7 +76,8 @@ impl From<Exit> for ExitCode {
 pub(crate) const fn of_kind(kind: ErrorKind) -> Exit {
     match kind {
         ErrorKind::Auth | ErrorKind::PermissionDenied => Exit::Auth,
-        ErrorKind::Connect => Exit::Unreachable,
+        ErrorKind::Connect | ErrorKind::Timeout(Phase::Connect) => Exit::Unreachable,
+        ErrorKind::DeadlineExceeded => Exit::Deadline,
         ErrorKind::QuotaExhausted => Exit::Parked,
         _ => Exit::Failed,
     }
@@ -108,7 +110,9 @@ pub(crate) const fn remedy(kind: ErrorKind) -> Option<&'static str> {
     match kind {
         ErrorKind::Auth => Some("check the key: it is missing, mistyped, expired, or belongs to another provider"),
         ErrorKind::BudgetExceeded => Some("raise [budget] in the team file, or bellwether resume --budget +2usd"),
-        ErrorKind::Connect => Some("check the base URL, the network, and whether the server is running"),
+        ErrorKind::Connect | ErrorKind::Timeout(Phase::Connect) => {
+            Some("check the base URL, the network, and whether the server is running")
+        }
         ErrorKind::ContentFiltered => Some("reword the request: the provider's filter rejects it"),
         ErrorKind::ContextLength => Some("use a model with a larger window, or shorten the prompts"),
         ErrorKind::DeadlineExceeded => Some("allow more time, or raise the concurrency"),
@@ -130,15 +134,23 @@ pub(crate) struct Failure {
     pub(crate) exit: Exit,
     message: String,
     remedy: Option<String>,
+    /// What was done by then, for machines.
+    beside: Option<Value>,
 }
 
 impl Failure {
     pub(crate) const fn new(exit: Exit, message: String) -> Self {
-        Self { exit, message, remedy: None }
+        Self { exit, message, remedy: None, beside: None }
     }
 
     pub(crate) fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// Puts the error into a summary of what was done by then.
+    pub(crate) fn beside(mut self, summary: Value) -> Self {
+        self.beside = Some(summary);
         self
     }
 
@@ -154,7 +166,9 @@ impl Failure {
 
     /// One JSON object for machines.
     pub(crate) fn json(&self) -> String {
-        json!({ "error": { "message": self.message, "remedy": self.remedy, "exit_code": self.exit as u8 } }).to_string()
+        let mut object = self.beside.clone().unwrap_or_else(|| json!({}));
+        object["error"] = json!({ "message": self.message, "remedy": self.remedy, "exit_code": self.exit as u8 });
+        object.to_string()
     }
 }
 

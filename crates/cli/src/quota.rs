@@ -14,7 +14,7 @@ use bellwether_queue::{AtTheDoor, TicketQueue};
 use crate::team_file::raw::RawQueue;
 
 /// How many calls may wait for their turn if nobody says.
-const CAPACITY: usize = 10_000;
+pub(crate) const CAPACITY: usize = 10_000;
 
 /// What is known of a key's limits; what is not known is found.
 #[derive(Clone, Copy, Debug)]

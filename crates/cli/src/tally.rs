@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bellwether_core::error::Phase;
 use bellwether_core::fact::KeyState;
 use bellwether_core::{ErrorKind, Fact, Observer, Usage, Usd};
 use serde_json::{Map, Value, json};
@@ -129,9 +130,14 @@ impl Tally {
             let mut failed = counts.flows.values().flat_map(|count| count.failed.values());
             match (counts.flows.values().any(|count| count.ok > 0), failed.next()) {
                 (_, None) => (Exit::Done, None),
+                // That the time was up says more than that some were in time.
+                (any_ok, Some(Failed { kind, .. }))
+                    if kinds.len() == 1 && (!any_ok || *kind == ErrorKind::DeadlineExceeded) =>
+                {
+                    (exit::of_kind(*kind), exit::remedy(*kind))
+                }
                 (true, _) => (Exit::Partial, None),
-                (false, Some(failed)) if kinds.len() == 1 => (exit::of_kind(failed.kind), exit::remedy(failed.kind)),
-                _ => (Exit::Failed, None),
+                (false, _) => (Exit::Failed, None),
             }
         })
     }
@@ -166,7 +172,7 @@ impl Observer for Tally {
                     counts.any_answered = true;
                 }
                 Fact::KeyChanged { state: KeyState::Open, .. }
-                    if !counts.any_answered && counts.failed_last == Some(ErrorKind::Connect) =>
+                    if !counts.any_answered && counts.failed_last.is_some_and(is_nobody) =>
                 {
                     self.nobody_there.notify_one();
                 }
@@ -198,6 +204,11 @@ impl Count {
             "cost_usd": self.usage.cost.map(Usd::as_dollars),
         })
     }
+}
+
+/// Whether a call met nobody at all.
+const fn is_nobody(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Connect | ErrorKind::Timeout(Phase::Connect))
 }
 
 /// How many calls failed of what.
@@ -309,6 +320,10 @@ mod tests {
         assert_eq!(ended(&[ok, ok]), (Exit::Done, String::new()));
         assert_eq!(ended(&[connect, connect, connect]), (Exit::Unreachable, " (connect 3)".to_owned()));
         assert_eq!(ended(&[connect, busy, connect]), (Exit::Failed, " (connect 2, overloaded 1)".to_owned()));
+        let late = Err(ErrorKind::DeadlineExceeded);
+        assert_eq!(ended(&[ok, late, late]), (Exit::Deadline, " (deadline_exceeded 2)".to_owned()));
+        assert_eq!(ended(&[ok, late, busy]).0, Exit::Partial);
+        assert_eq!(ended(&[Err(ErrorKind::Timeout(Phase::Connect))]).0, Exit::Unreachable);
         assert_eq!(ended(&[connect, busy, ok]), (Exit::Partial, " (connect 1, overloaded 1)".to_owned()));
     }
 

@@ -10,6 +10,7 @@ use clap::Args;
 
 use super::{address, some_time};
 use crate::command::load::FlowSpec;
+use crate::quota;
 
 /// One endpoint and its limits.
 #[derive(Debug, Args)]
@@ -91,8 +92,8 @@ pub(crate) struct Load {
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
     /// How many calls each course makes.
-    #[arg(long, value_name = "N", default_value = "60")]
-    pub(crate) calls: NonZeroU32,
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=MOST_CALLS))]
+    pub(crate) calls: u32,
     /// How many calls are made side by side where they are.
     #[arg(long, value_name = "N", default_value = "16")]
     pub(crate) concurrency: NonZeroUsize,
@@ -155,6 +156,9 @@ pub(crate) struct Simulate {
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+/// The most calls that a bench makes: all of them wait at once.
+const MOST_CALLS: i64 = quota::CAPACITY as i64;
 
 fn share(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| "write a number from 0 to 1".to_owned())

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::hash::{DefaultHasher, Hasher};
 use std::marker::PhantomData;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -26,10 +27,14 @@ pub(crate) struct Item {
     pub(crate) class: Class,
     /// What is asked.
     pub(crate) request: ChatRequest,
+    /// What the line is known by: another line has another one.
+    pub(crate) print: u64,
 }
 
 /// Understands a line; `number` counts from 1 and names a line without an id, `model` is asked if the line names none.
 pub(crate) fn read(line: &[u8], number: usize, model: Option<&str>) -> Result<Item, String> {
+    let mut print = DefaultHasher::new();
+    print.write(line);
     // What some editors put before the first line.
     let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
     // Looked through as a whole, it need not be looked through string by string.
@@ -58,7 +63,8 @@ pub(crate) fn read(line: &[u8], number: usize, model: Option<&str>) -> Result<It
     }
     let id = id.map_or_else(|| format!("line-{number}").into(), |id| Arc::from(&*id));
     let flow = flow.map_or_else(|| "batch".into(), |flow| Arc::from(&*flow));
-    Ok(Item { id, flow, weight, class, request: body.map_or(bare, |body| body.0).request(model)? })
+    let request = body.map_or(bare, |body| body.0).request(model)?;
+    Ok(Item { id, flow, weight, class, request, print: print.finish() })
 }
 
 /// The fields of a line. It is read straight into them: a tree of values in between took a sixth of a batch's work.
@@ -139,40 +145,61 @@ impl<'de> Fields<'de> for Body<'de> {
 }
 
 impl Body<'_> {
-    /// What is not understood is passed on as it is.
+    /// What is not understood, or would lose something of what it says, is passed on as it is.
     fn request(self, model: Option<&str>) -> Result<ChatRequest, String> {
         let Self { model: named, messages, rest: mut body } = self;
-        let model = named.as_deref().or(model).ok_or("there is no `model`, and no --model is given")?;
+        let named = named.as_deref().filter(|named| !named.trim().is_empty());
+        let model = named.or(model).ok_or("there is no `model`, and no --model is given")?;
         let messages = messages.ok_or("`messages` has to be a list")?;
         let messages = messages.into_iter().map(Said::message).collect::<Result<Vec<_>, _>>()?;
         if messages.is_empty() {
             return Err("`messages` is empty".to_owned());
         }
-        let cap = body.remove("max_completion_tokens").or_else(|| body.remove("max_tokens"));
+        if let Some(n) = body.get("n").and_then(Value::as_u64).filter(|n| *n != 1) {
+            return Err(format!("`n` is {n}: a line has one answer; write a line for each"));
+        }
+        body.retain(|_, value| !value.is_null());
         // Whether the answer is streamed is ours to choose; the result is whole either way.
         body.remove("stream");
         body.remove("stream_options");
-        let whole = |value: Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
-        #[expect(clippy::cast_possible_truncation, reason = "sampling needs no more digits than an f32 has")]
-        let number = |value: Value| value.as_f64().map(|number| number as f32);
-        let tools = body.remove("tools").and_then(|tools| tools.as_array().cloned()).unwrap_or_default();
         Ok(ChatRequest {
             model: model.into(),
             messages,
-            tools: tools.iter().map(tool).collect::<Option<_>>().ok_or("`tools` has an entry that is no function")?,
-            tool_choice: body.remove("tool_choice").as_ref().and_then(tool_choice),
-            response_format: body.remove("response_format").as_ref().and_then(response_format),
-            max_output_tokens: cap.and_then(whole),
-            temperature: body.remove("temperature").and_then(number),
-            top_p: body.remove("top_p").and_then(number),
-            stop: match body.remove("stop") {
-                Some(Value::String(stop)) => vec![stop],
-                Some(Value::Array(stops)) => stops.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-                _ => Vec::new(),
-            },
-            seed: body.remove("seed").and_then(|seed| seed.as_u64()),
+            tools: take(&mut body, "tools", tools).unwrap_or_default(),
+            tool_choice: take(&mut body, "tool_choice", tool_choice),
+            response_format: take(&mut body, "response_format", response_format),
+            max_output_tokens: take(&mut body, "max_completion_tokens", whole)
+                .or_else(|| take(&mut body, "max_tokens", whole)),
+            temperature: take(&mut body, "temperature", number),
+            top_p: take(&mut body, "top_p", number),
+            stop: take(&mut body, "stop", stop).unwrap_or_default(),
+            seed: take(&mut body, "seed", Value::as_u64),
             extra: body,
         })
+    }
+}
+
+/// Takes a field out of a body if it is `understood`.
+fn take<T>(body: &mut Map<String, Value>, name: &str, understood: impl FnOnce(&Value) -> Option<T>) -> Option<T> {
+    let value = understood(body.get(name)?)?;
+    body.remove(name);
+    Some(value)
+}
+
+fn whole(value: &Value) -> Option<u32> {
+    u32::try_from(value.as_u64()?).ok()
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "sampling needs no more digits than an f32 has")]
+fn number(value: &Value) -> Option<f32> {
+    Some(value.as_f64()? as f32).filter(|number| number.is_finite())
+}
+
+fn stop(value: &Value) -> Option<Vec<String>> {
+    match value {
+        Value::String(stop) => Some(vec![stop.clone()]),
+        Value::Array(stops) => stops.iter().map(|stop| stop.as_str().map(str::to_owned)).collect(),
+        _ => None,
     }
 }
 
@@ -194,7 +221,11 @@ impl Said<'_> {
         Ok(Message {
             role,
             content: self.content.map(|Content(parts)| parts).unwrap_or_default(),
-            tool_calls: calls.iter().filter_map(tool_call).collect(),
+            tool_calls: calls
+                .iter()
+                .map(tool_call)
+                .collect::<Option<_>>()
+                .ok_or("a message's `tool_calls` has an entry that is no call of a function")?,
             tool_call_id: self.tool_call_id,
         })
     }
@@ -273,12 +304,23 @@ fn tool_call(value: &Value) -> Option<ToolCall> {
     Some(ToolCall {
         id: value["id"].as_str()?.to_owned(),
         name: value["function"]["name"].as_str()?.to_owned(),
-        arguments: value["function"]["arguments"].as_str()?.to_owned(),
+        arguments: match &value["function"]["arguments"] {
+            Value::Null => String::new(),
+            Value::String(arguments) => arguments.clone(),
+            arguments => arguments.to_string(),
+        },
     })
+}
+
+/// Functions that say no more than their name, what they do and what they take; `strict` would be lost.
+fn tools(value: &Value) -> Option<Vec<Tool>> {
+    value.as_array()?.iter().map(tool).collect()
 }
 
 fn tool(value: &Value) -> Option<Tool> {
     let function = value.get("function")?;
+    only(value, &["function", "type"])?;
+    only(function, &["description", "name", "parameters"])?;
     Some(Tool {
         name: function["name"].as_str()?.to_owned(),
         description: function["description"].as_str().unwrap_or_default().to_owned(),
@@ -298,12 +340,21 @@ fn tool_choice(value: &Value) -> Option<ToolChoice> {
 fn response_format(value: &Value) -> Option<ResponseFormat> {
     match value["type"].as_str()? {
         "json_object" => Some(ResponseFormat::JsonObject),
-        "json_schema" => Some(ResponseFormat::JsonSchema {
-            name: value["json_schema"]["name"].as_str()?.to_owned(),
-            schema: value["json_schema"].get("schema")?.clone(),
-        }),
+        "json_schema" => {
+            let schema = &value["json_schema"];
+            only(schema, &["name", "schema"])?;
+            Some(ResponseFormat::JsonSchema {
+                name: schema["name"].as_str()?.to_owned(),
+                schema: schema.get("schema")?.clone(),
+            })
+        }
         _ => None,
     }
+}
+
+/// Whether an object has no other fields than these.
+fn only(value: &Value, fields: &[&str]) -> Option<()> {
+    value.as_object()?.keys().all(|key| fields.contains(&key.as_str())).then_some(())
 }
 
 #[cfg(test)]
@@ -327,6 +378,47 @@ mod tests {
         assert_eq!(&*read(without.as_bytes(), 1, Some("other")).unwrap().request.model, "other");
     }
 
+    /// `strict`, a search of the provider's own and a negative seed were lost without a word.
+    #[test]
+    fn what_a_request_cannot_hold_is_passed_on_as_it_is() {
+        let asked = |fields: Value| {
+            let mut body =
+                serde_json::json!({ "model": "m", "messages": [{ "role": "user", "content": "Hi" }], "n": 1 });
+            body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+            read(body.to_string().as_bytes(), 1, None).unwrap().request
+        };
+        let function = |more: Value| {
+            let mut function = serde_json::json!({ "name": "f", "parameters": {} });
+            function.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            serde_json::json!([{ "type": "function", "function": function }])
+        };
+        let schema = |more: Value| {
+            let mut schema = serde_json::json!({ "name": "s", "schema": {} });
+            schema.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            serde_json::json!({ "type": "json_schema", "json_schema": schema })
+        };
+        let strict = serde_json::json!({ "strict": true });
+        let odd = serde_json::json!({
+            "tools": function(strict.clone()), "response_format": schema(strict), "seed": -1, "stop": ["a", 5],
+            "tool_choice": { "type": "allowed_tools" }, "max_tokens": -1, "temperature": "warm", "top_p": 1e300,
+        });
+        let extra = asked(odd.clone()).extra;
+        assert_eq!(odd.as_object().unwrap().iter().find(|(name, value)| extra.get(*name) != Some(*value)), None);
+        let plain = serde_json::json!({
+            "tools": function(serde_json::json!({ "description": "d" })), "tool_choice": "required", "seed": 1,
+            "response_format": schema(serde_json::json!({})), "stop": ["a"], "max_tokens": 5, "user": null,
+            "temperature": 0.5, "top_p": 1, "stream": true,
+        });
+        let understood = asked(plain);
+        assert_eq!(understood.extra.keys().collect::<Vec<_>>(), ["n"]);
+        assert_eq!((understood.tools.len(), understood.stop.len(), understood.max_output_tokens), (1, 1, Some(5)));
+        let said = serde_json::json!({ "messages": [{
+            "role": "assistant",
+            "tool_calls": [{ "id": "c", "function": { "name": "f", "arguments": { "a": 1 } } }],
+        }]});
+        assert_eq!(asked(said).messages[0].tool_calls[0].arguments, r#"{"a":1}"#);
+    }
+
     #[test]
     fn a_line_that_makes_no_sense_is_told_why() {
         for (line, why) in [
@@ -340,6 +432,9 @@ mod tests {
             (r#"{"model":"m","messages":[]}"#, "empty"),
             (r#"{"model":"m","messages":[{"role":"king","content":"x"}]}"#, "king"),
             (r#"{"model":"m","messages":[{"role":"user","content":5}]}"#, "a text or a list of parts"),
+            (r#"{"model":"","messages":[{"role":"user","content":"x"}]}"#, "no `model`"),
+            (r#"{"model":"m","n":3,"messages":[{"role":"user","content":"x"}]}"#, "`n` is 3: a line has one answer"),
+            (r#"{"model":"m","messages":[{"role":"assistant","tool_calls":[5]}]}"#, "no call of a function"),
             (r#"{"body":{},"url":"/v1/embeddings"}"#, "only /v1/chat/completions"),
             (r#"{"weight":0}"#, "from 1 up"),
             (r#"{"class":"vip"}"#, "interactive"),

@@ -1,7 +1,7 @@
 //! Lines of a result: OpenAI's batch results, with what it took beside them; and which of them are there already.
 
 use std::borrow::Cow;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::book::Ids;
 
-/// A result file that is written line by line.
+/// A result file that is written line by line. As long as it is open, no other process of ours writes into it.
 #[derive(Debug)]
 pub(crate) struct Output {
     file: File,
@@ -20,35 +20,24 @@ pub(crate) struct Output {
     line: Vec<u8>,
 }
 
+/// A result file that was read and not changed yet.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// The ids that have their line.
+    pub(crate) done: Ids,
+    file: File,
+    /// How long it is up to what a crash left of a line.
+    whole: u64,
+    /// Whether the last line is there but for its line break.
+    unbroken: bool,
+}
+
 impl Output {
     /// Begins a new file.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
-        OpenOptions::new().write(true).create_new(true).open(path).map(Self::of)
-    }
-
-    /// Goes on with a file: the ids that have their line, and the file behind the last whole line. What a crash left of
-    /// a line is cut off.
-    pub(crate) fn resume(path: &Path) -> io::Result<(Ids, Self)> {
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        let mut done = Ids::default();
-        let mut whole = 0;
-        let mut reader = BufReader::new(&file);
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let read = reader.read_until(b'\n', &mut line)?;
-            if !line.ends_with(b"\n") {
-                break;
-            }
-            let known = serde_json::from_slice::<Known<'_>>(&line);
-            let known =
-                known.map_err(|_| io::Error::other(format!("line {} is no result of a batch", done.len() + 1)))?;
-            done.insert(&known.custom_id);
-            whole += u64::try_from(read).map_err(io::Error::other)?;
-        }
-        file.set_len(whole)?;
-        file.seek(SeekFrom::Start(whole))?;
-        Ok((done, Self::of(file)))
+        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        claim(&file)?;
+        Ok(Self::of(file))
     }
 
     /// Adds the line that says what came of an item. It is written in one piece, so that a crash leaves all of it or a
@@ -64,6 +53,67 @@ impl Output {
         Self { file, line: Vec::new() }
     }
 }
+
+impl Found {
+    /// Reads a file that is there. What is in it has to be results, and at its end what a crash left of one: anything else
+    /// belongs to somebody, and would be lost.
+    pub(crate) fn read(path: &Path) -> io::Result<Self> {
+        if !path.metadata()?.is_file() {
+            // A pipe would be waited for without an end.
+            return Err(io::Error::other("it is no regular file"));
+        }
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        claim(&file)?;
+        let mut found = Self { done: Ids::default(), file, whole: 0, unbroken: false };
+        let mut reader = BufReader::new(&found.file);
+        let (mut line, mut number) = (Vec::new(), 0);
+        loop {
+            line.clear();
+            let read = reader.read_until(b'\n', &mut line)?;
+            number += 1;
+            let ended = line.ends_with(b"\n");
+            match serde_json::from_slice::<Known<'_>>(&line) {
+                Ok(known) => _ = found.done.insert(&known.custom_id),
+                Err(_) if ended && line.trim_ascii().is_empty() => {}
+                Err(_) if !ended && is_torn(&line) => return Ok(found),
+                Err(_) => return Err(io::Error::other(format!("line {number} is no result of a batch"))),
+            }
+            found.whole += u64::try_from(read).map_err(io::Error::other)?;
+            found.unbroken = !ended;
+            if !ended {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Goes on behind the last whole line. What a crash left of a line is cut off.
+    pub(crate) fn go_on(mut self) -> io::Result<Output> {
+        self.file.set_len(self.whole)?;
+        self.file.seek(SeekFrom::Start(self.whole))?;
+        if self.unbroken {
+            self.file.write_all(b"\n")?;
+        }
+        Ok(Output::of(self.file))
+    }
+}
+
+/// Keeps other processes out of a result file, until it is closed. Where the file system knows no locks there is none.
+fn claim(file: &File) -> io::Result<()> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(io::Error::new(io::ErrorKind::ResourceBusy, "another process writes it")),
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
+    }
+}
+
+/// Whether this is nothing, or what a crash leaves of a result: its beginning, or a stretch that was never written.
+fn is_torn(line: &[u8]) -> bool {
+    let fits = line.len().min(BEGINNING.len());
+    line[..fits] == BEGINNING[..fits] && serde_json::from_slice::<IgnoredAny>(line).is_err()
+        || line.iter().all(|byte| *byte == 0)
+}
+
+/// How each result begins.
+const BEGINNING: &[u8] = br#"{"custom_id":""#;
 
 /// The room of a line that is kept for the next one.
 const KEPT: usize = 64 << 10;
@@ -148,6 +198,8 @@ fn body<'a>(response: &'a ChatResponse, asked: &'a str) -> Body<'a> {
             prompt_tokens: usage.input_tokens,
             completion_tokens: usage.output_tokens,
             total_tokens: usage.input_tokens.zip(usage.output_tokens).map(|(input, output)| input + output),
+            prompt_tokens_details: usage.cached_tokens.map(|cached_tokens| Cached { cached_tokens }),
+            completion_tokens_details: usage.reasoning_tokens.map(|reasoning_tokens| Reasoned { reasoning_tokens }),
         },
     }
 }
@@ -241,4 +293,18 @@ struct Tokens {
     prompt_tokens: Option<u64>,
     completion_tokens: Option<u64>,
     total_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_tokens_details: Option<Cached>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    completion_tokens_details: Option<Reasoned>,
+}
+
+#[derive(Serialize)]
+struct Cached {
+    cached_tokens: u64,
+}
+
+#[derive(Serialize)]
+struct Reasoned {
+    reasoning_tokens: u64,
 }

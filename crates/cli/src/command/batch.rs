@@ -1,10 +1,12 @@
 //! `bellwether batch`: many requests from a file through one quota, each answered once.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_core::{CallContext, ChatProvider, ChatResponse, Flow, Observer, ProviderError, TaskId};
+use bellwether_core::{CallContext, ChatProvider, ChatResponse, ErrorKind, Flow, Observer, ProviderError, TaskId};
 use bellwether_dispatch::Dispatch;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::task::{JoinError, JoinSet};
@@ -13,16 +15,12 @@ use tokio::time::Instant;
 use crate::args::Batch;
 use crate::batch::book::{Book, Ids};
 use crate::batch::input::Item;
-use crate::batch::output::{Outcome, Output};
+use crate::batch::output::{Found, Outcome, Output};
+use crate::batch::turns::{READ_AHEAD, Turns};
 use crate::exit::{self, Exit, Failure};
 use crate::tally::{self, Tally};
 use crate::terminal::{advise, note, out};
 use crate::{endpoint, session};
-
-/// The most lines that are read ahead, over all flows.
-const READ_AHEAD: usize = 8_000;
-/// So many lines of each flow wait behind the most that can be in flight, so that none runs dry between two looks.
-const BEHIND: usize = 16;
 
 /// What became of a line.
 struct Finished {
@@ -48,12 +46,11 @@ pub(crate) async fn run(args: Batch) -> Result<Exit, Failure> {
     let bar = progress(book.left());
     let began = Instant::now();
     let mut sending = Sending {
-        under_way: vec![0; book.flows()],
-        ahead: (args.endpoint.max_in_flight.get() + BEHIND).min(READ_AHEAD / book.flows().max(1)).max(1),
-        turn: 0,
+        turns: Turns::new(book.flows(), args.endpoint.max_in_flight.get()),
         book,
         deadline: args.deadline.map(|deadline| began + deadline),
         timeout: args.timeout,
+        salt: salt(&args),
         dispatch: Arc::clone(&dispatch),
         calls: JoinSet::new(),
     };
@@ -62,9 +59,7 @@ pub(crate) async fn run(args: Batch) -> Result<Exit, Failure> {
     dispatch.shutdown().await;
     bar.finish_and_clear();
     let summary = tally.summary(began.elapsed());
-    if args.json {
-        out(&format!("{summary}\n"));
-    } else {
+    if !args.json {
         let (ok, failed) = (&summary["ok"], &summary["failed"]);
         out(&format!(
             "{ok} answered, {failed} failed{}, in {:.1}s; results in {}\n",
@@ -73,13 +68,13 @@ pub(crate) async fn run(args: Batch) -> Result<Exit, Failure> {
             args.output.display()
         ));
     }
-    match ended? {
+    let ended = ended.map_err(|failure| failure.beside(summary.clone()))?;
+    if args.json {
+        out(&format!("{summary}\n"));
+    }
+    match ended {
         Ended::Interrupted => {
-            note(&format!(
-                "stopped; go on with: bellwether batch {} -o {} --resume",
-                args.input.display(),
-                args.output.display()
-            ));
+            note("stopped; go on with the same command and --resume");
             Ok(Exit::Cancelled)
         }
         Ended::Done => {
@@ -90,28 +85,56 @@ pub(crate) async fn run(args: Batch) -> Result<Exit, Failure> {
     }
 }
 
-/// The lines to send, and where their results go. A new file is begun only when the lines make sense.
+/// The lines to send, and where their results go. A new file is begun, and one that is there changed, only when the lines
+/// make sense and it is theirs.
 fn open(args: &Batch) -> Result<(Book, Output), Failure> {
     let path = args.output.display();
-    if let (Ok(input), Ok(output)) = (args.input.canonicalize(), args.output.canonicalize())
-        && input == output
-    {
+    if is_one_file(&args.input, &args.output) {
         return Err(Failure::usage(format!("{path} holds the lines to send")).remedy("another name for the results"));
     }
     let model = args.model.as_deref();
-    if args.resume {
-        let resumed = Output::resume(&args.output);
-        let (done, output) = resumed.map_err(|error| Failure::io(format!("{path} cannot be resumed"), &error))?;
-        return Ok((Book::open(&args.input, model, &done)?, output));
+    if args.resume && args.output.exists() {
+        let cannot = |error| Failure::io(format!("{path} cannot be resumed"), &error);
+        let found = Found::read(&args.output).map_err(cannot)?;
+        let book = Book::open(&args.input, model, &found.done)?;
+        if found.done.len() > 0 && book.done() == 0 {
+            let told = format!("none of the results in {path} is of a line in {}", args.input.display());
+            return Err(Failure::usage(told).remedy("another name for the results"));
+        }
+        return Ok((book, found.go_on().map_err(cannot)?));
     }
     let book = Book::open(&args.input, model, &Ids::default())?;
     let output = Output::create(&args.output).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => {
+        io::ErrorKind::AlreadyExists if args.output.is_file() => {
             Failure::usage(format!("{path} is there already")).remedy("--resume to go on with it, or another name")
+        }
+        io::ErrorKind::AlreadyExists => {
+            Failure::usage(format!("{path} is no regular file, and results are to be there for a resume"))
+                .remedy("the name of a new file")
         }
         _ => Failure::io(format!("{path} cannot be written"), &error),
     })?;
     Ok((book, output))
+}
+
+/// Whether two paths lead to one file, by another name or a link.
+fn is_one_file(one: &Path, other: &Path) -> bool {
+    #[cfg(unix)]
+    if let (Ok(one), Ok(other)) = (one.metadata(), other.metadata()) {
+        use std::os::unix::fs::MetadataExt;
+
+        return (one.dev(), one.ino()) == (other.dev(), other.ino());
+    }
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
+
+/// What the idempotency keys of a batch begin with. A call that is made again, by a resume too, has the key it had; one that
+/// another batch makes, with the same ids or of the same lines, has not: an answer to that is none to this.
+fn salt(args: &Batch) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    args.output.canonicalize().as_ref().unwrap_or(&args.output).hash(&mut hasher);
+    args.model.hash(&mut hasher);
+    hasher.finish()
 }
 
 enum Ended {
@@ -122,34 +145,41 @@ enum Ended {
 /// Lines on their way.
 struct Sending {
     book: Book,
-    /// How many lines of each flow are under way, waiting ones included.
-    under_way: Vec<usize>,
-    /// How many may be.
-    ahead: usize,
-    /// The flow that is looked at first when lines are read.
-    turn: usize,
+    turns: Turns,
     deadline: Option<Instant>,
     timeout: Duration,
+    salt: u64,
     dispatch: Arc<Dispatch>,
     calls: JoinSet<Finished>,
 }
 
 impl Sending {
-    /// Sends everything that has no result yet and writes each result as it comes.
+    /// Sends everything that has no result yet and writes each result as it comes. Where it cannot go on, what is in flight
+    /// is waited for all the same: it is paid.
     async fn finish_all(&mut self, output: &mut Output, tally: &Tally, bar: &ProgressBar) -> Result<Ended, Failure> {
         let mut stop = std::pin::pin!(session::signal());
         loop {
-            self.fill()?;
+            if let Err(changed) = self.fill() {
+                self.drain(output, tally).await?;
+                return Err(changed);
+            }
             let joined = tokio::select! {
                 biased;
-                () = &mut stop => return Ok(Ended::Interrupted),
+                () = &mut stop => {
+                    bar.suspend(|| note("finishing the calls in flight; Ctrl-C once more stops at once"));
+                    return self.drain(output, tally).await.map(|()| Ended::Interrupted);
+                }
                 failure = tally.nobody_there() => return Err(failure),
                 joined = self.calls.join_next() => joined,
             };
             let Some(joined) = joined else { return Ok(Ended::Done) };
-            self.write(joined, output, tally)?;
+            let mut hopeless = self.write(joined, output, tally)?;
             while let Some(joined) = self.calls.try_join_next() {
-                self.write(joined, output, tally)?;
+                hopeless = hopeless.or(self.write(joined, output, tally)?);
+            }
+            if let Some(hopeless) = hopeless {
+                self.drain(output, tally).await?;
+                return Err(hopeless);
             }
             if !bar.is_hidden() {
                 let (ok, failed, tokens, cost) = tally.so_far();
@@ -159,51 +189,73 @@ impl Sending {
         }
     }
 
-    /// Writes what became of a line.
+    /// Waits for the calls in flight, until somebody wants it to stop at once. What only waits has no result then.
+    async fn drain(&mut self, output: &mut Output, tally: &Tally) -> Result<(), Failure> {
+        let mut stop = std::pin::pin!(session::signal());
+        let dispatch = Arc::clone(&self.dispatch);
+        let mut shutdown = std::pin::pin!(dispatch.shutdown());
+        let mut closed = false;
+        loop {
+            let joined = tokio::select! {
+                biased;
+                () = &mut stop => return Ok(()),
+                () = &mut shutdown, if !closed => {
+                    closed = true;
+                    continue;
+                }
+                joined = self.calls.join_next() => joined,
+            };
+            let Some(joined) = joined else { return Ok(()) };
+            self.write(joined, output, tally)?;
+        }
+    }
+
+    /// Writes what became of a line. One that failed of what every other line would fail of, or was called off, has no
+    /// result, so that a resume asks again; in the first case that is returned.
     fn write(
         &mut self,
         joined: Result<Finished, JoinError>,
         output: &mut Output,
         tally: &Tally,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<Failure>, Failure> {
         let fell_over = |error| Failure::new(Exit::Failed, format!("a call fell over: {error}"));
         let Finished { line, result, took } = joined.map_err(fell_over)?;
-        self.under_way[line.number] -= 1;
+        self.turns.ended(line.number);
         let Line { id, flow, model, .. } = &line;
-        if let Err(error) = &result
-            && error.kind.is_hopeless()
-        {
-            // It has no result line, so that a resume asks again.
-            let failure = Failure::new(exit::of_kind(error.kind), format!("{id}: {error}"));
-            return Err(failure.remedy(exit::remedy(error.kind).unwrap_or("--resume once this is mended")));
+        let waited = tally.take_wait(id);
+        if let Err(error) = &result {
+            match error.kind {
+                ErrorKind::Auth | ErrorKind::QuotaExhausted => {
+                    let failure = Failure::new(exit::of_kind(error.kind), format!("{id}: {error}"));
+                    let remedy = exit::remedy(error.kind).unwrap_or("--resume once this is mended");
+                    return Ok(Some(failure.remedy(remedy)));
+                }
+                ErrorKind::Cancelled => return Ok(None),
+                _ => {}
+            }
         }
         tally.finished(flow, result.as_ref().map(|_| took).map_err(|error| error.kind));
-        let waited = tally.take_wait(id);
         let written = output.write(&Outcome { id, flow, model, result: &result, took, waited });
-        written.map_err(|error| Failure::io("the result cannot be written", &error))
+        written.map(|()| None).map_err(|error| Failure::io("the result cannot be written", &error))
     }
 
     /// Reads on until enough of each flow is under way, one line of each in turn.
     fn fill(&mut self) -> Result<(), Failure> {
-        let flows = self.book.flows();
-        let mut idle = 0;
-        while idle < flows && self.book.left() > 0 && self.calls.len() < READ_AHEAD {
-            let flow = self.turn;
-            self.turn = (self.turn + 1) % flows;
-            if self.under_way[flow] < self.ahead
-                && let Some(item) = self.book.next(flow)?
-            {
-                idle = 0;
-                self.send(item, flow);
-            } else {
-                idle += 1;
+        while self.calls.len() < READ_AHEAD
+            && let Some(flow) = self.turns.next()
+        {
+            match self.book.next(flow)? {
+                Some(item) => self.send(item, flow),
+                None => self.turns.dry(),
             }
         }
         Ok(())
     }
 
     fn send(&mut self, item: Item, number: usize) {
-        let Item { id, flow, weight, class, request } = item;
+        let Item { id, flow, weight, class, request, print } = item;
+        let mut key = DefaultHasher::new();
+        (self.salt, &id).hash(&mut key);
         let context = CallContext {
             weight,
             class,
@@ -211,12 +263,13 @@ impl Sending {
             timeout: Some(self.timeout),
             task: Some(TaskId::from(Arc::clone(&id))),
             phase: "batch",
-            idempotency_key: Some(Arc::clone(&id)),
+            // Of letters and digits, whatever the id is made of.
+            idempotency_key: Some(format!("{:016x}{print:016x}", key.finish()).into()),
             ..CallContext::new(Flow::new("batch", Arc::clone(&flow), "line"))
         };
         let dispatch = Arc::clone(&self.dispatch);
         let line = Line { id, flow, model: Arc::clone(&request.model), number };
-        self.under_way[number] += 1;
+        self.turns.sent(number);
         self.calls.spawn(async move {
             let began = Instant::now();
             let result = dispatch.chat(request, context).await;

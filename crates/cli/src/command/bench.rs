@@ -70,7 +70,7 @@ impl Course {
         };
         let began = Instant::now();
         let mut calls = JoinSet::new();
-        for _ in 0..args.calls.get() {
+        for _ in 0..args.calls {
             let (dispatch, tally, request) = (Arc::clone(&dispatch), Arc::clone(&tally), request.clone());
             let flow = Flow::new("bench", self.name, "call");
             calls.spawn(async move {
@@ -93,7 +93,7 @@ impl Course {
             "ok": summary["ok"],
             "failed": summary["failed"],
             "wall_s": wall.as_secs_f64(),
-            "calls_per_s": f64::from(args.calls.get()) / wall.as_secs_f64(),
+            "calls_per_s": f64::from(args.calls) / wall.as_secs_f64(),
             "upstream_429": sent.throttled,
             "peak_in_flight": sent.peak_in_flight,
             "wait_s": summary["flows"][self.name]["wait_s"],

@@ -5,21 +5,21 @@ use std::io::{self, IsTerminal};
 use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use bellwether_core::{CallContext, ChatProvider, ChatRequest, Flow, Message, Observer, ProviderError};
+use bellwether_core::{CallContext, ChatProvider, ChatRequest, ErrorKind, Flow, Message, Observer, ProviderError};
 use bellwether_dispatch::Dispatch;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::args::Load;
-use crate::exit::{Exit, Failure};
+use crate::exit::{self, Exit, Failure};
 use crate::tally::{self, Tally};
 use crate::terminal::{advise, cut, note, out, plain};
-use crate::{endpoint, session};
+use crate::{endpoint, quota, session};
 
 /// Loops that share a weight: `light:weight=1,loops=2`.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,11 +57,25 @@ fn twice(flows: &[FlowSpec]) -> Option<&str> {
     flows.iter().map(|flow| &*flow.name).find(|name| !names.insert(*name))
 }
 
+/// What is wrong with the flows as a whole.
+fn mistake(flows: &[FlowSpec]) -> Option<String> {
+    let loops: u64 = flows.iter().map(|flow| u64::from(flow.loops.get())).sum();
+    if let Some(name) = twice(flows) {
+        Some(format!("--flows names {name:?} twice: give each flow a name of its own"))
+    } else if loops > quota::CAPACITY as u64 {
+        Some(format!("--flows has {loops} loops, and no more than {} calls can wait: use fewer", quota::CAPACITY))
+    } else {
+        None
+    }
+}
+
 /// How long it goes on.
 struct Bounds {
     until: Instant,
     /// Calls that may still begin.
     left: Option<AtomicU64>,
+    /// What every further call would fail of.
+    hopeless: OnceLock<ErrorKind>,
 }
 
 impl Bounds {
@@ -70,7 +84,7 @@ impl Bounds {
         let counted = self.left.as_ref().is_none_or(|left| {
             left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
         });
-        counted && Instant::now() < self.until
+        counted && Instant::now() < self.until && self.hopeless.get().is_none()
     }
 }
 
@@ -91,16 +105,19 @@ impl Reasons {
 }
 
 pub(crate) async fn run(args: Load) -> Result<Exit, Failure> {
-    if let Some(name) = twice(&args.flows) {
-        return Err(Failure::usage(format!("--flows names {name:?} twice: give each flow a name of its own")));
+    if let Some(mistake) = mistake(&args.flows) {
+        return Err(Failure::usage(mistake));
     }
     let tally = Arc::new(Tally::default());
     let observer: Arc<dyn Observer> = Arc::<Tally>::clone(&tally) as Arc<dyn Observer>;
     let dispatch = endpoint::connect(&args.endpoint, endpoint::Way::Streaming, &observer)?;
     let bar = progress(args.duration);
     let began = Instant::now();
-    let bounds =
-        Arc::new(Bounds { until: began + args.duration, left: args.requests.map(|most| AtomicU64::new(most.get())) });
+    let bounds = Arc::new(Bounds {
+        until: began + args.duration,
+        left: args.requests.map(|most| AtomicU64::new(most.get())),
+        hopeless: OnceLock::new(),
+    });
     let request = ChatRequest {
         max_output_tokens: Some(args.max_tokens),
         ..ChatRequest::new(args.model.as_str(), vec![Message::user(args.prompt.as_str())])
@@ -133,15 +150,15 @@ pub(crate) async fn run(args: Load) -> Result<Exit, Failure> {
     let summary = tally.summary(began.elapsed());
     out(&if args.json { format!("{summary}\n") } else { table(&summary) });
     reasons.tell();
-    // That some calls fail is what a load finds out.
-    Ok(match (stopped, tally.exit()) {
-        (Some(stopped), _) => stopped,
-        (None, (Exit::Partial, _)) => Exit::Done,
-        (None, (exit, remedy)) => {
-            advise(remedy);
-            exit
-        }
-    })
+    let (exit, remedy) = match (stopped, bounds.hopeless.get()) {
+        (Some(stopped), _) => (stopped, None),
+        (None, Some(kind)) => (exit::of_kind(*kind), exit::remedy(*kind)),
+        // That some calls fail is what a load finds out.
+        (None, None) if summary["ok"] != 0 => (Exit::Done, None),
+        (None, None) => tally.exit(),
+    };
+    advise(remedy);
+    Ok(exit)
 }
 
 async fn call_again_and_again(
@@ -163,17 +180,29 @@ async fn call_again_and_again(
         };
         let asked = Instant::now();
         let answer = dispatch.chat(request.clone(), context).await;
-        let failed = |error: ProviderError| {
+        let took = asked.elapsed();
+        let failed = answer.as_ref().err().map(|error| error.kind);
+        let failure = |error: ProviderError| {
             reasons.add(&error);
             error.kind
         };
-        tally.finished(&flow.name, answer.map(|_| asked.elapsed()).map_err(failed));
+        tally.finished(&flow.name, answer.map(|_| took).map_err(failure));
+        match failed {
+            Some(kind @ (ErrorKind::Auth | ErrorKind::QuotaExhausted)) => _ = bounds.hopeless.set(kind),
+            // Turned away at our own door: without a pause it would knock again at once, and let nobody else have a turn.
+            Some(_) if took < AT_ONCE => sleep(PAUSE).await,
+            _ => {}
+        }
         if !bar.is_hidden() {
             let (ok, failed, ..) = tally.so_far();
             bar.set_message(format!("{ok} answered, {failed} failed"));
         }
     }
 }
+
+/// No endpoint answers within this time.
+const AT_ONCE: Duration = Duration::from_micros(500);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// How long it has been going on, and what became of its calls, on a terminal; otherwise nothing.
 fn progress(duration: Duration) -> ProgressBar {
@@ -234,6 +263,9 @@ mod tests {
     fn no_two_flows_have_one_name() {
         let flows = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<Vec<FlowSpec>>();
         assert_eq!(twice(&flows(&["a", "b:weight=2", "a:loops=3"])), Some("a"));
-        assert_eq!(twice(&flows(&["a", "b"])), None);
+        assert_eq!(mistake(&flows(&["a", "b"])), None);
+        assert!(mistake(&flows(&["a", "a"])).is_some_and(|told| told.contains("\"a\" twice")));
+        let too_many = mistake(&flows(&["a:loops=6000", "b:loops=6000"]));
+        assert!(too_many.is_some_and(|told| told.contains("12000 loops, and no more than 10000")));
     }
 }

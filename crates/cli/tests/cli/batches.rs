@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::process::{CANARY, Folder, Simulator, Underway, bellwether, said};
 
 /// So many lines, in three flows one after the other.
-fn lines(n: usize) -> String {
+pub(crate) fn lines(n: usize) -> String {
     let mut text = String::new();
     for line in 0..n {
         let flow = ["light", "middle", "heavy"][line * 3 / n];
@@ -23,14 +23,14 @@ fn lines(n: usize) -> String {
     text
 }
 
-fn batch(folder: &Path, simulator: &Simulator) -> Command {
+pub(crate) fn batch(folder: &Path, simulator: &Simulator) -> Command {
     let mut command = bellwether(folder);
     command.args(["batch", "in.jsonl", "-o", "out.jsonl", "--base-url", &simulator.base_url, "--json"]);
     command
 }
 
 /// The results by id; none stands twice.
-fn results(folder: &Path) -> HashMap<String, Value> {
+pub(crate) fn results(folder: &Path) -> HashMap<String, Value> {
     let text = std::fs::read_to_string(folder.join("out.jsonl")).expect("there are results");
     let mut results = HashMap::new();
     for line in text.lines() {
@@ -149,7 +149,7 @@ fn in_an_outage_every_line_ends_by_its_deadline() {
     let simulator = Simulator::start(&folder, &["--scenario", "silent.toml"]);
     let ran = said(batch(&folder, &simulator).args(["--max-in-flight", "8", "--deadline", "1s"]));
     let summary = ran.json();
-    assert_eq!((ran.code, summary["failed"].as_u64()), (Some(4), Some(300)), "{}", ran.stderr);
+    assert_eq!((ran.code, summary["failed"].as_u64()), (Some(6), Some(300)), "{}", ran.stderr);
     assert!(results(&folder).values().all(|result| result["error"]["code"] == "deadline_exceeded"));
     assert!(summary["wall_s"].as_f64() < Some(30.0), "nothing waits for the silent: {summary}");
 }
@@ -269,8 +269,10 @@ fn a_load_says_what_its_calls_failed_of() {
     let folder = Folder::new("load-failed");
     let simulator = Simulator::start(&folder, &["--api-key-env", "SIM_KEY"]);
     let mut load = bellwether(&folder);
-    load.args(["load", "--base-url", &simulator.base_url, "--model", "m", "--flows", "a", "--requests", "2"]);
+    load.args(["load", "--base-url", &simulator.base_url, "--model", "m", "--flows", "a:loops=3", "--duration", "1h"]);
     let said = said(&mut load);
     assert_eq!(said.code, Some(77), "{}", said.stderr);
+    // It went on for an hour, refusing itself millions of times.
+    assert!(simulator.stats()["requests"].as_u64() <= Some(3));
     assert!(said.stderr.contains("auth: ") && said.stderr.contains("You didn't provide an API key"), "{}", said.stderr);
 }

@@ -1,5 +1,6 @@
 //! The program as its users run it: real processes, real sockets, real signals.
 
+mod batch_files;
 mod batches;
 #[cfg(feature = "otlp")]
 mod collector;

@@ -183,3 +183,11 @@ fn a_time_that_never_ends_and_one_that_never_begins_are_refused() {
         }
     }
 }
+
+#[test]
+fn what_has_no_end_is_bounded() {
+    let folder = Folder::new("no-end");
+    let load = said(bellwether(&folder).args(["load", "--model", "m", "--flows", "a:loops=6000;b:loops=6000"]));
+    check(&load, 2, &["12000 loops", "no more than 10000"]);
+    check(&said(bellwether(&folder).args(["bench", "--calls", "4000000000"])), 2, &["1..=10000"]);
+}

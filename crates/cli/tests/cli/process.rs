@@ -170,6 +170,12 @@ impl Underway {
         assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill is there").success());
     }
 
+    /// Ends it as nothing can be heard.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("it is ours");
+        self.child.wait().expect("it ends");
+    }
+
     /// Waits for its end.
     pub(crate) fn end(mut self) -> Said {
         self.lines.read_to_string(&mut self.seen).expect("progress is text");
