@@ -2,11 +2,12 @@
 
 use bellwether_team::explain::Explanation;
 
+use super::report::publish;
 use crate::args::Explain;
 use crate::exit::{Exit, Failure};
 use crate::memory;
 use crate::session;
-use crate::terminal::{out, plain};
+use crate::terminal::plain;
 
 pub(crate) async fn run(args: &Explain) -> Result<Exit, Failure> {
     let reader = memory::read(&args.journal)?;
@@ -22,11 +23,11 @@ pub(crate) async fn run(args: &Explain) -> Result<Exit, Failure> {
             known.join(", ")
         })
     })?;
-    out(&if args.json {
+    publish(&if args.json {
         let json = serde_json::to_string(&explanation).map_err(|error| Failure::new(Exit::Io, error.to_string()))?;
         format!("{json}\n")
     } else {
         plain(&explanation.to_string(), true)
-    });
+    })?;
     Ok(Exit::Done)
 }

@@ -8,9 +8,10 @@ use bellwether_journal::{Recorded, RunInfo};
 use bellwether_watch::story::{Line, Story, ended};
 use serde_json::{Value, json};
 
+use super::report::publish;
 use crate::args::{Cancel, Replay, Runs, RunsCommand, Tail};
 use crate::exit::{Exit, Failure};
-use crate::terminal::{Paper, cut, note, offer, out, plain};
+use crate::terminal::{Paper, cut, note, out, plain};
 use crate::{memory, session, summary};
 
 /// How often a run that is written elsewhere is looked at.
@@ -40,7 +41,7 @@ async fn list(directory: &Path, json: bool) -> Result<Exit, Failure> {
     for info in &runs {
         let state = state(&reader, info).await?;
         let request = memory::opening(&reader, &info.run, "request").await?.unwrap_or_default();
-        out(&if json {
+        let heard = publish(&if json {
             format!(
                 "{}\n",
                 json!({
@@ -52,7 +53,10 @@ async fn list(directory: &Path, json: bool) -> Result<Exit, Failure> {
             let last = info.last.map(when).unwrap_or_default();
             let request = plain(request.lines().next().unwrap_or_default(), false);
             row(&[info.run.as_str(), &last, &state, &info.entries.to_string(), &request], columns)
-        });
+        })?;
+        if !heard {
+            break;
+        }
     }
     if runs.is_empty() && !json {
         note("the journal knows no runs");
@@ -92,7 +96,9 @@ async fn show(directory: &Path, meant: &str, json: bool) -> Result<Exit, Failure
     let mut after = 0;
     while let Some(page) = page(&reader, &info, &mut after).await? {
         for recorded in &page {
-            out(&if json { machine(recorded) } else { line(recorded) });
+            if !publish(&if json { machine(recorded) } else { line(recorded) })? {
+                return Ok(Exit::Done);
+            }
         }
     }
     Ok(Exit::Done)
@@ -118,6 +124,8 @@ async fn remove(directory: &Path, meant: &str) -> Result<Exit, Failure> {
 }
 
 async fn collect(directory: &Path) -> Result<Exit, Failure> {
+    // Nothing is collected, and nothing made, where there is no journal.
+    drop(memory::read(directory)?);
     let journal = memory::open(directory, None)?;
     let collected = journal.collect().await.map_err(|error| memory::failed(&error))?;
     out(&format!("removed {} texts, {} bytes\n", collected.texts, collected.bytes));
@@ -135,7 +143,7 @@ pub(crate) async fn tail(args: Tail) -> Result<Exit, Failure> {
             for recorded in &page {
                 let text = if args.json { machine(recorded) } else { told(&mut story, recorded, columns) };
                 // As in `tail | head`: what comes has nobody to go to.
-                if offer(&text).is_err() {
+                if !publish(&text)? {
                     return Ok(Exit::Done);
                 }
             }
@@ -161,9 +169,9 @@ pub(crate) async fn replay(args: Replay) -> Result<Exit, Failure> {
     let report = session::recall(&file, &info.run, Some(journal.into())).await?;
     if args.json {
         let json = serde_json::to_string(&report).map_err(|error| Failure::new(Exit::Io, error.to_string()))?;
-        out(&format!("{json}\n"));
+        publish(&format!("{json}\n"))?;
     } else {
-        out(&summary::text(&report, None, Paper::of_output()));
+        publish(&summary::text(&report, None, Paper::of_output()))?;
     }
     Ok(Exit::Done)
 }

@@ -58,6 +58,51 @@ fn a_run_has_a_report_in_three_forms_with_its_waits_in_it() {
     assert_eq!(unknown.code, Some(2), "{}", unknown.stderr);
 }
 
+/// A run that began, in the journal of a folder.
+async fn begun(folder: &Folder) {
+    let settings = Settings { ballast: 0, ..Settings::default() };
+    let journal = SqliteJournal::open(folder.join("runs"), settings).unwrap();
+    let lease = journal.lease(&"r1".into()).await.unwrap();
+    let body = serde_json::json!({ "team": "pair", "request": "Build it", "terms": {} });
+    journal.append(&lease, vec![Entry { kind: "run_started".to_owned(), body }]).await.unwrap();
+    journal.release(&lease).await.unwrap();
+}
+
+/// Before, half a report in a file on a full disk counted as one.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_finds_no_room_is_no_success() {
+    let folder = Folder::new("full");
+    begun(&folder).await;
+    for args in [&["report"][..], &["report", "--html"], &["runs", "list"], &["runs", "show", "last"], &["tail"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let told = said(bellwether(&folder).args(args).stdout(Stdio::from(full)));
+        assert_eq!(told.code, Some(74), "{args:?}: {}", told.stderr);
+        assert!(told.stderr.contains("standard output cannot be written"), "{args:?}: {}", told.stderr);
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_report_is_its_owners_alone_though_everybody_could_read_what_was_there() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new("mode")
+        .with("run.md", "an older report, which was longer than the new one will be ".repeat(99).as_str());
+    begun(&folder).await;
+    std::fs::set_permissions(folder.join("run.md"), PermissionsExt::from_mode(0o644)).unwrap();
+    assert_eq!(said(bellwether(&folder).args(["report", "-o", "run.md"])).code, Some(0));
+    assert_eq!(std::fs::metadata(folder.join("run.md")).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(!std::fs::read_to_string(folder.join("run.md")).unwrap().contains("older"));
+}
+
+#[test]
+fn nothing_is_collected_and_nothing_made_where_there_is_no_journal() {
+    let folder = Folder::new("nothing");
+    let told = said(bellwether(&folder).args(["runs", "gc", "--journal", "rusn"]));
+    assert_eq!(told.code, Some(74), "{}", told.stderr);
+    assert!(told.stderr.contains("there is no journal in rusn") && !folder.join("rusn").exists(), "{}", told.stderr);
+}
+
 /// Before, `tail | head` ended with the run, however long that took.
 #[tokio::test]
 async fn a_tail_ends_with_its_reader() {
