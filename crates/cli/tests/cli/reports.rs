@@ -61,11 +61,11 @@ fn a_run_has_a_report_in_three_forms_with_its_waits_in_it() {
 /// A run that began, in the journal of a folder.
 async fn begun(folder: &Folder) {
     let settings = Settings { ballast: 0, ..Settings::default() };
-    let journal = SqliteJournal::open(folder.join("runs"), settings).unwrap();
-    let lease = journal.lease(&"r1".into()).await.unwrap();
+    let journal = SqliteJournal::open(folder.join("runs"), settings).expect("the folder is ours");
+    let lease = journal.lease(&"r1".into()).await.expect("the folder is ours");
     let body = serde_json::json!({ "team": "pair", "request": "Build it", "terms": {} });
-    journal.append(&lease, vec![Entry { kind: "run_started".to_owned(), body }]).await.unwrap();
-    journal.release(&lease).await.unwrap();
+    journal.append(&lease, vec![Entry { kind: "run_started".to_owned(), body }]).await.expect("the folder is ours");
+    journal.release(&lease).await.expect("the folder is ours");
 }
 
 /// Before, half a report in a file on a full disk counted as one.
