@@ -61,8 +61,10 @@ pub(crate) enum Command {
     /// Asks the process that works on a run to stop, as Ctrl-C does.
     Cancel(Cancel),
     /// Says what is wrong with a team's providers, and how to mend it; makes one tiny call for each model.
+    #[command(after_help = exit::TABLE)]
     Doctor(Doctor),
     /// Loads an endpoint with loops of calls in several flows, and shows what each flow got.
+    #[command(after_help = exit::TABLE)]
     Load(Load),
     /// Makes the same calls one after the other, side by side, and under a limit, against the built-in simulator.
     Bench(Bench),

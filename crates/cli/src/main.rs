@@ -42,7 +42,10 @@ use crate::args::{Cli, Command};
 use crate::exit::{Exit, Failure};
 
 fn main() -> ExitCode {
-    let Cli { command } = Cli::parse();
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(told) => return misunderstood(&told),
+    };
     match runtime(&command).build() {
         Ok(runtime) => {
             let life = runtime.spawn(live(command));
@@ -55,6 +58,17 @@ fn main() -> ExitCode {
             Exit::Io.into()
         }
     }
+}
+
+/// Help, the version, or what is wrong with the arguments; whoever asked for JSON reads nothing else.
+fn misunderstood(told: &clap::Error) -> ExitCode {
+    let _ = told.print();
+    if told.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
+        let text = told.to_string();
+        let first = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+        terminal::out(&format!("{}\n", Failure::usage(first).json()));
+    }
+    ExitCode::from(u8::try_from(told.exit_code()).unwrap_or(Exit::Usage as u8))
 }
 
 /// A batch waits most of the time, and a look at a file or a journal is over at once: on one thread they cost less, and no

@@ -6,7 +6,7 @@ use bellwether_provider::{Check, Diagnosis, Health, doctor};
 use serde_json::json;
 
 use crate::args::Doctor;
-use crate::exit::{Exit, Failure};
+use crate::exit::{self, Exit, Failure};
 use crate::parts::{self, KeyState};
 use crate::team_file::TeamFile;
 use crate::terminal::{note, out, plain};
@@ -16,7 +16,7 @@ pub(crate) async fn run(args: Doctor) -> Result<Exit, Failure> {
     if file.raw.models.0.is_empty() {
         return Err(Failure::usage(file.mistake(None, "there is no model in it to ask for: add [models.NAME]")));
     }
-    let mut worst = Health::Fine;
+    let mut ended = None;
     for (_, model) in &file.raw.models.0 {
         let name = model.provider.get_ref();
         let raw = file.raw.provider.get(name).ok_or_else(|| {
@@ -31,10 +31,20 @@ pub(crate) async fn run(args: Doctor) -> Result<Exit, Failure> {
         if let KeyState::Missing(variable) = key {
             missing(&mut diagnosis, &variable);
         }
-        worst = worst.max(diagnosis.health());
+        ended = ended.or_else(|| of(&diagnosis));
         out(&if args.json { machine(&diagnosis) } else { plain(&diagnosis.to_string(), true) });
     }
-    Ok(if worst == Health::Broken { Exit::Failed } else { Exit::Done })
+    Ok(ended.unwrap_or(Exit::Done))
+}
+
+/// How a run would end of the first thing that is broken, if any is.
+fn of(diagnosis: &Diagnosis) -> Option<Exit> {
+    let broken = diagnosis.findings.iter().find(|finding| finding.state == Health::Broken)?;
+    Some(match (broken.kind, broken.check) {
+        (Some(kind), _) => exit::of_kind(kind),
+        (None, Check::Key | Check::Settings) => Exit::Usage,
+        (None, _) => Exit::Failed,
+    })
 }
 
 /// A run does not begin without the key that the team file names, whatever the endpoint thinks of it.

@@ -92,7 +92,8 @@ fn doctor_says_what_is_wrong_and_how_to_mend_it() {
         assert!(well.stdout.contains(check), "no {check} in {}", well.stdout);
     }
     let ill = examine("sk-wrong", &simulator.base_url);
-    assert_eq!(ill.code, Some(4), "{}", ill.stdout);
+    assert_eq!(ill.code, Some(77), "as a run ends whose key is refused: {}", ill.stdout);
+    assert_eq!(examine(CANARY, "http://127.0.0.1:1/v1").code, Some(69), "and one that reaches nobody");
     assert!(ill.stdout.contains("broken") && ill.stdout.contains("->"), "{}", ill.stdout);
     assert!(!format!("{}{}", well.stdout, ill.stdout).contains(CANARY));
 
@@ -100,6 +101,7 @@ fn doctor_says_what_is_wrong_and_how_to_mend_it() {
     let folder = folder.with("unset.toml", &unset);
     let keyless = said(bellwether(&folder).args(["doctor", "unset.toml"]));
     assert!(keyless.stdout.contains("broken   key       UNSET_KEY is not set"), "{}", keyless.stdout);
+    assert_eq!(keyless.code, Some(2), "as a run ends that has no key");
     let checked = said(bellwether(&folder).args(["check", "unset.toml"]));
     assert!(checked.stdout.contains("https://nobody.invalid/v1,"), "the query may hold a key: {}", checked.stdout);
     assert!(!format!("{}{}", checked.stdout, keyless.stdout).contains("hunter2"), "{}", checked.stdout);

@@ -184,6 +184,20 @@ fn a_time_that_never_ends_and_one_that_never_begins_are_refused() {
     }
 }
 
+/// Standard output was empty then, and whoever read it had to guess.
+#[test]
+fn what_is_wrong_with_the_arguments_is_said_in_json_to_whoever_asks_for_it() {
+    let folder = Folder::new("arguments");
+    let wrong = said(bellwether(&folder).args(["batch", "in.jsonl", "--json", "--rpm", "0"]));
+    check(&wrong, 2, &["For more information"]);
+    let error = &wrong.json()["error"];
+    assert_eq!(error["exit_code"], 2);
+    assert!(error["message"].as_str().is_some_and(|told| told.starts_with("invalid value '0' for '--rpm")), "{error}");
+    let missing = said(bellwether(&folder).args(["load", "--json"])).json();
+    assert!(missing["error"]["message"].as_str().is_some_and(|told| told.contains("--model")), "{missing}");
+    assert!(said(bellwether(&folder).args(["load", "--json", "--help"])).stdout.starts_with("Loads an endpoint"));
+}
+
 #[test]
 fn what_has_no_end_is_bounded() {
     let folder = Folder::new("no-end");
