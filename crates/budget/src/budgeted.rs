@@ -174,9 +174,9 @@ impl Budgeted {
             None if any(|caps| caps.usd.is_some() || caps.tokens.is_some()) => {
                 return Err(unknown("a budget needs a cap on the output: set max_output_tokens".to_owned()));
             }
-            cap => cap.unwrap_or_default(),
+            cap => worst::output_tokens(request, cap.unwrap_or_default()),
         };
-        worst::of(worst::worst_input_tokens(request), u64::from(cap), context.timeout.unwrap_or_default(), price)
+        worst::of(worst::worst_input_tokens(request), cap, context.timeout.unwrap_or_default(), price)
             .ok_or_else(|| unknown("it may take too much to count".to_owned()))
     }
 }

@@ -224,6 +224,92 @@ async fn time_is_capped_before_it_is_spent() {
     assert!(error.message.contains("no timeout"), "{error}");
 }
 
+/// A call that failed took the time that it took, whatever else it may have taken; and none took more than it may.
+#[tokio::test(start_paused = true)]
+async fn time_is_booked_as_it_passed_also_of_what_failed_or_was_left() {
+    let patient = || CallContext { timeout: Some(Duration::from_secs(10)), ..CallContext::default() };
+    let caps = Caps { time: Some(Duration::from_secs(100)), ..Caps::default() };
+    let slow = |may_have_executed: bool, seconds| {
+        let failing = Scripted::answering(move |_, _| {
+            let mut error = ProviderError::new(ErrorKind::Upstream, "it failed");
+            error.details.may_have_executed = may_have_executed;
+            Err(error)
+        });
+        budgeted(Arc::new(failing.with_delay(Duration::from_secs(seconds))), caps)
+    };
+    for (may_have_executed, seconds, booked) in [(true, 3, 3), (false, 3, 3), (true, 30, 10)] {
+        let budgeted = slow(may_have_executed, seconds);
+        budgeted.chat(ask(1), patient()).await.unwrap_err();
+        assert_eq!(spent(&budgeted).0.time, Duration::from_secs(booked), "{may_have_executed} {seconds}");
+    }
+    let left = slow(true, 30);
+    let gone = tokio::time::timeout(Duration::from_secs(4), left.chat(ask(1), patient())).await;
+    assert!(gone.is_err());
+    assert_eq!(spent(&left).0.time, Duration::from_secs(4));
+}
+
+#[tokio::test]
+async fn tokens_alone_need_a_cap_on_the_output_and_several_answers_are_reserved_for() {
+    let budgeted = budgeted(answering(took(1, 1)), Caps { tokens: Some(400), ..Caps::default() });
+    let endless = ChatRequest { max_output_tokens: None, ..ask(1) };
+    let error = budgeted.chat(endless, CallContext::default()).await.unwrap_err();
+    assert!(error.message.contains("set max_output_tokens"), "{error}");
+    let mut several = ask(100);
+    several.extra.insert("n".to_owned(), 4.into());
+    let error = budgeted.chat(several.clone(), CallContext::default()).await.unwrap_err();
+    assert!(error.message.contains("it may take 428"), "{error}");
+    several.extra.insert("n".to_owned(), 3.into());
+    assert!(budgeted.chat(several, CallContext::default()).await.is_ok());
+}
+
+/// A plan of one task gives back what was held back for a whole, and a call may be waiting for just that.
+#[tokio::test(start_paused = true)]
+async fn what_is_lifted_lets_those_in_who_wait() {
+    let inner =
+        Arc::new(Scripted::answering(|_, _| Ok(ChatResponse::text("late"))).with_delay(Duration::from_secs(60)));
+    let tokens = |tokens| Caps { tokens: Some(tokens), ..Caps::default() };
+    let held_back = || Scope::AllBut("combine".into());
+    let ledger = Ledger::new([(Scope::Everything, tokens(1_000)), (held_back(), tokens(200))]);
+    let provider = Arc::<Scripted>::clone(&inner) as Arc<dyn ChatProvider>;
+    let budgeted = Arc::new(Budgeted::new(provider, ledger));
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..2 {
+        let budgeted = Arc::clone(&budgeted);
+        calls.spawn(async move { budgeted.chat(ask(100), CallContext::default()).await });
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(inner.calls().len(), 1, "the second one waits for what the first one leaves");
+    budgeted.lift(&held_back());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(inner.calls().len(), 2);
+    assert!(calls.join_all().await.iter().all(Result::is_ok));
+}
+
+/// A till that has money for anything.
+#[derive(Debug)]
+struct Mint;
+
+#[async_trait]
+impl Till for Mint {
+    fn caps(&self) -> Caps {
+        Caps { usd: Some(dollars(1.0)), ..Caps::default() }
+    }
+
+    async fn reserve(&self, _: u64, _: &CallContext, _: Amount) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn settle(&self, _: u64, _: Amount) {}
+}
+
+#[tokio::test]
+async fn a_till_asks_for_prices_as_a_cap_does() {
+    let provider = answering(took(1, 1));
+    let budgeted = Budgeted::new(provider, Ledger::default()).till(Arc::new(Mint));
+    let error = budgeted.chat(ask(1), CallContext::default()).await.unwrap_err();
+    assert!(error.message.contains("give it a price"), "{error}");
+}
+
 /// A till that has room for a number of calls.
 #[derive(Debug)]
 struct Drawer(Mutex<(u64, Vec<(u64, Amount)>)>);

@@ -117,7 +117,11 @@ fn what_was_spent_before_counts_and_a_run_that_ended_is_forgotten() {
     );
     let reservation = ledger.reserve(&other, amount(1)).unwrap();
     ledger.settle(reservation, amount(1));
+    ledger.book(&run, amount(90));
+    assert!(ledger.account(&Scope::EachTask, &run).spent.tokens > 0);
     ledger.forget_run(run.run.as_ref().unwrap());
+    assert_eq!(ledger.account(&Scope::EachTask, &run), Account::default());
+    assert_eq!(ledger.account(&Scope::EachTask, &other).spent.tokens, 1);
     assert_eq!(ledger.account(&Scope::EachRun, &run), Account::default());
     assert_eq!(ledger.account(&Scope::EachRun, &other).spent.calls, 1);
 }
@@ -141,4 +145,48 @@ fn what_a_task_asked_for_spends_what_the_task_has() {
     }
     assert!(ledger.reserve(&of("t1.1"), one).is_err(), "t1 has no third call, whoever makes it");
     assert!(ledger.reserve(&of("t11"), one).is_ok());
+}
+
+/// An absurd figure of a provider must not turn over and leave room.
+#[test]
+fn what_is_more_than_can_be_counted_leaves_no_room() {
+    let most = Amount { usd: Usd::from_nanos(u64::MAX), tokens: u64::MAX, calls: u64::MAX, time: Duration::MAX };
+    let caps = Caps {
+        usd: Some(Usd::from_nanos(u64::MAX - 1)),
+        tokens: Some(u64::MAX - 1),
+        calls: Some(u64::MAX - 1),
+        time: Some(Duration::from_secs(u64::MAX)),
+    };
+    let run = context(0, 0, 0);
+    for cap in [
+        Caps { usd: caps.usd, ..Caps::default() },
+        Caps { tokens: caps.tokens, ..Caps::default() },
+        Caps { calls: caps.calls, ..Caps::default() },
+        Caps { time: caps.time, ..Caps::default() },
+    ] {
+        let mut ledger = Ledger::new([(Scope::Everything, cap)]);
+        let reservation = ledger.reserve(&run, amount(1)).unwrap();
+        ledger.settle(reservation, most);
+        ledger.book(&run, most);
+        assert!(ledger.reserve(&run, amount(1)).is_err(), "{cap:?}");
+        assert_eq!(ledger.account(&Scope::Everything, &run).spent, most);
+    }
+}
+
+#[test]
+fn a_cap_of_zero_lets_nothing_through_that_takes_any_of_it() {
+    let zero = Caps { usd: Some(Usd::default()), tokens: Some(0), calls: Some(0), time: Some(Duration::ZERO) };
+    let none = Amount::default();
+    for (limit, amount) in [
+        (Limit::Usd, Amount { usd: Usd::from_nanos(1), ..none }),
+        (Limit::Tokens, Amount { tokens: 1, ..none }),
+        (Limit::Calls, Amount { calls: 1, ..none }),
+        (Limit::Time, Amount { time: Duration::from_nanos(1), ..none }),
+    ] {
+        let mut ledger = Ledger::new([(Scope::Everything, zero)]);
+        let exceeded = ledger.reserve(&context(0, 0, 0), amount).unwrap_err();
+        assert_eq!((exceeded.limit, exceeded.may_fit_later()), (limit, false));
+        let free = ledger.reserve(&context(0, 0, 0), none).unwrap();
+        ledger.settle(free, none);
+    }
 }
