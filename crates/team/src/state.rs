@@ -56,6 +56,8 @@ pub(crate) struct State {
     dismisses: bool,
     /// What became of the parts as one whole.
     whole: Option<Result<String, Failure>>,
+    /// How often they were made one: of more parts it is made anew.
+    wholes: u32,
     stop: Option<Stop>,
     planning: Spent,
     /// Answers to the current job of the run as a whole that could not be used.
@@ -96,6 +98,7 @@ impl State {
             parked: false,
             dismisses: false,
             whole: None,
+            wholes: 0,
             in_flight: Vec::new(),
             stop: None,
             planning: Spent::ZERO,
@@ -127,6 +130,8 @@ impl State {
                 self.land(&Job::Combine);
                 self.planning += spent;
                 self.whole = Some(Ok(text));
+                self.unusable.clear();
+                self.wholes += 1;
             }
             Event::Digested { task, text, spent } => {
                 let job = Job::Digest { task };

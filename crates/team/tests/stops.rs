@@ -237,3 +237,56 @@ async fn work_at_rest_is_summed_up_however_long_its_task_is_over() {
     let report = team.run("build it").await;
     assert_eq!((report.outcome, report.tasks[3].result.as_deref()), (RunOutcome::Succeeded, Some("with it")));
 }
+
+/// What was made one whole of the parts there were is made anew of more: that is another question, and went out under the key
+/// of the first one. So did the digest of a draft that came after the one that was summed up.
+#[tokio::test(start_paused = true)]
+async fn what_is_made_anew_is_asked_for_under_a_new_key() {
+    let poor = Arc::new(AtomicBool::new(true));
+    let (is_poor, journal) = (Arc::clone(&poor), memory());
+    let provider = Arc::new(Scripted::answering(move |request, context| {
+        let poor = is_poor.load(Ordering::SeqCst);
+        let task = context.task.as_ref().map_or("", |task| task.as_str());
+        let text = match (context.phase, task, context.round) {
+            ("plan", ..) => {
+                r#"{"tasks": [{"id": "a", "title": "A", "complexity": 3}, {"id": "b", "title": "B", "depends_on": ["a"]}]}"#
+            }
+            ("work", "t2", _) | ("review", ..) if poor => {
+                return Err(ProviderError::new(ErrorKind::BudgetExceeded, "the budget does not cover it"));
+            }
+            ("review", "t1", 0) => r#"{"decision": "revise", "score": 0.5, "issues": ["mend it"]}"#,
+            ("review", ..) => ACCEPT,
+            ("work", "t1", round) => return Ok(ChatResponse::text(format!("{round} ").repeat(9_000))),
+            ("digest", ..) if format!("{:?}", request.messages).contains("1 1 1") => "digest of the second draft",
+            _ => "done",
+        };
+        Ok(ChatResponse::text(text))
+    }));
+    let tier = Tier::new(Arc::<Scripted>::clone(&provider) as Arc<dyn ChatProvider>, "model");
+    let coder = Role { history_tokens: 2_000, ..Role::worker("coder", "You code.", tier.clone()) };
+    let team = Team::builder("team")
+        .role(Role::planner("lead", "You plan.", tier.clone()))
+        .role(coder)
+        .role(Role::reviewer("critic", "You review.", tier.clone()))
+        .role(Role::synthesizer("editor", "You join.", tier))
+        .journal(Arc::clone(&journal))
+        .build()
+        .expect("the team makes sense");
+    let short = team.run_with("build it", run(), &Control::default()).await;
+    assert_eq!((short.outcome, short.result.is_some()), (RunOutcome::BudgetExhausted, true), "{}", short.reason);
+    assert_eq!(calls(&provider, "digest"), 1);
+    poor.store(false, Ordering::SeqCst);
+    let rich = resume(&team).await;
+    assert_eq!(rich.outcome, RunOutcome::Succeeded, "{}", rich.reason);
+    let sent = provider.calls();
+    let made = |phase: &str| {
+        let of = sent.iter().filter(|call| call.context.phase == phase);
+        let keys: std::collections::BTreeSet<_> = of.clone().map(|call| call.context.idempotency_key.clone()).collect();
+        (of.count(), keys.len())
+    };
+    assert_eq!((made("combine"), made("digest")), ((2, 2), (2, 2)));
+    let told =
+        sent.iter().filter(|call| call.context.phase == "work").map(|call| format!("{:?}", call.request.messages));
+    let told = told.filter(|told| told.contains("digest of the second draft")).count();
+    assert_eq!(told, 1, "t2 builds on the draft that counts");
+}

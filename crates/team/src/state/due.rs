@@ -92,7 +92,10 @@ impl State {
             Job::Work { task, .. } => {
                 self.task(task).map_or(0, |record| record.tried + record.overflows + record.interludes())
             }
-            Job::Combine | Job::Plan => self.tried.saturating_mul(self.rules.plan_repairs.saturating_add(2)),
+            Job::Combine | Job::Plan => {
+                self.tried.saturating_add(self.wholes).saturating_mul(self.rules.plan_repairs.saturating_add(2))
+            }
+            Job::Digest { task } => self.task(task).map_or(0, Record::digests),
             _ => 0,
         };
         before.saturating_mul(self.rules.max_attempts).saturating_add(unusable)

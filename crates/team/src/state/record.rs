@@ -321,6 +321,12 @@ impl Record {
         self.drafts.iter_mut().max_by(|a, b| a.score().total_cmp(&b.score()))
     }
 
+    /// How many of its drafts were summed up.
+    pub(super) fn digests(&self) -> u32 {
+        let summed_up = self.drafts.iter().filter(|draft| draft.digest.is_some()).count();
+        u32::try_from(summed_up).unwrap_or(u32::MAX)
+    }
+
     /// How long the work to keep is, in bytes; 0 if there is none.
     pub(crate) fn length(&self) -> usize {
         self.best().map_or(0, |draft| draft.text.len())

@@ -1,13 +1,13 @@
-//! A run with everything in it, ended at every moment in every way: it goes on to the same end, and pays for nothing twice but
-//! for what was under way.
+//! The run with everything in it: who says what, how it goes on, and how it goes when nothing happens to it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bellwether_core::journal::Entry;
+use bellwether_core::journal::{Entry, JournalError, Lease, Recorded, Snapshot};
 use bellwether_core::test_util::MemoryJournal;
 use bellwether_core::{
     CallContext, ChatProvider, ChatRequest, ChatResponse, ErrorKind, Journal, ProviderError, RunId, RunOutcome,
@@ -94,12 +94,16 @@ impl Check for Strict {
     }
 }
 
-fn model() -> Arc<Scripted> {
+pub(crate) fn model() -> Arc<Scripted> {
     Arc::new(Scripted::answering(answer).with_delay(Duration::from_secs(1)))
 }
 
-fn team(provider: &Arc<Scripted>, journal: &Arc<dyn Journal>, settings: Settings) -> Team {
-    let tier = |model: &str| Tier::new(Arc::<Scripted>::clone(provider) as Arc<dyn ChatProvider>, model);
+pub(crate) fn team(provider: &Arc<Scripted>, journal: &Arc<dyn Journal>, settings: Settings) -> Team {
+    team_on(Arc::<Scripted>::clone(provider) as Arc<dyn ChatProvider>, journal, settings)
+}
+
+pub(crate) fn team_on(provider: Arc<dyn ChatProvider>, journal: &Arc<dyn Journal>, settings: Settings) -> Team {
+    let tier = |model: &str| Tier::new(Arc::clone(&provider), model);
     let mut coder = Role::new(RoleKind::Worker, "coder", "You code.", vec![tier("cheap"), tier("dear")]);
     (coder.may_ask, coder.may_spawn, coder.history_tokens) = (true, true, 2_000);
     let review = ReviewRules { on_exhausted: OnExhausted::Human, ..ReviewRules::default() };
@@ -116,30 +120,34 @@ fn team(provider: &Arc<Scripted>, journal: &Arc<dyn Journal>, settings: Settings
         .expect("the team makes sense")
 }
 
-fn parallel(most: usize) -> Settings {
+pub(crate) fn parallel(most: usize) -> Settings {
     let max_parallel = NonZeroUsize::new(most).expect("it is above 0");
     Settings { max_parallel, ..Settings::default() }
 }
 
-fn run() -> RunId {
+pub(crate) fn run() -> RunId {
     RunId::from("r1")
 }
 
+/// Agrees to the plan, and sends back what was never good enough.
+pub(crate) async fn decide(team: &Team, report: &RunReport) {
+    match report.tasks.iter().find(|task| task.state == TaskState::Blocked) {
+        None => team.approve(run(), Ruling::Approve).await.expect("the plan waits"),
+        Some(task) => {
+            let ruling = TaskRuling::Again { note: "mend it".to_owned() };
+            team.rule(run(), task.task_id.clone(), ruling).await.expect("the task waits");
+        }
+    }
+}
+
 /// Says yes to everything somebody is asked for, and goes on until nothing is left to do.
-async fn to_the_end(team: &Team, mut report: RunReport) -> RunReport {
+pub(crate) async fn to_the_end(team: &Team, mut report: RunReport) -> RunReport {
     for _ in 0..9 {
         if !report.resumable {
             return report;
         }
         if report.outcome == RunOutcome::Parked {
-            let blocked = report.tasks.iter().find(|task| task.state == TaskState::Blocked);
-            match blocked {
-                None => team.approve(run(), Ruling::Approve).await.expect("the plan waits"),
-                Some(task) => {
-                    let ruling = TaskRuling::Again { note: "mend it".to_owned() };
-                    team.rule(run(), task.task_id.clone(), ruling).await.expect("the task waits");
-                }
-            }
+            decide(team, &report).await;
         }
         report = team.resume(run(), ChangedTerms::Refuse, &Control::default()).await.expect("it goes on");
     }
@@ -147,7 +155,7 @@ async fn to_the_end(team: &Team, mut report: RunReport) -> RunReport {
 }
 
 /// A journal that holds the first entries of a run whose process is gone.
-async fn cut_off(entries: &[Entry]) -> Arc<dyn Journal> {
+pub(crate) async fn cut_off(entries: &[Entry]) -> Arc<dyn Journal> {
     let journal = MemoryJournal::default();
     let lease = journal.lease(&run()).await.expect("the run is free");
     journal.append(&lease, entries.to_vec()).await.expect("memory does not fail");
@@ -155,16 +163,16 @@ async fn cut_off(entries: &[Entry]) -> Arc<dyn Journal> {
     Arc::new(journal)
 }
 
-type End = Vec<(TaskState, Option<String>, Option<f64>, u32)>;
+pub(crate) type End = Vec<(TaskState, Option<String>, Option<f64>, u32)>;
 
-fn end(report: &RunReport) -> (RunOutcome, Option<String>, End) {
+pub(crate) fn end(report: &RunReport) -> (RunOutcome, Option<String>, End) {
     let short = |text: &Option<String>| text.as_ref().map(|text| text.chars().take(40).collect());
     let task = |task: &TaskResult| (task.state, short(&task.result), task.score, task.revisions);
     (report.outcome, report.result.clone(), report.tasks.iter().map(task).collect())
 }
 
 /// What was asked, by key: the same key never stands for two different questions.
-fn asked(provider: &Scripted) -> Vec<(String, String)> {
+pub(crate) fn asked(provider: &Scripted) -> Vec<(String, String)> {
     let call = |call: &bellwether_provider::ScriptedCall| {
         let key = call.context.idempotency_key.as_deref().expect("a team's calls have keys").to_owned();
         (key, format!("{} {:?}", call.request.model, call.request.messages))
@@ -173,15 +181,15 @@ fn asked(provider: &Scripted) -> Vec<(String, String)> {
 }
 
 /// The run as it goes when nothing happens to it: its end, its questions, its entries.
-struct Whole {
+pub(crate) struct Whole {
     most: usize,
-    end: (RunOutcome, Option<String>, End),
-    asked: HashMap<String, String>,
-    calls: u32,
-    entries: Vec<Entry>,
+    pub(crate) end: (RunOutcome, Option<String>, End),
+    pub(crate) asked: HashMap<String, String>,
+    pub(crate) calls: u32,
+    pub(crate) entries: Vec<Entry>,
 }
 
-async fn whole(settings: Settings) -> Whole {
+pub(crate) async fn whole(settings: Settings) -> Whole {
     let (provider, journal) = (model(), Arc::new(MemoryJournal::default()) as Arc<dyn Journal>);
     let team = team(&provider, &journal, settings);
     let begun = team.run_with("build it", run(), &Control::default()).await;
@@ -202,7 +210,7 @@ async fn whole(settings: Settings) -> Whole {
 
 impl Whole {
     /// What another process asked belongs to the run, and was not asked by it twice.
-    fn holds(&self, provider: &Scripted, what: &str) -> BTreeSet<String> {
+    pub(crate) fn holds(&self, provider: &Scripted, what: &str) -> BTreeSet<String> {
         let mut keys = BTreeSet::new();
         for (key, question) in asked(provider) {
             let known = self.asked.get(&key);
@@ -217,79 +225,51 @@ impl Whole {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn killed_after_any_entry() {
-    for most in [1, 3] {
-        let whole = whole(parallel(most)).await;
-        // An append is there as a whole or not at all.
-        let torn = |cut: &usize| whole.entries.get(*cut).is_some_and(|next| next.kind == "undelivered");
-        for cut in (1..=whole.entries.len()).filter(|cut| !torn(cut)) {
-            let (provider, journal) = (model(), cut_off(&whole.entries[..cut]).await);
-            let team = team(&provider, &journal, parallel(most));
-            let what = format!("{most} at once, cut after {cut}");
-            let begun = team.resume(run(), ChangedTerms::Refuse, &Control::default()).await.expect("it goes on");
-            let report = to_the_end(&team, begun).await;
-            assert_eq!(end(&report), whole.end, "{what}");
-            let again = whole.holds(&provider, &what);
-            let paid = |entry: &&Entry| entry.kind == "began" && entry.body["event"]["job"].get("check").is_none();
-            let begun = whole.entries[..cut].iter().filter(paid).count();
-            let repeated = begun + again.len() - whole.asked.len();
-            assert_eq!(repeated, report.possible_duplicates as usize, "{what}");
-            assert!(repeated <= most, "{what}: at most what was under way is repeated");
-            assert_eq!(report.calls, whole.calls + report.possible_duplicates, "{what}");
-            let booked = team.accounts(&run()).await.expect("it is known");
-            let known: u32 =
-                booked.iter().map(|booked| booked.spent.calls + u32::from(booked.in_doubt.is_some())).sum();
-            assert_eq!(known, report.calls, "{what}: budgets know of every call");
+/// A journal whose disk fails for good after some appends.
+#[derive(Debug)]
+pub(crate) struct Failing {
+    pub(crate) inner: Arc<dyn Journal>,
+    pub(crate) left: AtomicUsize,
+}
+
+#[async_trait]
+impl Journal for Failing {
+    async fn lease(&self, run: &RunId) -> Result<Lease, JournalError> {
+        self.inner.lease(run).await
+    }
+
+    async fn take_over(&self, run: &RunId) -> Result<Lease, JournalError> {
+        self.inner.take_over(run).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), JournalError> {
+        self.inner.release(lease).await
+    }
+
+    async fn append(&self, lease: &Lease, entries: Vec<Entry>) -> Result<u64, JournalError> {
+        match self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) {
+            Ok(_) => self.inner.append(lease, entries).await,
+            Err(_) => Err(JournalError::Store("the disk is gone".into())),
         }
     }
-}
 
-/// What stops a run in the middle.
-#[derive(Clone, Copy, Debug)]
-enum Blow {
-    Deadline,
-    Drain,
-    Halt,
-}
+    async fn load(&self, run: &RunId) -> Result<Vec<Entry>, JournalError> {
+        self.inner.load(run).await
+    }
 
-#[tokio::test(start_paused = true)]
-async fn stopped_at_any_moment() {
-    let whole = whole(parallel(3)).await;
-    for blow in [Blow::Drain, Blow::Halt, Blow::Deadline] {
-        for half in 0..60 {
-            // Between the answers, and at the very moment of one.
-            let moment = Duration::from_millis(500 * half);
-            let what = format!("{blow:?} after {moment:?}");
-            let (provider, journal) = (model(), Arc::new(MemoryJournal::default()) as Arc<dyn Journal>);
-            let deadline = matches!(blow, Blow::Deadline).then_some(moment);
-            let stopping = team(&provider, &journal, Settings { deadline, ..parallel(3) });
-            let begun = stopping.run_with("build it", run(), &Control::default()).await;
-            if begun.outcome == RunOutcome::Parked {
-                stopping.approve(run(), Ruling::Approve).await.expect("the plan waits");
-            }
-            let (control, steady) = (Control::default(), team(&provider, &journal, parallel(3)));
-            let stop = async {
-                tokio::time::sleep(moment).await;
-                match blow {
-                    Blow::Deadline => {}
-                    Blow::Drain => control.drain(),
-                    Blow::Halt => control.halt(),
-                }
-            };
-            let resumed = stopping.resume(run(), ChangedTerms::Refuse, &control);
-            let (stopped, ()) = tokio::join!(resumed, stop);
-            let stopped = stopped.expect("it goes on");
-            let before: BTreeSet<String> = asked(&provider).into_iter().map(|(key, _)| key).collect();
-            let report = to_the_end(&steady, stopped).await;
-            assert_eq!(end(&report), whole.end, "{what}");
-            let keys: Vec<String> = asked(&provider).into_iter().map(|(key, _)| key).collect();
-            let all: BTreeSet<String> = keys.iter().cloned().collect();
-            let wanted: BTreeSet<String> = whole.asked.keys().cloned().collect();
-            assert_eq!(all, wanted, "{what}: {before:?}");
-            let repeated = keys.len() - all.len();
-            let most = if matches!(blow, Blow::Drain) { 0 } else { 3 };
-            assert!(repeated <= most, "{what}: {repeated} are paid for twice");
-        }
+    async fn read(&self, run: &RunId, after: u64, limit: usize) -> Result<Vec<Recorded>, JournalError> {
+        self.inner.read(run, after, limit).await
+    }
+
+    async fn snapshot(&self, lease: &Lease, seq: u64, state: Vec<u8>) -> Result<(), JournalError> {
+        self.inner.snapshot(lease, seq, state).await
+    }
+
+    async fn last_snapshot(&self, run: &RunId) -> Result<Option<Snapshot>, JournalError> {
+        self.inner.last_snapshot(run).await
+    }
+
+    async fn runs(&self) -> Result<Vec<RunId>, JournalError> {
+        self.inner.runs().await
     }
 }
