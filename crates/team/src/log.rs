@@ -11,6 +11,7 @@ use bellwether_core::journal::{Entry, JournalError, Lease};
 use bellwether_core::{Journal, RunId, RunOutcome, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
 
 use crate::state::{Event, Rules};
 use crate::team::Team;
@@ -77,19 +78,26 @@ impl Opening {
     }
 }
 
-/// Writes a run.
+/// Writes a run. Dropped in the middle, it lets go of the run as soon as the runtime comes to it.
 #[derive(Debug)]
 pub(crate) struct Log {
     journal: Arc<dyn Journal>,
     lease: Lease,
+    /// Whether the run was let go of.
+    is_over: bool,
 }
 
 impl Log {
     /// Begins a new run.
     pub(crate) async fn begin(journal: Arc<dyn Journal>, run: &RunId, opening: &Opening) -> Result<Self, JournalError> {
-        let lease = journal.lease(run).await?;
-        journal.append(&lease, vec![Entry { kind: STARTED.to_owned(), body: json!(opening) }]).await?;
-        Ok(Self { journal, lease })
+        let log = Self { lease: journal.lease(run).await?, journal, is_over: false };
+        if let Err(error) = is_new(&*log.journal, run).await {
+            log.let_go().await?;
+            return Err(error);
+        }
+        let entry = Entry { kind: STARTED.to_owned(), body: json!(opening) };
+        log.journal.append(&log.lease, vec![entry]).await?;
+        Ok(log)
     }
 
     /// Goes on with a run; `None` if there is no such run.
@@ -99,7 +107,7 @@ impl Log {
             return Ok(None);
         }
         let lease = journal.lease(run).await?;
-        Ok(Some(Self { journal, lease }))
+        Ok(Some(Self { journal, lease, is_over: false }))
     }
 
     /// The journal, and the right to write the run.
@@ -114,15 +122,36 @@ impl Log {
     }
 
     /// Lets somebody else write the run.
-    pub(crate) async fn let_go(self) -> Result<(), JournalError> {
-        self.journal.release(&self.lease).await
+    pub(crate) async fn let_go(mut self) -> Result<(), JournalError> {
+        let released = self.journal.release(&self.lease).await;
+        self.is_over = true;
+        released
     }
 
     /// Writes how the run ended and lets go of it.
     pub(crate) async fn finish(self, at: Timestamp, outcome: RunOutcome) -> Result<(), JournalError> {
         let body = json!({ "at": at.as_nanos(), "outcome": outcome });
         self.journal.append(&self.lease, vec![Entry { kind: FINISHED.to_owned(), body }]).await?;
-        self.journal.release(&self.lease).await
+        self.let_go().await
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        // Whoever dropped a run in the middle would otherwise keep everybody from it, himself included, for as long as the
+        // process lives. Nobody is left who could wait for this.
+        if let (false, Ok(runtime)) = (self.is_over, Handle::try_current()) {
+            let (journal, lease) = self.parts();
+            runtime.spawn(async move { journal.release(&lease).await });
+        }
+    }
+}
+
+/// Whether nothing is remembered of a run: entries of two runs under one id would make neither of them.
+pub(crate) async fn is_new(journal: &dyn Journal, run: &RunId) -> Result<(), JournalError> {
+    match journal.read(run, 0, 1).await?.is_empty() {
+        true => Ok(()),
+        false => Err(JournalError::Store(Box::new(LogError::Known { run: run.clone() }))),
     }
 }
 
@@ -168,6 +197,12 @@ pub(crate) enum LogError {
         number: u64,
         /// What is wrong with it.
         source: serde_json::Error,
+    },
+    /// There is such a run already.
+    #[error("there is a run {run} already: resume it, or choose another id")]
+    Known {
+        /// The run.
+        run: RunId,
     },
     /// The journal failed.
     #[error(transparent)]

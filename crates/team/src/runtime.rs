@@ -164,7 +164,8 @@ impl Team {
         self.run_with(request, new_run_id(), &Control::default()).await
     }
 
-    /// Works on `request` under a given id, until done or stopped. The id must be new to the team's journal.
+    /// Works on `request` under a given id, until done or stopped. The id must be new to the team's journal: a run that is
+    /// there already is not touched, and the report says so.
     ///
     /// # Cancel safety
     ///

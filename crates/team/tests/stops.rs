@@ -290,3 +290,37 @@ async fn what_is_made_anew_is_asked_for_under_a_new_key() {
     let told = told.filter(|told| told.contains("digest of the second draft")).count();
     assert_eq!(told, 1, "t2 builds on the draft that counts");
 }
+
+/// Whoever drops a run in the middle kept everybody from it, himself included, for as long as his process lived.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_was_dropped_is_resumed_by_the_same_process() {
+    for moment in (500..9_000).step_by(1_000) {
+        let (provider, journal) = (model(|_, _| None), memory());
+        let team = team(&provider, &journal, Settings::default());
+        let control = Control::default();
+        let dropped = tokio::time::timeout(Duration::from_millis(moment), team.run_with("build it", run(), &control));
+        if dropped.await.is_ok() {
+            continue;
+        }
+        let again = resume(&team).await;
+        assert_eq!(again.outcome, RunOutcome::Succeeded, "dropped after {moment} ms");
+        assert!(again.possible_duplicates <= 3, "dropped after {moment} ms");
+    }
+}
+
+/// Two runs under one id: the entries of both were mixed, and neither could be read any more.
+#[tokio::test(start_paused = true)]
+async fn a_run_is_not_begun_twice_under_one_id() {
+    let (provider, journal) = (model(|_, _| None), memory());
+    let team = team(&provider, &journal, Settings::default());
+    let first = team.run_with("build it", run(), &Control::default()).await;
+    let sent = provider.calls().len();
+    let second = team.run_with("build something else", run(), &Control::default()).await;
+    let error = second.error.expect("it did not begin");
+    assert!(error.message.contains("there is a run r1 already"), "{}", error.message);
+    let fork = bellwether_team::fork(&*journal, &run(), 3, &run()).await.expect_err("nothing is mixed");
+    assert!(format!("{fork:?}").contains("there is a run") || format!("{fork:?}").contains("Known"), "{fork:?}");
+    let recalled = resume(&team).await;
+    assert_eq!((recalled.outcome, recalled.calls), (RunOutcome::Succeeded, first.calls));
+    assert_eq!((recalled.request.as_str(), provider.calls().len()), ("build it", sent));
+}

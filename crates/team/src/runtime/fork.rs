@@ -1,6 +1,6 @@
 //! A new run that begins where another one was.
 
-use bellwether_core::journal::Entry;
+use bellwether_core::journal::{Entry, JournalError, Lease};
 use bellwether_core::{Journal, RunId};
 use serde_json::json;
 
@@ -19,7 +19,7 @@ const SLICE: usize = 1_000;
 /// # Errors
 ///
 /// [`ResumeError::Unknown`] if there is no such run, [`ResumeError::NoEntry`] if it has no such entry,
-/// [`ResumeError::Held`] if somebody writes `into`; else the journal's failure.
+/// [`ResumeError::Held`] if somebody writes `into`; else the journal's failure, also if there is a run `into` already.
 ///
 /// # Cancel safety
 ///
@@ -40,9 +40,15 @@ pub async fn fork(journal: &dyn Journal, run: &RunId, at: u64, into: &RunId) -> 
         opening.insert("forked".to_owned(), json!({ "run": run, "at": at }));
     }
     let lease = journal.lease(into).await.map_err(LogError::Journal)?;
+    let copied = copy(journal, &lease, entries).await;
+    journal.release(&lease).await.and(copied).map_err(ResumeError::Journal)
+}
+
+async fn copy(journal: &dyn Journal, lease: &Lease, mut entries: Vec<Entry>) -> Result<(), JournalError> {
+    log::is_new(journal, &lease.run).await?;
     while !entries.is_empty() {
         let rest = entries.split_off(entries.len().min(SLICE));
-        journal.append(&lease, std::mem::replace(&mut entries, rest)).await.map_err(ResumeError::Journal)?;
+        journal.append(lease, std::mem::replace(&mut entries, rest)).await?;
     }
-    journal.release(&lease).await.map_err(ResumeError::Journal)
+    Ok(())
 }
