@@ -83,8 +83,13 @@ fn half_removed(transaction: &Transaction<'_>) -> rusqlite::Result<Option<i64>> 
         .optional()
 }
 
-/// Removes a part of a run; whether there may be more.
+/// Removes a part of a run that is being removed; whether there may be more.
 fn purge_slice(transaction: &Transaction<'_>, id: i64) -> rusqlite::Result<bool> {
+    // Another process may have ended this removal meanwhile, and a new run may have its place.
+    let mut hidden = transaction.prepare_cached("SELECT 1 FROM run WHERE id = ?1 AND name IS NULL")?;
+    if !hidden.exists([id])? {
+        return Ok(false);
+    }
     let delete = |sql| transaction.prepare_cached(sql)?.execute([id]);
     if delete("DELETE FROM event WHERE run = ?1 AND seq > (SELECT max(seq) - 1000 FROM event WHERE run = ?1)")? > 0 {
         return Ok(true);
@@ -125,4 +130,34 @@ fn shrink(transaction: &Transaction<'_>) -> rusqlite::Result<bool> {
     let mut pages = statement.query([])?;
     while pages.next()?.is_some() {}
     Ok(free()? < before)
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+    use super::{half_removed, purge_slice};
+
+    /// Two processes removed one run, and a new run got its place between their steps: its entries went, too.
+    #[test]
+    fn a_run_that_got_the_place_of_a_removed_one_stays() {
+        let mut connection = Connection::open_in_memory().expect("memory is there");
+        connection.execute_batch(include_str!("schema.sql")).expect("the tables are sound");
+        let tables = Transaction::new(&mut connection, TransactionBehavior::Immediate).expect("nobody else is there");
+        let add = |name: Option<&str>| {
+            tables.execute("INSERT INTO run (name, epoch) VALUES (?1, 1)", [name]).expect("it is new");
+            let id = tables.last_insert_rowid();
+            let entry = "INSERT INTO event VALUES (?1, 1, 0, 'step', '{}', 2, x'00')";
+            tables.execute(entry, [id]).expect("it is its first entry");
+            id
+        };
+        let old = add(None);
+        assert_eq!(half_removed(&tables).expect("it can be asked"), Some(old));
+        while purge_slice(&tables, old).expect("it can be removed") {}
+        let new = add(Some("r2"));
+        assert_eq!(new, old, "places are given again");
+        assert!(!purge_slice(&tables, old).expect("it can be asked"));
+        let left: i64 = tables.query_row("SELECT count(*) FROM event", [], |row| row.get(0)).expect("it can be asked");
+        assert_eq!(left, 1);
+    }
 }
