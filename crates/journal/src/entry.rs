@@ -127,7 +127,7 @@ impl Lift<'_> {
             Value::String(text) => {
                 self.secrets.iter().for_each(|secret| secret.hide(text));
                 if text.len() >= self.long() {
-                    *value = self.text(std::mem::take(text));
+                    *value = self.text(std::mem::take(text))?;
                 }
             }
             Value::Array(items) => items.iter_mut().try_for_each(|item| self.value(item, depth + 1))?,
@@ -147,7 +147,11 @@ impl Lift<'_> {
         Ok(())
     }
 
-    fn text(&mut self, text: String) -> Value {
+    fn text(&mut self, text: String) -> Result<Value, Error> {
+        // However few bytes it would take compressed: so much is never unpacked.
+        if text.len() > LARGEST && self.bodies == Bodies::Keep {
+            return Err(Error::Large { size: text.len(), limit: LARGEST });
+        }
         let (hash, size) = (blake3::hash(text.as_bytes()), text.len());
         let mark = match self.bodies {
             Bodies::Hashes => HASH,
@@ -156,7 +160,7 @@ impl Lift<'_> {
                 BODY
             }
         };
-        Value::Object(Map::from_iter([(mark.to_owned(), Value::String(hash.to_hex().to_string()))]))
+        Ok(Value::Object(Map::from_iter([(mark.to_owned(), Value::String(hash.to_hex().to_string()))])))
     }
 
     const fn long(&self) -> usize {

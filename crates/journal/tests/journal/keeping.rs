@@ -264,3 +264,16 @@ async fn an_entry_that_could_not_be_read_back_is_refused() {
     assert!(refused.ends_with("more than the 67108864 that a journal takes"), "{refused}");
     assert_eq!(journal.load(&run()).await.unwrap(), entry(nested(120)));
 }
+
+/// Compressed it took little, so it was kept; unpacked it was more than is ever read, and the run counted as damaged.
+#[tokio::test]
+async fn what_is_too_large_to_be_read_is_not_written_however_well_it_compresses() {
+    let directory = quick_directory();
+    let journal = open(directory.path());
+    let lease = journal.lease(&run()).await.unwrap();
+    let text = |bytes: usize| Entry { kind: "call_done".to_owned(), body: json!({ "text": "x".repeat(bytes) }) };
+    journal.append(&lease, vec![text(64 << 20)]).await.unwrap();
+    let refused = journal.append(&lease, vec![text((64 << 20) + 1)]).await.unwrap_err();
+    assert!(said(&refused).contains("67108865 bytes"), "{}", said(&refused));
+    assert_eq!(journal.load(&run()).await.unwrap(), [text(64 << 20)]);
+}
