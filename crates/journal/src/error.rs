@@ -44,6 +44,12 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// Somebody removed or replaced the database while it was in use: what is written now would be in no file.
+    #[error("the journal in {} was removed or replaced while it was in use", path.display())]
+    Gone {
+        /// The journal's directory.
+        path: PathBuf,
+    },
     /// An operation on a file failed.
     #[error("cannot use {}: {source}", path.display())]
     Io {

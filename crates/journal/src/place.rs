@@ -73,12 +73,39 @@ impl Place {
         self.0.join("holders")
     }
 
+    /// What tells the database from another file of the same name, where files have such a thing.
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        fs::metadata(self.database()).ok().and_then(|found| identity(&found))
+    }
+
+    /// Whether the database is still the same file. In doubt it is.
+    pub(crate) fn is_still(&self, known: Option<Identity>) -> bool {
+        match fs::metadata(self.database()) {
+            Ok(found) => identity(&found) == known,
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        }
+    }
+
     fn refuse_network(&self) -> Result<(), Error> {
         match filesystem(&self.0).map_err(|error| Error::io(&self.0, error))?.and_then(network) {
             Some(kind) => Err(Error::Network { path: self.0.clone(), kind }),
             None => Ok(()),
         }
     }
+}
+
+/// A file's device and number.
+pub(crate) type Identity = (u64, u64);
+
+#[cfg(unix)]
+fn identity(found: &fs::Metadata) -> Option<Identity> {
+    use std::os::unix::fs::MetadataExt;
+    Some((found.dev(), found.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(_: &fs::Metadata) -> Option<Identity> {
+    None
 }
 
 /// Opens a file for writing, made readable by its owner only, whatever it was before.

@@ -19,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use crate::ballast;
 use crate::error::Error;
 use crate::journal::Health;
-use crate::place::Place;
+use crate::place::{Identity, Place};
 use crate::settings::Settings;
 
 pub(crate) use appends::{append, snapshot};
@@ -60,6 +60,7 @@ impl Writer {
         let shared = Arc::new(Shared { closing: AtomicBool::new(false), max_pages: AtomicU64::new(max_pages) });
         let desk = Desk {
             place: place.clone(),
+            identity: place.identity(),
             connection,
             books,
             settings: settings.clone(),
@@ -193,6 +194,8 @@ impl<F: FnMut(&Transaction<'_>, &mut Books) -> Said<()> + Send> Work for Errand<
 /// What the writing thread has before it.
 struct Desk {
     place: Place,
+    /// Of the file that the connection writes.
+    identity: Option<Identity>,
     connection: Connection,
     books: Books,
     settings: Settings,
@@ -247,6 +250,11 @@ impl Desk {
             if !(is_full(&error) && ballast::release(&self.place.ballast())) {
                 thread::park_timeout(self.settings.retry);
             }
+        }
+        if !self.place.is_still(self.identity) {
+            // SQLite goes on writing a file that has no name any more.
+            let gone = |work: Box<dyn Work>| work.fail(Error::Gone { path: self.place.directory().to_owned() });
+            return batch.into_iter().for_each(gone);
         }
         batch.into_iter().for_each(Work::finish);
         if self.health.send_if_modified(|health| std::mem::replace(health, Health::Writing) != Health::Writing) {

@@ -6,7 +6,7 @@ use std::path::Path;
 use bellwether_journal::{Entry, Error, Journal, JournalError, RunId, SqliteJournal};
 use fastrand::Rng;
 
-use crate::support::{entry, open, plain, quick_directory, said, small};
+use crate::support::{entry, open, plain, quick_directory, run, said, small};
 
 const RUNS: [&str; 3] = ["r1", "r2", "r3"];
 
@@ -165,4 +165,24 @@ async fn a_changed_byte_in_an_entry_or_a_text_is_never_taken_for_what_was_writte
     assert!(journal.reader().verify().await.is_err());
     assert_eq!(journal.reader().runs().await.unwrap().len(), 3, "all three can still be listed");
     assert_eq!(journal.read(&"r1".into(), 0, 1).await.unwrap().len(), 1, "and read up to the damage");
+}
+
+/// Somebody cleaned up the folder of a journal that was in use: what was acknowledged after that was in no file.
+#[tokio::test]
+async fn a_journal_that_was_taken_away_acknowledges_nothing() {
+    let directory = quick_directory();
+    for replaced in [false, true] {
+        let place = directory.path().join(format!("runs {replaced}"));
+        let journal = open(&place);
+        let lease = journal.lease(&run()).await.unwrap();
+        journal.append(&lease, vec![small(0)]).await.unwrap();
+        fs::remove_dir_all(&place).unwrap();
+        let other = replaced.then(|| open(&place));
+        let refused = journal.append(&lease, vec![small(1)]).await.unwrap_err();
+        assert!(said(&refused).contains("was removed or replaced while it was in use"), "{}", said(&refused));
+        if let Some(other) = other {
+            let lease = other.lease(&run()).await.unwrap();
+            assert_eq!(other.append(&lease, vec![small(2)]).await.unwrap(), 1, "whoever came after has a journal");
+        }
+    }
 }
