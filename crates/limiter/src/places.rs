@@ -10,7 +10,8 @@ use bellwether_core::Timestamp;
 ///
 /// Only an explicit word makes it smaller: an overload, a refusal for the number of calls. How long an answer takes
 /// says nothing, for it grows with the length of the answer. It grows only while at least half of it is used: doubled
-/// each second until the first such word, by one a second after it.
+/// each second until the first such word, by one a second after it. A tenth goes of what was used, but no more than
+/// three quarters of the places at once: what a single call meets hardly comes of too many calls.
 ///
 /// Invariant: `1 <= limit <= most`.
 #[derive(Clone, Debug)]
@@ -93,7 +94,7 @@ impl Places {
             return false;
         }
         // The call itself, and those that failed together with it, have just given their places back.
-        let used = self.peak.max(self.taken.saturating_add(1)).min(self.limit());
+        let used = self.peak.max(self.taken.saturating_add(1)).max(self.limit() / 4).min(self.limit());
         self.parts = (self.parts.min(u64::from(used) * PARTS) * 9 / 10).max(PARTS);
         (self.unhurt, self.reacted_at, self.window, self.peak) = (false, Some(now), now, self.taken);
         true
@@ -151,6 +152,17 @@ mod tests {
         }
         assert_eq!(limits[..3], [3, 2, 2], "2.7, then 2.4 and 2.2");
         assert!(limits.is_sorted_by(|a, b| a >= b) && limits.last() == Some(&1), "{limits:?}");
+    }
+
+    #[test]
+    fn an_overload_of_a_single_call_leaves_a_quarter_of_many_places() {
+        let mut places = places(64);
+        let limits = [2, 4, 6].map(|second| {
+            let now = Timestamp::from_millis(second * 1_000);
+            assert!(places.overloaded(now, now));
+            places.limit()
+        });
+        assert_eq!(limits, [14, 3, 1], "14.4 of 16, then 2.7 of 3, and then nothing is left to doubt");
     }
 
     #[test]

@@ -252,14 +252,23 @@ async fn ten_thousand_who_come_during_a_pause_send_nothing_before_its_end_and_on
     assert_eq!((snapshot.in_flight, snapshot.waiting), (0, 0), "whoever went away left nothing");
 }
 
-/// An overload had left one place, and a call that fell silent kept it until its own timeout; whoever waited behind it
+/// A limiter with one place: all that two overloads left of eight.
+async fn one_place() -> Limiter {
+    let limiter = limiter(Limits { concurrency: Concurrency::Hidden, ..Limits::NONE });
+    for _ in 0..2 {
+        let overloaded = Outcome::Overloaded { limits: RateLimits::default() };
+        limiter.hold(ONE, None).await.unwrap().settle(overloaded);
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(limiter.snapshot().places, Some(1));
+    limiter
+}
+
+/// Overloads had left one place, and a call that fell silent kept it until its own timeout; whoever waited behind it
 /// waited as long, although the places had grown by then.
 #[tokio::test(start_paused = true)]
 async fn a_silent_call_in_the_last_place_keeps_the_others_out_for_a_second_and_no_longer() {
-    let limiter = limiter(Limits { concurrency: Concurrency::Hidden, ..Limits::NONE });
-    let overloaded = Outcome::Overloaded { limits: RateLimits::default() };
-    limiter.hold(ONE, None).await.unwrap().settle(overloaded);
-    assert_eq!(limiter.snapshot().places, Some(1));
+    let limiter = one_place().await;
     let mut silent = vec![limiter.hold(ONE, None).await.unwrap()];
     for _ in 0..5 {
         let began = Instant::now();
@@ -273,9 +282,7 @@ async fn a_silent_call_in_the_last_place_keeps_the_others_out_for_a_second_and_n
 /// The next place comes in a second, or when a call ends: a deadline before that is no reason to be refused at once.
 #[tokio::test(start_paused = true)]
 async fn whoever_has_less_than_a_second_may_still_get_the_place_of_a_call_that_ends() {
-    let limiter = limiter(Limits { concurrency: Concurrency::Hidden, ..Limits::NONE });
-    let overloaded = Outcome::Overloaded { limits: RateLimits::default() };
-    limiter.hold(ONE, None).await.unwrap().settle(overloaded);
+    let limiter = one_place().await;
     let first = limiter.hold(ONE, None).await.unwrap();
     let soon = Instant::now() + Duration::from_millis(500);
     let ends = async {
