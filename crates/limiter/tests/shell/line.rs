@@ -257,7 +257,7 @@ async fn one_place() -> Limiter {
     let limiter = limiter(Limits { concurrency: Concurrency::Hidden, ..Limits::NONE });
     for _ in 0..2 {
         let overloaded = Outcome::Overloaded { limits: RateLimits::default() };
-        limiter.hold(ONE, None).await.unwrap().settle(overloaded);
+        limiter.hold(ONE, None).await.expect("there is room").settle(overloaded);
         sleep(Duration::from_secs(1)).await;
     }
     assert_eq!(limiter.snapshot().places, Some(1));
