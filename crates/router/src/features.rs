@@ -246,6 +246,7 @@ mod tests {
         let features = Features::of(&brief);
         assert_eq!((features.group, features.complexity, features.needs), (Group::Research, 5, u16::MAX));
         assert_eq!(of("").group, Group::Text);
+        assert_eq!(of(&format!("{}{}", "sheep ".repeat(MAX_WORDS), "prove ".repeat(9))).group, Group::Text);
         assert_eq!(Features::of(&Brief::default()).complexity, 1);
     }
 }

@@ -212,6 +212,14 @@ proptest! {
 }
 
 #[test]
+fn of_tiers_that_are_worth_the_same_the_lowest_is_chosen() {
+    let rung = Rung { accepted: 1.0, cost: 1.0, seconds: 1.0 };
+    let weights = Weights { quality: 1.0, cost: 0.1, seconds: 0.1 };
+    assert_eq!(weights.best(&[rung; 3], 1, |_| true), Some(0));
+    assert_eq!(weights.best(&[rung; 3], 1, |n| n > 0), Some(1));
+}
+
+#[test]
 fn a_frozen_router_never_changes() {
     let router = Adaptive::new(Settings { mode: Mode::Cascade, frozen: true, ..Settings::default() }, 1);
     let before = router.history();

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bellwether_router::history::MAX_ENTRIES;
 use bellwether_router::{
-    Adaptive, Audit, Ending, History, Lesson, Means, Mode, Route, Router, Settings, TaskProfile, Usd, conformance,
+    Adaptive, Audit, Ending, Group, History, Lesson, Means, Mode, Route, Router, Settings, TaskProfile, Usd,
+    conformance,
 };
 
 use crate::play::{lesson, lesson_of, priced};
@@ -182,4 +183,167 @@ fn the_harder_a_task_the_higher_it_starts() {
     let tiers: Vec<usize> =
         (1..=5).map(|complexity| router.route(&conformance::profile("t", 4, complexity)).tier).collect();
     assert!(tiers.is_sorted() && tiers[0] == 0 && tiers[4] >= 2, "{tiers:?}");
+}
+
+#[test]
+fn judging_is_a_part_of_what_a_try_costs() {
+    let router = Adaptive::new(settings(Mode::Cascade), 1);
+    let before = route(&router).weighed[1].cost;
+    for n in 0..5 {
+        let lesson = lesson_of(&profile(&format!("t{n}")), 0, Ending::Accepted);
+        router.learn(&Lesson { review_cost: Usd::from_dollars(0.5), ..lesson });
+    }
+    assert!((route(&router).weighed[1].cost - before - 0.5).abs() < 1e-6, "whoever works, the same judge judges");
+}
+
+#[test]
+fn a_tier_that_is_late_now_and_then_is_not_started_on_shortly_before_the_deadline() {
+    let router = Adaptive::new(settings(Mode::Cascade), 1);
+    for n in 0..40 {
+        let took = Duration::from_secs(if n % 8 == 0 { 60 } else { 5 });
+        router.learn(&Lesson { took, ..lesson_of(&profile(&format!("t{n}")), 0, Ending::Accepted) });
+    }
+    let with = |seconds| {
+        let means = Means { time_left: Some(Duration::from_secs(seconds)), ..Means::default() };
+        router.route(&TaskProfile { means, ..profile("next") })
+    };
+    assert!(
+        with(20).weighed[0].ruled_out.is_some(),
+        "half of them are done within 5 s, but one in eight takes a minute"
+    );
+    assert!(with(200).weighed[0].ruled_out.is_none());
+}
+
+#[test]
+fn a_wait_has_its_price() {
+    let start = |latency_weight| {
+        let router = Adaptive::new(Settings { latency_weight, cost_weight: 0.1, ..settings(Mode::Cascade) }, 1);
+        for n in 0..20 {
+            for (tier, seconds) in [(0, 300), (1, 5), (2, 5)] {
+                let lesson = lesson_of(&profile(&format!("{tier}-{n}")), tier, Ending::Accepted);
+                router.learn(&Lesson { took: Duration::from_secs(seconds), ..lesson });
+            }
+        }
+        route(&router).tier
+    };
+    assert_eq!((start(0.0), start(0.5)), (0, 1));
+}
+
+#[test]
+fn where_no_tier_is_good_enough_the_best_that_can_be_paid_for_is_let_in() {
+    let router = Adaptive::new(Settings { quality_floor: 1.0, ..settings(Mode::Cascade) }, 1);
+    teach(&router, 0, Ending::Missed, 10);
+    teach(&router, 1, Ending::Accepted, 10);
+    teach(&router, 2, Ending::Missed, 10);
+    let chosen = route(&router);
+    let allowed: Vec<bool> = chosen.weighed.iter().map(|weighed| weighed.ruled_out.is_none()).collect();
+    assert_eq!((chosen.tier, allowed), (1, vec![false, true, false]));
+}
+
+#[test]
+fn an_upper_bound_lies_above_what_is_likely_and_nearer_to_it_the_more_is_known() {
+    let router = Adaptive::new(settings(Mode::Ucb), 1);
+    let room = || {
+        let weighed = &route(&router).weighed[0];
+        weighed.sample - weighed.mean
+    };
+    let before = room();
+    for n in 0..200 {
+        let ending = if n % 2 == 0 { Ending::Accepted } else { Ending::Missed };
+        router.learn(&lesson_of(&profile(&format!("t{n}")), 0, ending));
+    }
+    assert!(before > 0.15 && room() > 0.01 && room() < before / 2.0, "{before} {}", room());
+}
+
+/// What is said of a decision has to be what it was made of, and how likely it was how often it comes.
+#[test]
+fn a_choice_by_sample_is_shown_as_it_was_made_and_is_as_likely_as_it_says() {
+    let router = Adaptive::new(Settings { quality_floor: 0.0, ..settings(Mode::Thompson) }, 1);
+    teach(&router, 0, Ending::Missed, 2);
+    let routes: Vec<Route> = (0..1_000).map(|_| route(&router)).collect();
+    for route in &routes {
+        let allowed = route.weighed.iter().filter(|weighed| weighed.ruled_out.is_none());
+        let most = allowed.map(|weighed| weighed.value).fold(f64::MIN, f64::max);
+        assert!((route.weighed[route.tier].value - most).abs() < 1e-9, "{route:?}");
+    }
+    let samples: std::collections::BTreeSet<u64> =
+        routes.iter().map(|route| route.weighed[0].sample.to_bits()).collect();
+    assert!(samples.len() > 500, "each is drawn anew");
+    for tier in 0..2 {
+        let chosen: Vec<&Route> = routes.iter().filter(|route| route.tier == tier).collect();
+        let often = chosen.len() as f64 / 1_000.0;
+        let said = chosen.iter().map(|route| route.propensity).sum::<f64>() / chosen.len() as f64;
+        assert!(
+            (0.1..0.9).contains(&often) && (said - often).abs() < 0.08,
+            "tier {tier}: {often}, and {said} was said"
+        );
+    }
+}
+
+#[test]
+fn without_prices_each_tier_is_taken_for_four_times_as_dear() {
+    let router = Adaptive::new(settings(Mode::Cascade), 1);
+    let guesses: Vec<f64> =
+        router.route(&conformance::profile("t", 3, 3)).weighed.iter().map(|weighed| weighed.guess).collect();
+    assert_eq!(guesses, [0.001, 0.004, 0.016]);
+}
+
+/// How hard a task is says what became of it on the first tier, before anything else was tried.
+#[test]
+fn only_first_tries_on_the_first_tier_say_how_hard_tasks_are() {
+    let bucket = |stint, tier| {
+        let router = Adaptive::new(settings(Mode::Cascade), 1);
+        for n in 0..400 {
+            router.learn(&Lesson { stint, ..lesson_of(&profile(&format!("t{n}")), tier, Ending::Missed) });
+        }
+        route(&router).bucket
+    };
+    let fresh = route(&Adaptive::new(settings(Mode::Cascade), 1)).bucket;
+    assert!(bucket(0, 0) > fresh);
+    assert_eq!([bucket(1, 0), bucket(0, 1), bucket(1, 1)], [fresh; 3]);
+}
+
+#[test]
+fn one_contradiction_makes_no_bad_judge() {
+    let router = Adaptive::new(settings(Mode::Cascade), 1);
+    for n in 0..5 {
+        let judges = router.history().stats().judges();
+        assert!(judges.iter().all(|judge| !judge.paused), "{n} audits");
+        router.audited(&Audit {
+            run: "run".into(),
+            task: format!("t{n}").into(),
+            judge: "judge".into(),
+            agreed: false,
+        });
+    }
+    let (run, judge) = ("run".into(), "judge".into());
+    router.audited(&Audit { run, task: "t6".into(), judge, agreed: false });
+    assert!(router.history().stats().judges()[0].paused);
+}
+
+#[test]
+fn a_model_that_is_not_what_it_was_is_known_anew_soon() {
+    let router = Adaptive::new(settings(Mode::Cascade), 1);
+    teach(&router, 0, Ending::Accepted, 300);
+    let mean = || route(&router).weighed[0].mean;
+    assert!(mean() > 0.95);
+    teach(&router, 0, Ending::Missed, 12);
+    assert!(mean() < 0.65, "three hundred that went well do not outweigh the last twelve: {}", mean());
+}
+
+#[test]
+fn what_is_learnt_of_easy_mathematics_is_believed_of_hard_mathematics() {
+    let of = |task: &str, group, complexity| {
+        let mut profile = priced(conformance::profile(task, 3, complexity));
+        profile.features.group = group;
+        profile
+    };
+    let router = Adaptive::new(settings(Mode::Cascade), 1);
+    for n in 0..20 {
+        router.learn(&lesson_of(&of(&format!("m{n}"), Group::Maths, 1), 0, Ending::Missed));
+        router.learn(&lesson_of(&of(&format!("c{n}"), Group::Code, 1), 0, Ending::Accepted));
+    }
+    let mean = |group| router.route(&of("next", group, 5)).weighed[0].mean;
+    let (maths, code, data) = (mean(Group::Maths), mean(Group::Code), mean(Group::Data));
+    assert!(maths + 0.1 < data && data + 0.05 < code, "{maths} {data} {code}");
 }

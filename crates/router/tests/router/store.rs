@@ -82,6 +82,8 @@ fn two_writers_at_once_lose_nothing_and_come_to_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("router.log");
     let writers = [open(&path), open(&path)];
+    // The second one has not read yet what the first one wrote.
+    writers.iter().for_each(|writer| learn(writer, 0..1));
     std::thread::scope(|scope| {
         for (n, writer) in writers.iter().enumerate() {
             // The tasks in the middle are learnt by both.
@@ -92,6 +94,7 @@ fn two_writers_at_once_lose_nothing_and_come_to_the_same() {
     writers.iter().enumerate().for_each(|(n, writer)| learn(writer, 1_000 + n..1_001 + n));
     let (all, last) = (open(&path), &writers[1]);
     assert_eq!(ids(&all).len(), 252);
+    assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 253, "what both learnt is there once");
     assert_eq!(all.history().stats(), last.history().stats());
 }
 
@@ -128,6 +131,24 @@ fn what_is_reset_is_forgotten_by_everybody() {
     assert_eq!(ids(&open(&path)).len(), 0);
     learn(&router, 5..6);
     assert_eq!(ids(&router), ["run/t5/0"]);
+    // Nobody takes what comes after another reset for what was there before it, as long as it may be by then.
+    Adaptive::reset(&path).unwrap();
+    learn(&open(&path), 6..16);
+    learn(&router, 16..17);
+    assert_eq!(ids(&router), ids(&open(&path)));
+}
+
+/// Whoever deletes the file while a run is on means the same as a reset.
+#[test]
+fn a_file_that_was_deleted_and_begun_anew_is_read_from_its_beginning() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("router.log");
+    let router = open(&path);
+    learn(&router, 0..5);
+    std::fs::remove_file(&path).unwrap();
+    learn(&open(&path), 5..7);
+    learn(&router, 7..8);
+    assert_eq!(ids(&router), ["run/t5/0", "run/t6/0", "run/t7/0"]);
 }
 
 #[test]
@@ -135,6 +156,9 @@ fn a_file_of_something_else_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notes.txt");
     std::fs::write(&path, "dear diary").unwrap();
+    let error = Adaptive::open(Settings::default(), 1, &path).unwrap_err();
+    assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
+    std::fs::write(&path, format!("{{\"bellwether_router\":{}", "1".repeat(1_000))).unwrap();
     let error = Adaptive::open(Settings::default(), 1, &path).unwrap_err();
     assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
     std::fs::write(&path, "{\"bellwether_rooster\":1").unwrap();
