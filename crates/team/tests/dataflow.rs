@@ -248,3 +248,43 @@ async fn a_run_says_what_the_least_time_was() {
     assert_eq!(narrow.least, second * 7, "five tasks and their reviews, two at once");
     assert!(narrow.wall >= narrow.least && narrow.wall < second * 10, "{:?}", narrow.wall);
 }
+
+/// Tasks for a role with one agent had all places of the run, in which all but one of them waited for it; the others, for whom
+/// there were agents, waited as well.
+#[tokio::test(start_paused = true)]
+async fn a_role_with_one_agent_keeps_no_place_from_others() {
+    let tasks =
+        |role: &str| (0..4).map(|n| format!(r#"{{"title": "{role} {n}", "role": "{role}"}}"#)).collect::<Vec<_>>();
+    let plan = format!(r#"{{"tasks": [{}]}}"#, [tasks("narrow"), tasks("wide")].concat().join(", "));
+    let provider = Arc::new(
+        Scripted::answering(move |_, context| {
+            Ok(ChatResponse::text(match context.phase {
+                "plan" => plan.clone(),
+                "review" => r#"{"decision": "accept", "score": 0.9}"#.to_owned(),
+                _ => "work".to_owned(),
+            }))
+        })
+        .with_delay(Duration::from_secs(1)),
+    );
+    let tier = Tier::new(Arc::<Scripted>::clone(&provider) as Arc<dyn ChatProvider>, "model");
+    let narrow = Role { instances: NonZeroUsize::MIN, ..Role::worker("narrow", "You code.", tier.clone()) };
+    let team = Team::builder("team")
+        .role(Role::planner("lead", "You plan.", tier.clone()))
+        .role(narrow)
+        .role(Role::worker("wide", "You code.", tier.clone()))
+        .role(Role::reviewer("critic", "You review.", tier))
+        .settings(Settings {
+            right_size: false,
+            max_parallel: NonZeroUsize::MIN.saturating_add(3),
+            ..Settings::default()
+        })
+        .build()
+        .expect("the team makes sense");
+    let report = team.run("build it").await;
+    assert_eq!(report.outcome, RunOutcome::Succeeded);
+    let calls = provider.calls();
+    let first: Vec<&str> = calls[1..5].iter().map(|call| &*call.context.flow.role).collect();
+    assert_eq!(first, ["narrow", "wide", "wide", "wide"], "each place has an agent at work in it");
+    let second = calls.iter().filter(|call| call.context.agent > 1 && &*call.context.flow.role == "narrow").count();
+    assert_eq!(second, 0, "it has one agent");
+}

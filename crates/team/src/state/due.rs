@@ -27,13 +27,12 @@ impl State {
         match self.rules.combined.filter(|_| self.wants_whole()) {
             None => {
                 let mut due = self.in_order(room);
-                due.extend(self.audits(room - due.len()));
-                due
+                due.extend(self.audits(room));
+                self.staffed(due, room)
             }
             Some(window) => {
                 let planned = (0..self.tasks.len()).filter(|n| self.tasks[*n].parent.is_none());
-                let mut due = self.digests(planned, window);
-                due.truncate(room);
+                let due = self.staffed(self.digests(planned, window), room);
                 if due.is_empty() { vec![Job::Combine] } else { due }
             }
         }

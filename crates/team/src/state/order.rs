@@ -52,7 +52,41 @@ pub(super) fn place(tasks: &mut [Record], places: &HashMap<TaskId, usize>) {
 }
 
 impl State {
-    /// The jobs that may begin, the most urgent first, as many as there is room for.
+    /// Of these jobs, the first for which there are agents, at most so many. Who has no agent free does not stand in the way
+    /// of others: a job that began and waits for one would keep a place for nothing.
+    pub(super) fn staffed(&self, mut jobs: Vec<Job>, room: usize) -> Vec<Job> {
+        if self.rules.instances.is_empty() {
+            jobs.truncate(room);
+            return jobs;
+        }
+        let mut free = self.rules.instances.clone();
+        let mut take = |job: &Job| match self.doer(job).and_then(|role| free.get_mut(role)) {
+            Some(0) => false,
+            Some(agents) => {
+                *agents -= 1;
+                true
+            }
+            None => true,
+        };
+        self.in_flight.iter().for_each(|job| _ = take(job));
+        jobs.into_iter().filter(take).take(room).collect()
+    }
+
+    /// The role whose agents do a job, as far as there may be too few of them for all jobs of its kind.
+    fn doer(&self, job: &Job) -> Option<&str> {
+        let of = |task| self.task(task).map(|record| &*record.planned.role);
+        match job {
+            Job::Answer { task, .. } => {
+                let to = &self.task(task)?.asked.last()?.question.to;
+                of(&to.as_str().into()).or(Some(to))
+            }
+            Job::Audit { .. } | Job::Review { .. } => self.rules.judge.as_deref(),
+            Job::Digest { task } | Job::Work { task, .. } => of(task),
+            Job::Check { .. } | Job::Combine | Job::Plan => None,
+        }
+    }
+
+    /// The jobs that may begin, the most urgent first; as many as there is room for, unless some may have no agent.
     pub(super) fn in_order(&self, room: usize) -> Vec<Job> {
         let now = if self.rules.pipelined { None } else { self.phase() };
         let allowed = |record: &Record| {
@@ -65,7 +99,7 @@ impl State {
         // Several tasks may wait for the same digest.
         let mut digests = HashSet::new();
         jobs.retain(|(_, job)| !matches!(job, Job::Digest { .. }) || digests.insert(job.clone()));
-        if jobs.len() > room {
+        if jobs.len() > room && self.rules.instances.is_empty() {
             jobs.select_nth_unstable_by_key(room, |(key, _)| *key);
             jobs.truncate(room);
         }

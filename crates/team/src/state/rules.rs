@@ -43,6 +43,12 @@ pub(crate) struct Rules {
     pub(crate) judges: u32,
     /// How many tokens a conversation of each role may have, on each of its tiers.
     pub(crate) windows: BTreeMap<Arc<str>, Vec<usize>>,
+    /// How many agents of each role may be at work at once, where that is fewer than of all together.
+    #[serde(default)]
+    pub(crate) instances: BTreeMap<Arc<str>, usize>,
+    /// The role that judges.
+    #[serde(default)]
+    pub(crate) judge: Option<Arc<str>>,
 }
 
 impl Rules {
@@ -52,6 +58,8 @@ impl Rules {
         if team.journal.is_none() && settings.review.on_exhausted == OnExhausted::Human {
             settings.review.on_exhausted = OnExhausted::AcceptBest;
         }
+        let reviewer = team.role(RoleKind::Reviewer);
+        let narrow = team.roles().filter(|role| role.instances < settings.max_parallel);
         Self {
             max_parallel: settings.max_parallel.get(),
             max_attempts: settings.max_attempts,
@@ -65,8 +73,10 @@ impl Rules {
             max_questions: settings.max_questions,
             planned: team.role(RoleKind::Planner).is_some(),
             checked: !team.checks.is_empty(),
-            judges: team.role(RoleKind::Reviewer).map_or(0, |role| u32::try_from(role.tiers.len()).unwrap_or(u32::MAX)),
+            judges: reviewer.map_or(0, |role| u32::try_from(role.tiers.len()).unwrap_or(u32::MAX)),
             windows: team.roles().map(|role| (Arc::clone(&role.name), role.windows())).collect(),
+            instances: narrow.map(|role| (Arc::clone(&role.name), role.instances.get())).collect(),
+            judge: reviewer.map(|role| Arc::clone(&role.name)),
         }
     }
 }

@@ -31,6 +31,8 @@ fn rules(max_parallel: usize) -> Rules {
         checked: false,
         judges: 1,
         windows,
+        instances: BTreeMap::new(),
+        judge: Some("critic".into()),
     }
 }
 
@@ -640,4 +642,28 @@ fn in_strict_phases_a_row_is_worked_on_then_reviewed_then_revised() {
     }
     let want = ["work t1, work t2", "review t1, review t2", "work t1", "review t1", "work t3", "review t3"];
     assert_eq!(steps, want);
+}
+
+/// A question lay in a mailbox when its run was stopped: that is no word of whoever was asked.
+#[test]
+fn a_question_that_nobody_came_to_read_is_still_open() {
+    let mut state = planned(rules(2), vec![task(0, &[])]);
+    let asked = begin_all(&mut state);
+    let question = Question { to: "coder".to_owned(), text: "which port?".to_owned() };
+    state.apply(Event::Asked { task: "t1".into(), question, spent: Spent::ZERO }, Timestamp::ZERO);
+    let job = begin_all(&mut state).remove(0);
+    let letter = |from: &str| DeadLetter {
+        from: from.to_owned(),
+        to: "coder".to_owned(),
+        what: "question".to_owned(),
+        task: Some("t1".into()),
+        reason: "the run ended before anybody read it".to_owned(),
+    };
+    state.apply(Event::Stopped { stop: Stop::Asked }, Timestamp::ZERO);
+    state.apply(Event::Dropped { job: job.clone() }, Timestamp::ZERO);
+    state.apply(Event::Undelivered { letter: letter("runtime") }, Timestamp::ZERO);
+    state.apply(Event::Resumed, Timestamp::ZERO);
+    assert_eq!(state.jobs(), [job], "it is asked again");
+    state.apply(Event::Undelivered { letter: letter("t1") }, Timestamp::ZERO);
+    assert_eq!(state.jobs(), asked, "whom it cannot reach is no help: it goes on without");
 }
