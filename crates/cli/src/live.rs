@@ -252,6 +252,9 @@ impl Observer for Live {
                 let pause = retry_after.map_or_else(|| "a while".to_owned(), |d| format!("{:.1}s", d.as_secs_f64()));
                 self.change(&call.provider, &format!("asks everybody to stay away for {pause}"));
             }
+            Fact::CallWaiting { call, .. } => {
+                self.update(call.context.task.as_ref(), |line| line.waiting = Some(FOR_QUOTA));
+            }
             Fact::QuotaPaused { wait, .. } => self.paused(*wait),
             _ => {}
         }

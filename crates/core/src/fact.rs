@@ -97,6 +97,15 @@ pub enum Fact {
         /// How long to stay away, if it said so.
         retry_after: Option<Duration>,
     },
+    /// A call is first in line and has to wait for room in the quota. Should it go away at this moment, that may be told first.
+    CallWaiting {
+        /// The call.
+        call: Arc<Call>,
+        /// What it waits for.
+        reason: WaitReason,
+        /// How long at least, if that is known.
+        wait: Option<Duration>,
+    },
     /// A key is asked again, or no longer.
     KeyChanged {
         /// The provider, by its configured name.

@@ -215,7 +215,7 @@ impl Key {
         while let Some((state, wait)) = told.news.pop_front() {
             // Whoever hears it may well change the key again.
             drop(told);
-            self.tell(state, wait);
+            self.changes(state, wait);
             told = self.told();
         }
         told.telling = false;
@@ -235,9 +235,14 @@ impl Key {
         }
     }
 
-    fn tell(&self, state: KeyState, wait: Option<Duration>) {
+    /// Tells what happens in front of the key.
+    pub(crate) fn tell(&self, fact: &Fact) {
+        self.observer.observe(fact);
+    }
+
+    fn changes(&self, state: KeyState, wait: Option<Duration>) {
         self.changed.notify_waiters();
-        self.observer.observe(&Fact::KeyChanged { provider: Arc::clone(&self.name), state, wait });
+        self.tell(&Fact::KeyChanged { provider: Arc::clone(&self.name), state, wait });
         if state == KeyState::Open {
             let wait = wait.unwrap_or_default();
             self.line.turn_away(|waiting| waiting.brief.then_some(NoTurn::Broken(wait)));

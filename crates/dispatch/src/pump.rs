@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_core::limiter::WaitReason;
-use bellwether_core::{Demand, Permit, RateLimiter, TaskQueue};
+use bellwether_core::limiter::{Outlook, WaitReason};
+use bellwether_core::{Demand, Fact, Permit, RateLimiter, TaskQueue};
 use tokio::select;
 use tokio::time::Instant;
 
@@ -29,9 +29,12 @@ pub(crate) async fn pump(line: Arc<Line>, queue: Arc<dyn TaskQueue>, key: Arc<Ke
 
 /// One head at the gates. If it goes away, they are free at once.
 async fn admit(line: &Line, key: &Arc<Key>, limiter: &dyn RateLimiter, waiting: Waiting, turn: Turn) {
-    let Waiting { demand, until, brief, mut door, .. } = waiting;
+    let Waiting { call, demand, until, brief, mut door } = waiting;
     let gate = async {
         let passage = key.admit(until, brief).await?;
+        if let Some(Outlook { reason, wait }) = limiter.outlook(demand) {
+            key.tell(&Fact::CallWaiting { call, reason, wait });
+        }
         let permit = key.unless_parked(room(limiter, demand, until, brief)).await??;
         let turn = turn.admitted(passage, permit);
         // What changed at the same moment is looked at all the same; the permit goes back unused then.

@@ -14,9 +14,11 @@ use crate::clock;
 /// Invariant: the facts of a call are a sentence of this grammar, whatever happens:
 ///
 /// ```text
-/// stay = Queued ( Refused | Abandoned(not admitted) | Admitted {Hedged} end )
+/// stay = Queued [Waiting] ( Refused | Abandoned(not admitted) | Admitted {Hedged} end )
 /// end  = Completed | Abandoned(admitted) | Failed | Failed Denied | Failed [Denied] Retried stay | Throttled stay
 /// ```
+///
+/// `Waiting` is told by the one task at the gate, and may come late if its call goes away on another thread.
 #[derive(Debug)]
 pub(crate) struct Story {
     observer: Arc<dyn Observer>,

@@ -97,6 +97,7 @@ impl Calls {
         let (Fact::CallHedged { call, .. }
         | Fact::CallRerouted { call, .. }
         | Fact::CallRetried { call, .. }
+        | Fact::CallWaiting { call, .. }
         | Fact::RetryDenied { call }) = fact
         else {
             return;
@@ -116,6 +117,9 @@ impl Calls {
                 counter!(names::FALLBACKS, "kind" => kind.as_str(), "model" => model, "provider" => provider)
             }
             Fact::CallRetried { kind, .. } => counter!(names::RETRIES, "kind" => kind.as_str(), "model" => model),
+            Fact::CallWaiting { reason, .. } => {
+                counter!(names::QUOTA_WAITS, "provider" => provider, "reason" => reason.as_str())
+            }
             _ => counter!(names::RETRIES_DENIED, "model" => model, "provider" => provider),
         }
         .increment(1);

@@ -165,6 +165,8 @@ catalogue! {
         "Tokens that the calls which wait will reserve.";
     QUEUE_WAIT: "bellwether_queue_wait_seconds", Histogram(WAIT_SECONDS), ["class", "team"], Some(Unit::Seconds),
         "How long admitted calls waited in the queue and at the gate of the quota.";
+    QUOTA_WAITS: "bellwether_quota_waits_total", Counter, ["provider", "reason"], None,
+        "Times the first call in line had to wait for room in the quota, by what it waited for: concurrency, pause, requests, tokens.";
     REFUSED: "bellwether_refused_total", Counter, ["kind"], None,
         "Calls that were turned away before they were sent, by reason.";
     RETRIES_DENIED: "bellwether_retries_denied_total", Counter, ["model", "provider"], None,

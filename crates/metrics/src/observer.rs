@@ -148,6 +148,7 @@ impl Observer for MetricsObserver {
             | Fact::CallRerouted { .. }
             | Fact::CallRetried { .. }
             | Fact::CallThrottled { .. }
+            | Fact::CallWaiting { .. }
             | Fact::RetryDenied { .. } => self.heard().calls.observe(fact),
             fact => self.aside(fact),
         }

@@ -176,6 +176,7 @@ fn line(fact: &Fact) -> String {
         Fact::CallRefused { call, kind } => format!("refused {} {kind:?}", of(call)),
         Fact::CallRetried { call, kind, delay } => format!("retried {} {kind:?} in {delay:?}", of(call)),
         Fact::CallThrottled { call, retry_after } => format!("throttled {} {retry_after:?}", of(call)),
+        Fact::CallWaiting { call, reason, wait } => format!("waits {} for {reason:?} {wait:?}", of(call)),
         other => format!("{other:?}"),
     }
 }

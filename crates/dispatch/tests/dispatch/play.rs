@@ -316,6 +316,7 @@ pub(crate) fn call(fact: &Fact) -> Option<&bellwether_core::Call> {
         | Fact::CallRefused { call, .. }
         | Fact::CallRetried { call, .. }
         | Fact::CallThrottled { call, .. }
+        | Fact::CallWaiting { call, .. }
         | Fact::RetryDenied { call } => call,
         Fact::KeyChanged { .. } | Fact::TicketShed { .. } => return None,
         fact => panic!("a dispatch tells of calls and keys only, not {fact:?}"),
@@ -333,6 +334,7 @@ fn short(fact: &Fact) -> String {
         Fact::CallRefused { kind, .. } => format!("refused {}", kind.as_str()),
         Fact::CallRetried { call, kind, .. } => format!("retried {} {}", call.context.attempt, kind.as_str()),
         Fact::CallThrottled { retry_after, .. } => format!("throttled {retry_after:?}"),
+        Fact::CallWaiting { reason, wait, .. } => format!("waits for {}, {wait:?}", reason.as_str()),
         Fact::KeyChanged { state, wait, .. } => format!("key {} for {wait:?}", state.as_str()),
         Fact::RetryDenied { .. } => "denied".to_owned(),
         Fact::TicketShed { expired, .. } => format!("shed expired={expired}"),
@@ -347,8 +349,9 @@ fn assert_sentence(facts: &[&Fact]) {
     for fact in facts {
         state = match (state, fact) {
             ("start" | "between", Fact::CallQueued { .. }) => "queued",
-            ("queued", Fact::CallAdmitted { .. }) => "sent",
-            ("queued", Fact::CallRefused { .. } | Fact::CallAbandoned { admitted: false, .. }) => "over",
+            ("queued", Fact::CallWaiting { .. }) => "waiting",
+            ("queued" | "waiting", Fact::CallAdmitted { .. }) => "sent",
+            ("queued" | "waiting", Fact::CallRefused { .. } | Fact::CallAbandoned { admitted: false, .. }) => "over",
             ("sent", Fact::CallCompleted { .. } | Fact::CallAbandoned { admitted: true, .. }) => "over",
             ("sent", Fact::CallHedged { .. }) => "sent",
             ("sent", Fact::CallFailed { .. }) => "failed",

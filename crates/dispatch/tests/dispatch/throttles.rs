@@ -42,6 +42,7 @@ async fn a_throttled_call_tells_its_story() {
         "admitted 0 after 0ns",
         "throttled Some(2s)",
         "queued 1",
+        "waits for pause, Some(2s)",
         "admitted 1 after 2s",
         "completed in 200ms, first Some(100ms)",
     ];

@@ -245,6 +245,7 @@ fn a_key_shows_its_state_and_what_that_meant_for_calls() {
             ("bellwether_fallbacks_total", &[("kind", "quota_exhausted"), model, provider], 1.0),
             ("bellwether_retries_denied_total", &[model, provider], 1.0),
             ("bellwether_hedges_total", &[model, provider, ("result", "won")], 1.0),
+            ("bellwether_quota_waits_total", &[provider, ("reason", "tokens")], 2.0),
         ],
     );
 }

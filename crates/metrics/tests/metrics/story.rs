@@ -185,6 +185,8 @@ pub(crate) fn keys() -> Vec<Fact> {
         Fact::CallRerouted { call: call(), to: "backup".into(), kind: ErrorKind::QuotaExhausted },
         Fact::RetryDenied { call: call() },
         Fact::CallHedged { call: call(), end: HedgeEnd::Won },
+        Fact::CallWaiting { call: call(), reason: WaitReason::Tokens, wait: None },
+        Fact::CallWaiting { call: call(), reason: WaitReason::Tokens, wait: Some(Duration::from_secs(2)) },
     ]
 }
 
@@ -213,6 +215,7 @@ pub(crate) fn of_run(mut fact: Fact, name: &RunId) -> Fact {
         | Fact::CallFailed { call, .. }
         | Fact::CallQueued { call }
         | Fact::CallRefused { call, .. }
+        | Fact::CallWaiting { call, .. }
         | Fact::CallRetried { call, .. }
         | Fact::CallThrottled { call, .. } => {
             let call = Arc::make_mut(call);
