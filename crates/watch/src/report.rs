@@ -3,6 +3,7 @@
 //! What models said is data. In HTML every text is escaped, there is no script and nothing remote, and a content security
 //! policy forbids both; in Markdown every character that could mean something is escaped.
 
+mod changes;
 mod html;
 mod markdown;
 mod routes;

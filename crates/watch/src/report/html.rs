@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{at, on, outcome, reason, routes, time, timeline, totals};
+use super::{at, changes, on, outcome, reason, routes, time, timeline, totals};
 use crate::story::Story;
 use crate::text::{cut, html as safe};
 
@@ -195,6 +195,9 @@ fn ladder(page: &mut String, story: &Story) {
                     safe(fix)
                 );
             }
+            if let Some(before) = n.checked_sub(1) {
+                page.push_str(&changes::html(&task.rounds[before].text, &round.text));
+            }
             page.push_str("</li>");
         }
         page.push_str("</ol>");
@@ -233,7 +236,7 @@ fn work(page: &mut String, story: &Story) {
 
 const STYLE: &str = include_str!("report.css");
 /// The SHA-256 of the style, which is all that the page may apply. `.ci/pages` says what it has to be.
-const STYLE_HASH: &str = "sha256-BI8JvVg+zt5KBb7LH7DH+JGG6hhP0eE9FnKndPUTsYU=";
+const STYLE_HASH: &str = "sha256-jS5tSmEPp8E0K8DmfAZLLGO9he0ejSXyZABmaSq/V/M=";
 const LEGEND: [(&str, &str); 9] = [
     ("plan", "plan"),
     ("work", "work"),
