@@ -166,6 +166,9 @@ class Page:
     def light(self):
         self.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "light"}])
 
+    def printed(self, on):
+        self.ask("Emulation.setEmulatedMedia", media="print" if on else "")
+
     def shot(self, path):
         path.write_bytes(base64.b64decode(self.ask("Page.captureScreenshot", format="png")["data"]))
 

@@ -26,6 +26,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use bellwether_core::RunId;
 use bellwether_core::journal::JournalError;
+use bellwether_journal::clock::{SystemClock, WallClock};
 use bellwether_journal::{Reader, RunInfo};
 use futures_util::stream::{StreamExt, unfold};
 use serde_json::{Value, json};
@@ -114,6 +115,7 @@ async fn listed(reader: &Reader, info: &RunInfo) -> Result<Value, JournalError> 
         "last": info.last.map(|at| at.as_nanos() / 1_000_000),
         "entries": info.entries,
         "live": info.holder.is_some(),
+        "silent": info.last.map(|at| SystemClock.now().as_nanos().saturating_sub(at.as_nanos()) / 1_000_000),
         "outcome": outcome,
     }))
 }

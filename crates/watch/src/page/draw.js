@@ -152,11 +152,21 @@ export function legend(place, entries) {
   }));
 }
 
+// How far the axis of a run that is on reaches: beyond its latest moment, so that what is drawn stays where it is for a while.
+export function reach(end) {
+  const second = 1000;
+  const step = [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 3600].findLast((step) => step * second * 6 <= end) ?? 0.5;
+  return (Math.floor(end / (step * second)) + 1) * step * second;
+}
+
+// A picture with a name, which can be made smaller than it was drawn.
+export const picture = (wide, high, name) => s("svg", { width: wide, height: high, viewBox: `0 0 ${wide} ${high}`, role: "img", "aria-label": name });
+
 // A frame for something over time: where a moment lies, and the grid below it.
-export function frame(place, t, end, high, left = 64) {
+export function frame(place, name, t, end, high, left = 64) {
   const wide = Math.max(rooms.get(place), 240);
   const x = (moment) => left + (Math.min(moment, end) / end) * (wide - left - 8);
-  const svg = s("svg", { width: wide, height: high + 20 });
+  const svg = picture(wide, high + 20, name);
   svg.append(hatchings());
   // As many as leave room between their labels, of which the last one ends where the others have their middle.
   const label = 1.5 * Math.max(width(seconds(end), "11px"), width(seconds(end * 0.9), "11px")) + 8;
@@ -197,7 +207,7 @@ export function drawMoney(place, key, story, t, end) {
   const holds = points.some((point) => point.reserved !== null); // without a budget nothing is reserved
   legend(key, [["line l0", "spent"], ...(holds ? [["f1 area", "reserved"]] : []), ...(cap === null ? [] : [["cap", "cap"]])]);
   if (!points.length) return void renew(place, nothing(isOver(story, t) ? "nothing was spent" : "nothing spent yet"));
-  const { svg, x, now, left } = frame(place, t, end, HIGH);
+  const { svg, x, now, left } = frame(place, "what was spent and reserved", t, end, HIGH);
   const used = Math.max(...points.map((point) => point.spent + (point.reserved ?? 0)), 1e-6);
   // A cap far above what was used would flatten everything; it is then named and not drawn.
   const drawn = cap !== null && cap <= used * 4;
@@ -231,7 +241,7 @@ export function drawLimits(place, key, story, t, end) {
   const names = [...lines.keys()].slice(0, 6);
   legend(key, [...names.map((name, n) => [`line l${n}`, `${cut(name, 28)}: ${lines.get(name).at(-1).v}`]), ["mark", "429"], ...(pauses.length ? [["pause", "pause"]] : [])]);
   if (!names.length && !marks.length && !pauses.length) return void renew(place, nothing("no limit was found, and nobody was told to slow down"));
-  const { svg, x, now, left } = frame(place, t, end, HIGH);
+  const { svg, x, now, left } = frame(place, "limits as they were found, 429s and pauses", t, end, HIGH);
   // Requests and calls at once do not compare: each has a band and a measure of its own.
   const band = (HIGH - 14) / Math.max(names.length, 1);
   // While a quota pauses, its limits are shaded; one without a limit shades the whole height.
@@ -266,7 +276,7 @@ export function drawShares(place, key, story, t, end) {
   const entry = (flow) => `${cut(flow, 16)} ${percent(flow, "tokens")} %${contended ? `, due ${percent(flow, "due")} %` : ""}`;
   legend(key, [...flows.map((flow, n) => [`f${n}`, entry(flow)]), ...(contended ? [["line due", "due"]] : [])]);
   if (!flows.length) return void renew(place, nothing(isOver(story, t) ? "no tokens were used" : "no tokens yet"));
-  const { svg, x, now, left } = frame(place, t, end, HIGH);
+  const { svg, x, now, left } = frame(place, "what part of the tokens each flow had", t, end, HIGH);
   const y = scale(svg, 1, left, (part) => `${Math.round(part * 100)} %`);
   // Where the part of each flow ends, from each moment on; what happens within a pixel is one moment.
   const [so, edges, all] = [new Map(), [], { tokens: 0, due: 0 }];

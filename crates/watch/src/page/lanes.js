@@ -30,7 +30,7 @@ export function drawLanes(place, story, t, end) {
   const row = 26;
   const rank = ranks(lanes, story.spans);
   const shown = rank.filter((at) => at >= 0).length;
-  const { svg, x, now, left } = frame(place, t, end, shown * row + 10, 92);
+  const { svg, x, now, left } = frame(place, "who worked on what, and waited for what", t, end, shown * row + 10, 92);
   lanes.forEach((lane, n) => rank[n] < 0 || svg.append(s("text", { class: "soft end", x: left - 8, y: rank[n] * row + 27 }, fit(lane, left - 12, "11px"))));
   const seen = story.spans.filter((span) => span.from <= t);
   const waits = seen.filter((span) => span.why);

@@ -1,5 +1,5 @@
 // The live page: keeps one run's story up to date and shows any moment of it. Every text is set as text, never as HTML.
-import { drawLimits, drawMoney, drawShares, el, keep, legend, measure, stateAt, seconds } from "./draw.js";
+import { become, drawLimits, drawMoney, drawShares, el, keep, legend, measure, reach, stateAt, seconds } from "./draw.js";
 import { drawLanes } from "./lanes.js";
 import { drawGraph } from "./plan.js";
 import { drawRounds } from "./rounds.js";
@@ -17,7 +17,8 @@ let stream = null;
 let moment = null; // the moment that is shown; null follows the run
 let playing = null;
 let chosen = null; // the task whose rounds are shown
-let heardAt = 0; // when the last news came, by this page's clock
+let heardAt = 0; // when the last entry was written, by this page's clock
+let listedAt = -Infinity; // when it was last known who works on what
 let over = false;
 let unknown = false; // whether the journal knows no such run
 let due = false;
@@ -36,9 +37,11 @@ function take(news) {
   const run = story.head.run;
   Object.assign(story.head, news.head, { run: news.head.run || run });
   for (const part of PARTS) for (const [n, item] of news.put[part] || []) story[part][n] = item;
-  heardAt = performance.now();
+  // Whoever comes while nothing happens is told since when: of the whole story the list says how old it is.
+  const known = news.whole && runs.find((run) => run.run === story.head.run && run.entries === story.head.seq);
+  heardAt = known ? listedAt - known.silent : performance.now();
   stale = true;
-  if (heardAt >= rested) redraw();
+  if (performance.now() >= rested) redraw();
 }
 
 function open(run) {
@@ -102,7 +105,7 @@ const status = (text) => { $("link").textContent = text; };
 async function list() {
   try {
     const answer = await fetch("api/runs");
-    if (answer.ok) runs = await answer.json();
+    if (answer.ok) [runs, listedAt] = [await answer.json(), performance.now()];
   } catch {
     return; // the stream says that the connection is lost
   }
@@ -149,11 +152,12 @@ function show(current) {
 
 const when = (began) => (began ? new Date(began).toLocaleString([], { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" }) : "");
 
-// The latest moment anything is known of; while the run is on, time goes on between two pieces of news.
+// The latest moment anything is known of; while the run is on, time goes on between two pieces of news, as long as somebody
+// says that it is on.
 function latest() {
   const { now, outcome } = story.head;
   const live = runs.find((run) => run.run === story.head.run)?.live;
-  return outcome || over || !live ? now : now + Math.min(performance.now() - heardAt, 60_000);
+  return outcome || over || !live ? now : now + Math.max(Math.min(performance.now(), listedAt + 10_000) - heardAt, 0);
 }
 
 // Whether a run stands still without an end: nobody works on it.
@@ -174,6 +178,7 @@ function redraw() {
 function draw() {
   const end = Math.max(latest(), 1);
   const t = moment === null ? end : Math.min(moment, end);
+  const axis = story.head.outcome || over || interrupted() ? end : reach(end);
   const last = (points) => points.findLast((point) => point.t <= t);
   const began = performance.now();
   [stale, rested] = [false, Infinity];
@@ -213,11 +218,11 @@ function draw() {
   $("play").textContent = playing ? "❚❚" : "▶";
   $("play").setAttribute("aria-label", playing ? "pause" : "play");
   drawGraph($("graph"), story, t, chosen, choose);
-  drawLanes($("lanes"), story, t, end);
-  drawMoney($("money"), $("money-key"), story, t, end);
-  drawLimits($("limits"), $("limits-key"), story, t, end);
-  drawShares($("shares"), $("shares-key"), story, t, end);
-  drawRouting({ key: $("routing-key"), sum: $("routing-sum"), beliefs: $("beliefs"), lambda: $("lambda"), choices: $("choices") }, story, t, end);
+  drawLanes($("lanes"), story, t, axis);
+  drawMoney($("money"), $("money-key"), story, t, axis);
+  drawLimits($("limits"), $("limits-key"), story, t, axis);
+  drawShares($("shares"), $("shares-key"), story, t, axis);
+  drawRouting({ key: $("routing-key"), sum: $("routing-sum"), beliefs: $("beliefs"), lambda: $("lambda"), choices: $("choices") }, story, t, axis);
   $("whole").hidden = !last(story.wholes);
   $("whole-text").textContent = last(story.wholes)?.text ?? "";
   drawRounds($("detail"), story.head.run, story.tasks.find((task) => task.id === chosen), t);
@@ -228,11 +233,13 @@ function draw() {
 }
 
 function tiles(values) {
-  $("tiles").replaceChildren(...Object.entries(values).map(([name, value]) => {
+  const fresh = $("tiles").cloneNode();
+  fresh.append(...Object.entries(values).map(([name, value]) => {
     const tile = el("div");
     tile.append(el("dt", {}, name), el("dd", {}, value));
     return tile;
   }));
+  become($("tiles"), fresh);
 }
 
 function choose(id) {

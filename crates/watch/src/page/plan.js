@@ -1,5 +1,5 @@
 // The plan as a graph: what needs what, and where each task is.
-import { apart, become, cut, fit, isOver, nothing, renew, room, s, stateAt, titled, width } from "./draw.js";
+import { apart, become, cut, fit, isOver, nothing, picture, renew, room, s, stateAt, titled, width } from "./draw.js";
 
 // How deep each task lies: one more than the deepest task it needs.
 function depths(tasks) {
@@ -104,7 +104,8 @@ function lay(place, tasks) {
   const layers = [];
   for (const task of tasks) (layers[depth.get(task.id)] ??= []).push(task);
   const { at, wide, high, across, down } = laidOut(layers, room(place) - 8);
-  const svg = s("svg", { width: across + 8, height: down + 12, role: "group", "aria-label": "the plan" });
+  const svg = picture(across + 8, down + 12, "the plan");
+  svg.setAttribute("role", "group"); // its tasks can be opened
   const [edges, nodes] = [[], new Map()];
   for (const task of tasks) for (const need of task.needs.filter((id) => at.has(id))) {
     const path = s("path", { class: "edge", d: way(at.get(need), at.get(task.id), wide, high) });

@@ -37,12 +37,12 @@ function step(round, before, n, judged, id) {
   step.append(el("p", {}, judged ? `${name}: ${round.score.toFixed(2)}, ${round.decision}. ${round.summary}` : `${name}: handed in, not judged yet`));
   if (judged) for (const [severity, place, fix] of round.issues) step.append(el("p", { class: "soft" }, `${severity} ${place}: ${fix}`));
   if (!before) {
-    step.append(el("pre", {}, round.text));
+    step.append(work(n, round.text));
     return step;
   }
   const rows = changes(before.text, round.text);
   const bar = el("p", { class: "toggle" });
-  const text = el("pre");
+  const text = work(n, "");
   const fill = () => {
     const whole = entire.has(id) || !rows;
     text.replaceChildren(...(whole ? [round.text] : folded(rows).map(line)));
@@ -58,6 +58,9 @@ function step(round, before, n, judged, id) {
   fill();
   return step;
 }
+
+// A long text scrolls, also for who has no mouse.
+const work = (n, text) => el("pre", { tabindex: 0, "aria-label": `the work of round ${n + 1}` }, text);
 
 function told(rows, n) {
   const count = (sign, what) => {

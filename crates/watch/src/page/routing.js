@@ -91,7 +91,7 @@ function drawLambda(place, run, priced, t, end) {
   const key = [run, priced.length, t, end, room(place)].join();
   if (place.dataset.key === key) return;
   place.dataset.key = key;
-  const { svg, x, now, left } = frame(place, t, end, HIGH);
+  const { svg, x, now, left } = frame(place, "λ, the price of money, over time", t, end, HIGH);
   const most = Math.max(...priced.map((route) => route.lambda)) || 1;
   const y = (value) => HIGH - 2 - (value / most) * (HIGH - 14);
   for (const value of [0, most]) svg.append(s("text", { class: "soft end", x: left - 6, y: y(value) + 4 }, figure(value)));

@@ -195,6 +195,8 @@ async fn runs_are_listed_and_unknown_ones_and_strange_hosts_are_refused() {
     let (addr, _serving) = serve(folder.path()).await;
     let list = get(addr, "/api/runs", "").await;
     assert!(list.contains("\"request\":\"Build it\"") && list.contains("\"live\":true"), "{list}");
+    let told: Value = serde_json::from_str(list.lines().last().expect("a body")).expect("JSON");
+    assert!(told[0]["silent"].as_u64() < Some(60_000), "it is said since when nothing was written: {told}");
     for (path, says) in
         [("/api/runs/other", "no such run"), ("/api/runs/other/events", "no such run"), ("/other", "is at /")]
     {
