@@ -130,3 +130,23 @@ pub enum Standing {
         until: Timestamp,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use bellwether_core::error::Phase;
+
+    use super::*;
+
+    #[test]
+    fn a_call_that_ran_out_of_its_own_time_says_nothing_of_the_provider() {
+        for kind in [ErrorKind::BudgetExceeded, ErrorKind::Cancelled, ErrorKind::DeadlineExceeded] {
+            assert_eq!(Verdict::of(kind), Verdict::Unknown, "{kind:?}");
+        }
+        for kind in [ErrorKind::Connect, ErrorKind::Overloaded, ErrorKind::Timeout(Phase::Total), ErrorKind::Upstream] {
+            assert_eq!(Verdict::of(kind), Verdict::Fault, "{kind:?}");
+        }
+        for kind in [ErrorKind::Auth, ErrorKind::InvalidRequest, ErrorKind::RateLimited] {
+            assert_eq!(Verdict::of(kind), Verdict::Fine, "whoever refuses is well: {kind:?}");
+        }
+    }
+}

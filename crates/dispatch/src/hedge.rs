@@ -133,6 +133,15 @@ mod tests {
     }
 
     #[test]
+    fn what_a_second_try_did_not_take_after_all_is_there_for_the_next() {
+        let mut hedges = Hedges::new(HedgePolicy { percent: 50, ..HedgePolicy::default() });
+        hedges.sent(1_000);
+        assert!(hedges.take(500) && !hedges.take(1));
+        hedges.give_back(500);
+        assert!(hedges.take(500) && !hedges.take(1));
+    }
+
+    #[test]
     fn models_beyond_a_bound_are_not_remembered() {
         let mut hedges = Hedges::new(HedgePolicy::default());
         for model in 0..1_000 {

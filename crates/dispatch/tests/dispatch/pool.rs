@@ -6,11 +6,11 @@ use std::time::Duration;
 use bellwether_core::limiter::{Outlook, Refused, WaitReason};
 use bellwether_core::permit::RateLimits;
 use bellwether_core::{Outcome, Permit, Usage};
-use bellwether_dispatch::{Demand, PermitPool, RateLimiter};
+use bellwether_dispatch::{ChatProvider, Demand, PermitPool, RateLimiter};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::play::ms;
+use crate::play::{Stage, ms, named, request};
 
 const DEMAND: Demand = Demand { requests: 1, input_tokens: 1, output_tokens: 1 };
 
@@ -147,4 +147,14 @@ async fn a_head_that_goes_away_holds_up_nobody() {
     };
     tokio::join!(head, next, host);
     assert_eq!(pool.free(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_models_is_no_part_of_the_quota() {
+    let stage = Stage::new(1, []);
+    let stream = stage.dispatch.stream(request(), named("a")).await.unwrap();
+    assert_eq!(stage.pool.free(), 0);
+    assert_eq!(stage.dispatch.models().await.unwrap(), ["m"]);
+    drop(stream);
+    stage.assert_swept().await;
 }

@@ -127,3 +127,21 @@ async fn a_429_that_will_never_pass_is_returned() {
     assert_eq!((error.kind, stage.play.arrivals().len()), (ErrorKind::RateLimited, 1));
     stage.assert_swept().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn only_the_first_in_line_says_what_it_waits_for_and_it_says_it_once() {
+    let stage = Stage::new(1, []);
+    let [a, b, c] = ["a", "b", "c"].map(|name| stage.dispatch.chat(request(), named(name)));
+    let (a, b, c) = tokio::join!(a, b, c);
+    assert!(a.is_ok() && b.is_ok() && c.is_ok());
+    let told = stage.told();
+    let waits = told.iter().filter(|fact| fact.starts_with("waits"));
+    assert_eq!(
+        waits.collect::<Vec<_>>(),
+        ["waits for concurrency, None"; 2],
+        "not the one who found a place: {told:?}"
+    );
+    let at = |fact: &str| told.iter().position(|told| told.starts_with(fact)).expect("it was told");
+    assert!(at("waits") < at("completed"), "at once, when it came to the gate: {told:?}");
+    stage.assert_swept().await;
+}
