@@ -138,6 +138,21 @@ async fn whoever_would_come_too_late_is_told_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_would_come_too_late_is_told_at_once_also_behind_somebody_who_can_wait() {
+    let stage = Stage::with(4, 100, [fails(), fails()], |builder| builder.guard(Fuse::with_budget(9)));
+    let patient = stage.dispatch.chat(request(), named("patient"));
+    let hasty = async {
+        sleep(ms(500)).await;
+        let error = stage.dispatch.chat(request(), until("hasty", 5_000)).await.unwrap_err();
+        assert_eq!((error.kind, stage.play.elapsed()), (ErrorKind::DeadlineExceeded, 500));
+    };
+    let (patient, ()) = tokio::join!(patient, hasty);
+    patient.unwrap();
+    assert_eq!(stage.play.arrivals(), [0, 100, 10_200]);
+    stage.assert_swept().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_retry_that_is_denied_waits_and_gives_up_in_the_end() {
     let stage = Stage::with(1, 100, [fails()], |builder| builder.guard(Fuse::with_budget(0)));
     let error = stage.dispatch.chat(request(), named("a")).await.unwrap_err();

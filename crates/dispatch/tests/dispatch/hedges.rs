@@ -9,8 +9,8 @@ use std::time::Instant;
 use async_trait::async_trait;
 use bellwether_core::limiter::{Outlook, Refused};
 use bellwether_core::{Demand, Outcome, Permit, RateLimiter, TaskQueue};
-use bellwether_dispatch::{ChatProvider, DispatchBuilder, ErrorKind, Fact, HedgePolicy, PermitPool};
-use tokio::time::timeout;
+use bellwether_dispatch::{ChatProvider, DispatchBuilder, ErrorKind, Fact, HedgePolicy, PermitPool, Retry};
+use tokio::time::{sleep, timeout};
 
 use crate::guarded::Fuse;
 use crate::play::{Ends, Scene, Settled, Stage, error, ms, named, request};
@@ -148,6 +148,23 @@ impl RateLimiter for Balks {
     fn outlook(&self, demand: Demand) -> Option<Outlook> {
         self.pool.outlook(demand)
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_try_does_not_look_how_a_failing_key_is() {
+    let fails = || Scene::after(10, Ends::Fails(error(ErrorKind::Upstream).with_retry(Retry::Never)));
+    let stage =
+        after(KNOWN, &[slow(), fails(), fails()], |builder| builder.hedge(ALWAYS).guard(Fuse::with_budget(9))).await;
+    let others = async {
+        sleep(ms(1)).await;
+        stage.dispatch.chat(request(), named("b")).await.unwrap_err();
+        stage.dispatch.chat(request(), named("c")).await.unwrap_err();
+    };
+    let (slow, ()) = tokio::join!(stage.dispatch.chat(request(), named("a")), others);
+    slow.unwrap();
+    let (arrivals, took) = stage.since(KNOWN);
+    assert_eq!((arrivals, took), (vec![0, 1, 11], 60_100), "the key opened at 21 ms, and nobody knows better since");
+    stage.assert_swept().await;
 }
 
 #[tokio::test(start_paused = true)]
