@@ -48,9 +48,10 @@ impl Shares {
         share.waited |= waited >= A_WAIT;
     }
 
-    /// Shows the index of the while that is over by now, if it is, and begins another.
+    /// Shows the index of the while that is over by now, if it is, and begins another. A clock that was set back ends one,
+    /// too: it would last until the clock is where it was.
     pub(crate) fn tick(&mut self, now: f64) {
-        if now - self.since >= WHILE_SECONDS {
+        if !(0.0..WHILE_SECONDS).contains(&(now - self.since)) {
             let waited = self.runs.values().filter(|share| share.waited).map(|share| share.admitted);
             self.index.set(jain(waited));
             self.runs.clear();
@@ -77,21 +78,82 @@ const WHILE_SECONDS: f64 = 60.0;
 
 #[cfg(test)]
 mod tests {
-    use bellwether_core::{CallContext, Demand};
+    use std::num::NonZeroU32;
+
+    use bellwether_core::{CallContext, Demand, Flow};
 
     use super::*;
+    use crate::Exporter;
+
+    /// A call of 40 tokens.
+    fn call(team: &str, run: &str, weight: u32) -> Call {
+        let weight = NonZeroU32::new(weight).unwrap();
+        let context = CallContext { weight, ..CallContext::new(Flow::new(team, run, "coder")) };
+        let demand = Demand { requests: 1, input_tokens: 30, output_tokens: 10 };
+        Call { context, model: "m".into(), provider: "p".into(), demand }
+    }
+
+    /// The index that is shown after something was done with shares since moment 0.
+    fn index(work: impl FnOnce(&mut Shares)) -> f64 {
+        let exporter = Exporter::local();
+        exporter.record(|| work(&mut Shares::new(Class::Batch, 0.0)));
+        let text = exporter.render();
+        let line = text.lines().find_map(|line| line.strip_prefix("bellwether_fairness_jain{class=\"batch\"} "));
+        line.unwrap().parse().unwrap()
+    }
+
+    fn admit(shares: &mut Shares, call: &Call, times: u32, waited: Duration) {
+        (0..times).for_each(|_| shares.admitted(call, waited));
+    }
 
     #[test]
     fn what_is_taken_before_anybody_has_to_wait_is_nobodys_share() {
-        let context = CallContext::default();
-        let demand = Demand { requests: 1, input_tokens: 30, output_tokens: 10 };
-        let call = Call { context, model: "m".into(), provider: "p".into(), demand };
+        let call = call("team", "run", 1);
         let mut shares = Shares::new(Class::Batch, 0.0);
         let mut admitted = |waited| {
             shares.admitted(&call, waited);
             shares.runs.values().map(|share| share.admitted).sum::<f64>()
         };
         assert_eq!([Duration::ZERO, A_WAIT, Duration::ZERO].map(&mut admitted), [0.0, 40.0, 80.0]);
+    }
+
+    #[test]
+    fn the_index_is_of_the_last_full_minute_and_of_those_who_waited_in_it() {
+        let (greedy, light) = (call("team", "greedy", 1), call("team", "light", 1));
+        let unfair = |shares: &mut Shares| {
+            admit(shares, &greedy, 3, A_WAIT);
+            admit(shares, &light, 1, A_WAIT);
+            // Whoever never waits takes nothing from himself.
+            admit(shares, &call("team", "idle", 1), 90, Duration::ZERO);
+        };
+        let after = |moments: &'static [f64]| {
+            index(|shares| {
+                unfair(shares);
+                moments.iter().for_each(|now| shares.tick(*now));
+            })
+        };
+        assert!((after(&[59.9]) - 1.0).abs() < 1e-9, "the minute is not over");
+        assert!((after(&[60.0]) - 0.8).abs() < 1e-9);
+        assert!((after(&[60.0, 119.9]) - 0.8).abs() < 1e-9, "the next one is not over");
+        assert!((after(&[60.0, 120.0]) - 1.0).abs() < 1e-9, "nobody waited in it");
+        assert!((after(&[-3_600.0]) - 0.8).abs() < 1e-9, "a clock that is set back ends it");
+        assert!((after(&[-3_600.0, -3_540.0]) - 1.0).abs() < 1e-9, "and the next one begins there");
+    }
+
+    #[test]
+    fn what_somebody_is_due_is_measured_by_weight_and_runs_of_a_team_are_apart() {
+        let shared = |calls: [(Call, u32); 2]| {
+            index(|shares| {
+                calls.iter().for_each(|(call, times)| admit(shares, call, *times, A_WAIT));
+                shares.tick(60.0);
+            })
+        };
+        let fair = shared([(call("team", "heavy", 3), 3), (call("team", "light", 1), 1)]);
+        assert!((fair - 1.0).abs() < 1e-9, "{fair}");
+        for other in [call("team", "b", 1), call("other", "a", 1)] {
+            let unfair = shared([(call("team", "a", 1), 3), (other, 1)]);
+            assert!((unfair - 0.8).abs() < 1e-9, "{unfair}");
+        }
     }
 
     #[test]

@@ -312,3 +312,25 @@ fn label(value: &Arc<str>) -> SharedString {
 pub(crate) const fn float(tokens: u64) -> f64 {
     tokens as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use bellwether_core::{CallContext, Flow};
+
+    use super::*;
+
+    /// A kind holds a handle for each of its series, so that one for each name that ever came would fill the memory.
+    #[test]
+    fn names_beyond_the_first_hundred_are_one_kind() {
+        let mut kinds = Kinds::default();
+        let demand = Demand { requests: 1, input_tokens: 1, output_tokens: 1 };
+        let of = |n: u32| {
+            let context = CallContext::new(Flow::new("team", "run", "coder"));
+            Call { context, model: format!("model-{n}").into(), provider: "p".into(), demand }
+        };
+        let places: Vec<usize> = (0..300).map(|n| kinds.of(&of(n))).collect();
+        assert_eq!((kinds.kinds.len(), kinds.places.len()), (101, 101));
+        assert!(places[100..].iter().all(|place| *place == 100));
+        assert_eq!(kinds.of(&of(7)), 7, "the first ones are still known");
+    }
+}

@@ -16,7 +16,7 @@ use tracing::{Span, info_span};
 /// no answer and no other text of a model is ever in a field. The fields `otel.name`, `otel.kind` and `otel.status_code`
 /// are how `tracing-opentelemetry` is told of a span's name, kind and status.
 ///
-/// A turn ends when its task moves on or the plan is made. Calls outside of a run are spans without a parent.
+/// A turn ends when its task moves on or was audited, or the plan is made. Calls outside of a run are spans without a parent.
 ///
 /// Spans go to whichever subscriber is the default where a fact is heard: set one for the whole process.
 #[derive(Debug, Default)]
@@ -211,7 +211,7 @@ impl Observer for SpanObserver {
             Fact::PlanAccepted { run, .. } => self.moved(run, None),
             Fact::RunFinished { run, outcome, .. } => self.ended(run, *outcome),
             Fact::RunStarted { run, team } => self.began(run, team),
-            Fact::TaskMoved { run, task, .. } => self.moved(run, Some(task)),
+            Fact::TaskAudited { run, task, .. } | Fact::TaskMoved { run, task, .. } => self.moved(run, Some(task)),
             _ => {}
         }
     }

@@ -61,3 +61,24 @@ impl Line {
         self.oldest.set(self.came.front().copied().flatten().unwrap_or(0.0));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_leaves_the_line_leaves_nothing_behind_in_it() {
+        let mut line = Line::new(Class::Batch);
+        let first = line.join(1.0, 10);
+        let others: Vec<u64> = (0..1_000).map(|_| line.join(2.0, 10)).collect();
+        others.iter().rev().for_each(|place| line.leave(*place, 10));
+        assert_eq!((line.came.front(), line.tokens), (Some(&Some(1.0)), 10), "the first one still waits");
+        line.leave(first, 10);
+        assert!(line.came.is_empty() && line.tokens == 0);
+        let next = line.join(3.0, 10);
+        line.leave(first, 10);
+        assert_eq!((line.came.len(), line.tokens), (1, 10), "whoever has left does not leave for somebody else");
+        line.leave(next, 10);
+        assert!(line.came.is_empty() && line.tokens == 0);
+    }
+}

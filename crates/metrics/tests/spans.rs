@@ -194,3 +194,21 @@ fn calls_outside_of_a_run_have_no_parent_and_a_refused_call_is_a_span_too() {
     assert_eq!((spans.len(), spans[0].parent), (1, None));
     assert_eq!(spans[0].fields["error.type"], ErrorKind::QueueFull.as_str());
 }
+
+/// An audit moves no task, and its span used to last until the run was over.
+#[test]
+fn an_audit_ends_with_what_came_of_it_and_a_run_that_succeeded_is_no_error() {
+    let run = || RunId::from(RUN);
+    let began = Fact::RunStarted { run: run(), team: "writers".into() };
+    let audit = answered(&call("critic", Some("t1"), "audit"));
+    let audited = Fact::TaskAudited { run: run(), task: "t1".into(), agreed: true };
+    let facts = [vec![began], audit, vec![audited]].concat();
+    let names = |spans: &[Closed]| spans.iter().map(|span| span.name).collect::<Vec<_>>();
+    assert_eq!(names(&spans(&facts)), ["chat", "invoke_agent"]);
+    let (outcome, took) = (RunOutcome::SucceededWithDefects, Duration::ZERO);
+    let over = Fact::RunFinished { run: run(), team: "writers".into(), outcome, took };
+    let spans = spans(&[facts, vec![over]].concat());
+    assert_eq!(names(&spans), ["chat", "invoke_agent", "invoke_workflow"]);
+    assert!(spans.iter().all(|span| !span.fields.contains_key("error.type")));
+    assert_eq!(spans[2].fields["bellwether.outcome"], outcome.as_str());
+}

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use bellwether_core::error::Phase;
 use bellwether_core::fact::HedgeEnd;
 use bellwether_core::{Call, Class, ErrorKind, Fact, RunId, RunOutcome, TaskId, TaskState, Usage, Usd};
 use bellwether_metrics::{Exporter, MetricsObserver, Observer};
@@ -106,6 +107,37 @@ fn dollars_add_up_to_the_billionth_and_unknown_prices_are_counted() {
 }
 
 #[test]
+fn an_answer_without_usage_is_no_estimate_and_nobodys_share() {
+    let answered = |usage| Fact::CallCompleted {
+        call: call("m", Class::Standard),
+        usage,
+        took: Duration::from_secs(1),
+        first_token: None,
+    };
+    let text = read(&[answered(Usage::default())]);
+    let provider = [("provider", "holysheep")];
+    assert_eq!(text.value("bellwether_call_estimate_ratio_count", &provider), None, "absent is not zero");
+    let who = [("class", "standard"), ("team", "writers")];
+    assert_eq!(text.value("bellwether_flow_tokens_total", &who), None);
+    let zero = Usage { input_tokens: Some(0), ..Usage::default() };
+    let text = read(&[answered(zero)]);
+    assert_eq!(text.value("bellwether_call_estimate_ratio_count", &provider), Some(1.0));
+}
+
+#[test]
+fn a_run_has_as_many_calls_as_were_sent() {
+    let began = Fact::RunStarted { run: RunId::from(story::RUN), team: "writers".into() };
+    let over = Fact::RunFinished {
+        run: RunId::from(story::RUN),
+        team: "writers".into(),
+        outcome: RunOutcome::Succeeded,
+        took: Duration::ZERO,
+    };
+    let text = read(&[vec![began], story::hard_call(), story::lost_calls(), vec![over]].concat());
+    assert_eq!(text.value("bellwether_run_calls_sum", &[]), Some(5.0), "three of one call, and two of those lost");
+}
+
+#[test]
 fn a_run_and_its_tasks() {
     let text = read(&story::run());
     let state = |state| [("state", state)];
@@ -183,6 +215,7 @@ fn what_may_be_paid_for_in_vain_is_counted_by_how_that_came() {
         failed(kind),
         failed(ErrorKind::Truncated),
         failed(ErrorKind::InvalidRequest),
+        failed(ErrorKind::Timeout(Phase::Connect)),
         hedged(HedgeEnd::Won),
         hedged(HedgeEnd::Lost),
         hedged(HedgeEnd::Failed),
@@ -262,6 +295,7 @@ fn what_no_fact_tells_is_said_by_whoever_holds_it() {
             ("bellwether_budget_spent_usd", &[], 0.5),
             ("bellwether_budget_reserved_usd", &[], 0.25),
             ("bellwether_limit_debt", &[("dimension", "tokens"), quota], 300.0),
+            ("bellwether_limit_debt", &[("dimension", "requests"), quota], 0.0),
             ("bellwether_header_drift", &[("dimension", "tokens"), quota], -20.0),
             ("bellwether_limit_source", &[("dimension", "tokens"), quota, ("source", "told")], 1.0),
             ("bellwether_limit_source", &[("dimension", "requests"), quota, ("source", "told")], 0.0),
@@ -426,6 +460,11 @@ fn a_turn_lasts_from_its_first_call_until_the_task_moves_on() {
         (call.context.phase, call.context.task, call.context.round) = (phase, task.map(TaskId::from), round);
         Fact::CallQueued { call: Arc::new(call) }
     };
+    let by = |role: &str, fact| {
+        let Fact::CallQueued { mut call } = fact else { unreachable!("a call") };
+        Arc::make_mut(&mut call).context.flow.role = role.into();
+        Fact::CallQueued { call }
+    };
     let moved = |task: &str, to| Fact::TaskMoved {
         run: run(),
         task: TaskId::from(task),
@@ -453,11 +492,20 @@ fn a_turn_lasts_from_its_first_call_until_the_task_moves_on() {
         moved("t1", TaskState::Revising),
         of("work", Some("t1"), 1),
         moved("t1", TaskState::Produced),
+        // A plan that was of no use, an audit, and two roles at once.
+        of("plan", None, 1),
+        Fact::PlanRejected { run: run(), reason: String::new() },
+        of("audit", Some("t1"), 1),
+        Fact::TaskAudited { run: run(), task: TaskId::from("t1"), agreed: true },
+        by("critic", of("review", Some("t1"), 1)),
+        of("review", Some("t1"), 1),
+        moved("t1", TaskState::Accepted),
         of("combine", None, 0),
         Fact::RunFinished { run: run(), team: "writers".into(), outcome, took },
         moved("t2", TaskState::Produced),
     ];
     let text = read(&facts);
-    let counts = ["plan", "work", "review", "combine"].map(|phase| turns(&text, phase));
-    assert_eq!(counts, [1.0, 2.0, 1.0, 1.0], "two calls are one turn, and what is cut off is none");
+    let counts = ["plan", "work", "review", "audit", "combine"].map(|phase| turns(&text, phase));
+    assert_eq!(counts, [2.0, 2.0, 2.0, 1.0, 1.0], "two calls are one turn, and what is cut off is none");
+    assert_eq!(text.value("bellwether_step_seconds_count", &[("phase", "review"), ("role", "critic")]), Some(1.0));
 }
