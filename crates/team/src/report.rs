@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bellwether_core::journal::JournalError;
 use bellwether_core::{ErrorKind, RunId, RunOutcome, TaskId, TaskState, Timestamp, Usage, Usd};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -146,6 +147,17 @@ impl Failure {
         self.provider.is_some_and(ErrorKind::is_hopeless) && !others_go_on
     }
 
+    /// What a journal that failed comes to.
+    pub(crate) fn of_the_journal(error: &JournalError) -> Self {
+        let source = std::error::Error::source(error).map_or_else(String::new, |source| format!(": {source}"));
+        Self { kind: JOURNAL.to_owned(), message: format!("{error}{source}"), provider: None }
+    }
+
+    /// Whether the journal failed, and with it the run.
+    pub(crate) fn is_of_the_journal(&self) -> bool {
+        self.kind == JOURNAL
+    }
+
     /// Whether the run had no time left for it, which says nothing of the task.
     pub(crate) fn is_out_of_time(&self) -> bool {
         self.kind == RUN_OVER
@@ -192,6 +204,9 @@ impl From<&JobError> for Failure {
 
 /// The kind of failure that is the model's own.
 const UNUSABLE: &str = "unusable_answer";
+
+/// The kind of failure that is the journal's.
+const JOURNAL: &str = "journal";
 
 /// The kind of failure that is the run's deadline.
 const RUN_OVER: &str = "run_deadline_exceeded";

@@ -9,10 +9,12 @@ mod routing;
 mod snapshots;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bellwether_core::journal::{Holder, JournalError};
 use bellwether_core::{RunId, TaskId};
 use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -38,12 +40,29 @@ impl Control {
         self.drain.cancel();
     }
 
-    /// Stops at once; calls in flight are cancelled and may be billed.
+    /// Stops at once; calls in flight are cancelled and may be billed. A journal that waits for room on its disk is not waited
+    /// for: what it has not taken by then is done again by a resume.
     pub fn halt(&self) {
         self.drain.cancel();
         self.halt.cancel();
     }
+
+    /// What is asked of a journal, which may wait for its disk for as long as it takes; but not once the run is halted.
+    async fn in_time<T>(&self, asked: impl Future<Output = Result<T, JournalError>>) -> Result<T, JournalError> {
+        let patience = async {
+            self.halt.cancelled().await;
+            sleep(PATIENCE).await;
+        };
+        tokio::select! {
+            biased;
+            answer = asked => answer,
+            () = patience => Err(JournalError::Store("it took longer than somebody waited who stopped the run".into())),
+        }
+    }
 }
+
+/// How long a journal may take over an entry once its run is halted.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What to do with a run that was begun under other terms: other prompts, models or measures.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -175,10 +194,10 @@ impl Team {
             None => Ok(None),
             Some(journal) => {
                 let opening = Opening::new(self, request);
-                Log::begin(Arc::clone(journal), &run, &opening).await.map(Some)
+                control.in_time(Log::begin(Arc::clone(journal), &run, &opening)).await.map(Some)
             }
         };
-        Runtime::new(self, request, run, log).begin(control).await
+        Runtime::new(self, request, run, log, control).begin().await
     }
 
     /// What is remembered of a run, as a report; nothing is asked of any model.
@@ -335,9 +354,10 @@ impl Team {
     ) -> Result<RunReport, ResumeError> {
         // Whether it may go on is found out before anybody else is kept from it.
         self.may_go_on(&past, changed)?;
-        let (log, past) = self.take_up(past).await?;
+        let taken = control.in_time(async { Ok(self.take_up(past).await) });
+        let (log, past) = taken.await.map_err(ResumeError::Journal)??;
         let (request, run) = (past.opening.request.clone(), past.run.clone());
-        Ok(Runtime::new(self, &request, run, Ok(Some(log))).resume(past, control).await)
+        Ok(Runtime::new(self, &request, run, Ok(Some(log)), control).resume(past).await)
     }
 
     /// Whether this team may go on with a run.

@@ -118,9 +118,22 @@ impl Journal for Slow {
     }
 }
 
-/// Three answers came in while the disk was slow, and then the run was stopped. Two of them were thrown away.
+/// Three answers came in while the disk was slow, and then the run's deadline. Two of them were thrown away.
 #[tokio::test(start_paused = true)]
 async fn what_came_in_before_a_stop_is_kept_though_nobody_had_time_to_hear_it() {
+    let (provider, journal) = (model(|_, _| None), Arc::new(Slow::default()) as Arc<dyn Journal>);
+    let deadline = Some(Duration::from_secs(30));
+    let late = team(&provider, &journal, Settings { deadline, ..Settings::default() });
+    let stopped = late.run_with("build it", run(), &Control::default()).await;
+    assert_eq!((stopped.outcome, calls(&provider, "work")), (RunOutcome::DeadlineExceeded, 3));
+    assert_eq!(stopped.count(TaskState::Unreviewed), 3, "{:?}", stopped.tasks);
+    let resumed = resume(&team(&provider, &journal, Settings::default())).await;
+    assert_eq!((resumed.outcome, calls(&provider, "work")), (RunOutcome::Succeeded, 4), "nothing is paid for twice");
+}
+
+/// A disk that is full keeps a journal waiting for as long as it takes. Whoever stopped the run at once waited as well.
+#[tokio::test(start_paused = true)]
+async fn a_journal_that_waits_for_its_disk_keeps_nobody_from_stopping_a_run() {
     let (provider, journal) = (model(|_, _| None), Arc::new(Slow::default()) as Arc<dyn Journal>);
     let team = team(&provider, &journal, Settings::default());
     let control = Control::default();
@@ -129,10 +142,11 @@ async fn what_came_in_before_a_stop_is_kept_though_nobody_had_time_to_hear_it() 
         control.halt();
     };
     let (stopped, ()) = tokio::join!(team.run_with("build it", run(), &control), stop);
-    assert_eq!((stopped.outcome, calls(&provider, "work")), (RunOutcome::Cancelled, 3));
-    assert_eq!(stopped.count(TaskState::Unreviewed), 3, "{:?}", stopped.tasks);
+    assert!(stopped.wall < Duration::from_secs(32), "{:?}", stopped.wall);
+    let error = stopped.error.expect("it could not be remembered");
+    assert!(error.message.contains("longer than somebody waited"), "{}", error.message);
     let resumed = resume(&team).await;
-    assert_eq!((resumed.outcome, calls(&provider, "work")), (RunOutcome::Succeeded, 4), "nothing is paid for twice");
+    assert_eq!((resumed.outcome, resumed.possible_duplicates), (RunOutcome::Succeeded, 3), "as after a crash");
 }
 
 /// The lead is busy with one question when the run is stopped, and others wait for it. A question in its mailbox counted as not

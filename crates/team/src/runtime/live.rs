@@ -32,6 +32,9 @@ use crate::team::Team;
 
 pub(super) struct Runtime<'a> {
     team: &'a Team,
+    control: &'a Control,
+    /// Whether the journal knows of it, if there is one.
+    is_known: bool,
     request: &'a str,
     log: Option<Log>,
     /// When this process began to work on it.
@@ -52,7 +55,13 @@ pub(super) struct Runtime<'a> {
 }
 
 impl<'a> Runtime<'a> {
-    pub(super) fn new(team: &'a Team, request: &'a str, run: RunId, log: Result<Option<Log>, JournalError>) -> Self {
+    pub(super) fn new(
+        team: &'a Team,
+        request: &'a str,
+        run: RunId,
+        log: Result<Option<Log>, JournalError>,
+        control: &'a Control,
+    ) -> Self {
         let settings = team.settings;
         let began = Instant::now();
         let parallel = settings.max_parallel.get();
@@ -90,15 +99,18 @@ impl<'a> Runtime<'a> {
         }
         let (log, broken) = match log {
             Ok(log) => (log, None),
-            Err(error) => (None, Some(journal_failure(&error))),
+            Err(error) => (None, Some(Failure::of_the_journal(&error))),
         };
         let mut state = State::new(Rules::of(team));
+        let is_known = broken.is_none();
         if let Some(failure) = broken {
             // A run that cannot be remembered does not begin: nothing may be paid for that a crash would lose.
             state.apply(Event::Stopped { stop: Stop::Hopeless(failure) }, Timestamp::ZERO);
         }
         Self {
             team,
+            control,
+            is_known,
             request,
             log,
             began,
@@ -115,10 +127,10 @@ impl<'a> Runtime<'a> {
     }
 
     /// Lives through a new run.
-    pub(super) async fn begin(mut self, control: &Control) -> RunReport {
+    pub(super) async fn begin(mut self) -> RunReport {
         self.tell(&Fact::RunStarted { run: self.shared.run.clone(), team: Arc::clone(&self.team.name) });
         self.do_without_a_planner().await;
-        self.live(control).await
+        self.live().await
     }
 
     /// The request as a whole is the plan if nobody makes one.
@@ -131,7 +143,7 @@ impl<'a> Runtime<'a> {
     }
 
     /// Lives through the rest of a run.
-    pub(super) async fn resume(mut self, past: Past, control: &Control) -> RunReport {
+    pub(super) async fn resume(mut self, past: Past) -> RunReport {
         let Past { state, at, kept, .. } = past;
         (self.before, self.state, self.snapshots) = (at, state, Snapshots::after(kept));
         self.tell(&Fact::RunStarted { run: self.shared.run.clone(), team: Arc::clone(&self.team.name) });
@@ -155,10 +167,11 @@ impl<'a> Runtime<'a> {
         }
         // The planner may have left meanwhile.
         self.do_without_a_planner().await;
-        self.live(control).await
+        self.live().await
     }
 
-    async fn live(mut self, control: &Control) -> RunReport {
+    async fn live(mut self) -> RunReport {
+        let control = self.control;
         let mut halt_at = self.shared.deadline;
         let mut stalled_at = None;
         let mut heard = u64::MAX;
@@ -242,7 +255,7 @@ impl<'a> Runtime<'a> {
         let report = self.report(now);
         if let Some(log) = self.log.take() {
             // Everything that counts is remembered already; without this entry the run only looks unfinished.
-            let _ = log.finish(now, report.outcome).await;
+            let _ = self.control.in_time(log.finish(now, report.outcome)).await;
         }
         self.tell(&Fact::RunFinished {
             run: self.shared.run.clone(),
@@ -254,7 +267,8 @@ impl<'a> Runtime<'a> {
     }
 
     fn report(&self, now: Timestamp) -> RunReport {
-        report(self.team, self.request, &self.shared.run, &self.state, now)
+        let report = report(self.team, self.request, &self.shared.run, &self.state, now);
+        RunReport { resumable: report.resumable && self.is_known, ..report }
     }
 }
 
@@ -270,11 +284,6 @@ fn report(team: &Team, request: &str, run: &RunId, state: &State, now: Timestamp
     };
     let wall = now.since(Timestamp::ZERO);
     RunReport::new(state, &Frame { run, team: &team.name, request, wall, model: &model })
-}
-
-fn journal_failure(error: &JournalError) -> Failure {
-    let source = std::error::Error::source(error).map_or_else(String::new, |source| format!(": {source}"));
-    Failure { kind: "journal".to_owned(), message: format!("{error}{source}"), provider: None }
 }
 
 /// Waits until `moment`, or for ever if there is none.

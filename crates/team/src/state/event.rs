@@ -244,11 +244,12 @@ pub(crate) enum Stop {
 impl Stop {
     /// Whether a run that was stopped so may go on once something outside has changed. A run without a plan may not:
     /// it failed.
-    pub(crate) const fn is_resumable(&self) -> bool {
+    pub(crate) fn is_resumable(&self) -> bool {
         match self {
             Self::Asked | Self::Deadline => true,
             Self::Denied(_) | Self::TooManyFailed { .. } => false,
-            Self::Hopeless(failure) => failure.provider.is_some(),
+            // What a journal could not take is done again.
+            Self::Hopeless(failure) => failure.provider.is_some() || failure.is_of_the_journal(),
         }
     }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use bellwether_core::journal::JournalError;
 use bellwether_core::{Fact, TaskId, TaskState, Timestamp};
 
-use super::{Runtime, journal_failure};
+use super::Runtime;
 use crate::plan::Plan;
+use crate::report::Failure;
 use crate::runtime::routing;
 use crate::state::{Event, Move, Stop};
 
@@ -16,7 +17,11 @@ impl Runtime<'_> {
     pub(super) async fn record(&mut self, events: Vec<Event>) -> bool {
         let now = self.now();
         let written = match &self.log {
-            Some(log) => log.write(now, &events).await.map(|seq| self.snapshots.consider(self.team, log, seq)),
+            Some(log) => self
+                .control
+                .in_time(log.write(now, &events))
+                .await
+                .map(|seq| self.snapshots.consider(self.team, log, seq)),
             None => Ok(()),
         };
         let Err(error) = written else {
@@ -28,7 +33,7 @@ impl Runtime<'_> {
         for event in events.into_iter().filter(|event| !matches!(event, Event::Began { .. })) {
             self.fold(event, now);
         }
-        self.fold(Event::Stopped { stop: Stop::Hopeless(journal_failure(&error)) }, now);
+        self.fold(Event::Stopped { stop: Stop::Hopeless(Failure::of_the_journal(&error)) }, now);
         if matches!(error, JournalError::Fenced { .. }) {
             // Another process does it now: every further token would be paid for twice.
             self.drop_all(now);
