@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bellwether_dispatch::{Dispatch, DispatchBuilder, PermitPool};
+use bellwether_dispatch::{Demand, Dispatch, DispatchBuilder, Estimator, PermitPool, Usage, demand};
 use bellwether_limiter::{Concurrency, Limiter, Limits};
 use bellwether_provider::{
     CallContext, ChatProvider, ChatRequest, ChatResponse, ChatStream, Message, OpenAiCompatible, ProviderConfig,
@@ -48,14 +48,14 @@ impl ChatProvider for Double {
 
     async fn stream(&self, _: ChatRequest, _: CallContext) -> Result<ChatStream, ProviderError> {
         match self {
-            Self::AtOnce => Ok(ChatStream::ready(ChatResponse::text("done"))),
+            Self::AtOnce => Ok(ChatStream::ready(answer())),
             Self::Never => std::future::pending().await,
         }
     }
 
     async fn chat(&self, _: ChatRequest, _: CallContext) -> Result<ChatResponse, ProviderError> {
         match self {
-            Self::AtOnce => Ok(ChatResponse::text("done")),
+            Self::AtOnce => Ok(answer()),
             Self::Never => std::future::pending().await,
         }
     }
@@ -90,7 +90,7 @@ fn main() {
     if wants("waiting") {
         let calls = if quick { 100 } else { 10_000 };
         println!("\n| {calls} calls that wait | MiB | bytes each |\n|---|---|---|");
-        for (name, fair) in [("in order of arrival", false), ("fair queue and limiter", true)] {
+        for (name, fair) in [("in order of arrival", false), ("fair queue, limiter and estimator", true)] {
             let bytes = waiting(calls, fair);
             println!("| {name} | {:.1} | {} |", bytes as f64 / 1_048_576.0, bytes / calls);
         }
@@ -106,11 +106,35 @@ fn variants() -> [(&'static str, bool, Option<Make>); 5] {
         ("bare, streamed", false, None),
         ("dispatch, whole", true, Some(DispatchBuilder::unary)),
         ("dispatch, whole, streamed underneath", true, Some(|builder| builder)),
-        ("dispatch, whole, fair queue and limiter", true, Some(|builder| fair(builder).unary())),
+        ("dispatch, whole, fair queue, limiter and estimator", true, Some(|builder| fair(builder).unary())),
     ]
 }
 
-/// With the queue and the limiter of a team file.
+/// Learns what calls take, as the commands have it.
+#[derive(Debug, Default)]
+struct Learns(bellwether_limiter::Estimator);
+
+impl Estimator for Learns {
+    fn demand(&self, request: &ChatRequest, role: &str) -> Demand {
+        let (learnt, reckoned) = (self.0.demand(request, role), demand(request));
+        Demand {
+            input_tokens: learnt.input_tokens.max(reckoned.input_tokens),
+            output_tokens: learnt.output_tokens.max(reckoned.output_tokens),
+            ..reckoned
+        }
+    }
+
+    fn learn(&self, request: &ChatRequest, role: &str, usage: &Usage) {
+        self.0.learn(request, role, usage);
+    }
+}
+
+fn answer() -> ChatResponse {
+    let usage = Usage { input_tokens: Some(13), output_tokens: Some(1), ..Usage::default() };
+    ChatResponse { usage, ..ChatResponse::text("done") }
+}
+
+/// With the queue, the limiter and the estimator of a team file.
 fn fair(builder: DispatchBuilder) -> DispatchBuilder {
     let places = u32::try_from(SIDE_BY_SIDE).ok().and_then(|places| places.try_into().ok());
     let concurrency = places.map_or(Concurrency::Unlimited, Concurrency::Told);
@@ -124,6 +148,7 @@ fn fair(builder: DispatchBuilder) -> DispatchBuilder {
             Arc::new(TicketQueue::new(&settings, AtTheDoor::Refuse, observer))
         })
         .limiter(Arc::new(Limiter::new("bench", settings)))
+        .estimator(Arc::new(Learns::default()))
 }
 
 fn one_thread() -> Runtime {
