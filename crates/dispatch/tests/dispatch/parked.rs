@@ -97,6 +97,22 @@ async fn a_probe_whose_caller_goes_away_leaves_the_probing_to_the_next() {
     stage.assert_swept().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_a_probe_takes_its_place_when_its_caller_goes_away() {
+    let stage = Stage::new(2, [broke(None)]);
+    stage.dispatch.chat(request(), named("a")).await.unwrap_err();
+    sleep(ms(60_000)).await;
+    let waits = async {
+        sleep(ms(1)).await;
+        stage.dispatch.chat(request(), named("c")).await.unwrap();
+    };
+    let leaves = tokio::time::timeout(ms(50), stage.dispatch.chat(request(), named("b")));
+    let (gone, ()) = tokio::join!(leaves, waits);
+    assert!(gone.is_err());
+    assert_eq!(stage.play.arrivals(), [0, 60_100, 60_150], "and not a moment later");
+    stage.assert_swept().await;
+}
+
 /// Opens a key again as soon as it hears that it is parked.
 #[derive(Debug, Default)]
 struct Reopens(OnceLock<Weak<Dispatch>>);
