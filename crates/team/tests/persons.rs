@@ -1,9 +1,13 @@
 //! Work that was never good enough waits for a person, and everything that does not need it goes on.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bellwether_core::test_util::MemoryJournal;
-use bellwether_core::{CallContext, ChatProvider, ChatRequest, ChatResponse, Journal, RunOutcome, TaskState};
+use bellwether_core::{
+    CallContext, ChatProvider, ChatRequest, ChatResponse, Journal, ProviderError, RunOutcome, TaskState,
+};
 use bellwether_provider::Scripted;
 use bellwether_team::{
     ChangedTerms, Control, OnExhausted, ResumeError, ReviewRules, Role, RunReport, Settings, TaskRuling, Team, Tier,
@@ -14,20 +18,21 @@ const PLAN: &str = r#"{"tasks": [{"id": "a", "title": "A", "complexity": 3}, {"i
     {"id": "c", "title": "C", "depends_on": ["a"]}]}"#;
 
 /// A judge who is content with `t1` only if somebody told its author about the port.
+fn answer(request: &ChatRequest, context: &CallContext) -> Result<ChatResponse, ProviderError> {
+    let task = context.task.as_ref().map_or("", |task| task.as_str());
+    let told = format!("{:?}", request.messages);
+    Ok(ChatResponse::text(match (context.phase, task) {
+        ("plan", _) => PLAN,
+        ("review", "t1") if !told.contains("listens on 7411") => {
+            r#"{"decision": "revise", "score": 0.5, "issues": ["it listens nowhere"]}"#
+        }
+        ("review", _) => r#"{"decision": "accept", "score": 0.9}"#,
+        ("work", "t1") if told.contains("that counts first:\\nuse port 7411") => "it listens on 7411",
+        _ => "work",
+    }))
+}
+
 fn model() -> Arc<Scripted> {
-    let answer = |request: &ChatRequest, context: &CallContext| {
-        let task = context.task.as_ref().map_or("", |task| task.as_str());
-        let told = format!("{:?}", request.messages);
-        Ok(ChatResponse::text(match (context.phase, task) {
-            ("plan", _) => PLAN,
-            ("review", "t1") if !told.contains("listens on 7411") => {
-                r#"{"decision": "revise", "score": 0.5, "issues": ["it listens nowhere"]}"#
-            }
-            ("review", _) => r#"{"decision": "accept", "score": 0.9}"#,
-            ("work", "t1") if told.contains("that counts first:\\nuse port 7411") => "it listens on 7411",
-            _ => "work",
-        }))
-    };
     Arc::new(Scripted::answering(answer))
 }
 
@@ -80,4 +85,33 @@ async fn the_run_waits_for_as_long_as_it_takes_and_goes_on_as_the_person_says() 
         let recalled = team.recall("r".into()).await.expect("it is remembered");
         assert_eq!(states(&recalled), after, "a fold of the journal says the same");
     }
+}
+
+/// Others worked for longer than `task_deadline` while a task waited for a person: sent back, it had no time left.
+#[tokio::test(start_paused = true)]
+async fn what_a_person_sends_back_has_all_of_its_time_again() {
+    let slow = Arc::new(Scripted::answering(answer).with_delay(Duration::from_secs(1)));
+    let journal = Arc::new(MemoryJournal::default()) as Arc<dyn Journal>;
+    let tier = Tier::new(slow as Arc<dyn ChatProvider>, "model");
+    let review = ReviewRules { max_rounds: 0, on_exhausted: OnExhausted::Human, ..ReviewRules::default() };
+    let task_deadline = Some(Duration::from_millis(2_500));
+    let team = Team::builder("team")
+        .role(Role::planner("lead", "You plan.", tier.clone()))
+        .role(Role::worker("coder", "You code.", tier.clone()))
+        .role(Role::reviewer("critic", "You review.", tier))
+        .settings(Settings { review, task_deadline, max_parallel: NonZeroUsize::MIN, ..Settings::default() })
+        .journal(journal)
+        .build()
+        .expect("the team makes sense");
+    let parked = team.run_with("build it", "r".into(), &Control::default()).await;
+    assert_eq!((parked.outcome, states(&parked)), (RunOutcome::Parked, vec![Blocked, Accepted, Pending]));
+    let again = TaskRuling::Again { note: "use port 7411".to_owned() };
+    team.rule("r".into(), "t1".into(), again).await.expect("it waits for that");
+    let report = team.resume("r".into(), ChangedTerms::Refuse, &Control::default()).await.expect("it goes on");
+    assert_eq!(
+        (report.outcome, states(&report)),
+        (RunOutcome::Succeeded, vec![Accepted; 3]),
+        "{:?}",
+        report.tasks[0].error
+    );
 }

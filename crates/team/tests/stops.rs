@@ -338,3 +338,42 @@ async fn a_run_is_not_begun_twice_under_one_id() {
     assert_eq!((recalled.outcome, recalled.calls), (RunOutcome::Succeeded, first.calls));
     assert_eq!((recalled.request.as_str(), provider.calls().len()), ("build it", sent));
 }
+
+/// One call is refused for good, another one goes on for a long time: Ctrl-C did not end it within the grace, for the run was
+/// stopped already.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_can_not_go_on_is_drained_like_any_other() {
+    #[derive(Debug)]
+    struct Odd(Arc<Scripted>);
+
+    #[async_trait]
+    impl ChatProvider for Odd {
+        fn name(&self) -> &str {
+            "odd"
+        }
+
+        async fn stream(&self, request: ChatRequest, context: CallContext) -> Result<ChatStream, ProviderError> {
+            match context.task.as_ref().map(|task| task.as_str()) {
+                Some("t1") => return Err(ProviderError::new(ErrorKind::Auth, "the key was refused")),
+                Some(_) => tokio::time::sleep(Duration::from_secs(1_000)).await,
+                None => {}
+            }
+            self.0.stream(request, context).await
+        }
+
+        async fn models(&self) -> Result<Vec<String>, ProviderError> {
+            self.0.models().await
+        }
+    }
+
+    let provider = Arc::new(Odd(model(|_, _| None)));
+    let team = builder(provider, &memory(), Settings::default()).build().expect("the team makes sense");
+    let control = Control::default();
+    let stop = async {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        control.drain();
+    };
+    let (stopped, ()) = tokio::join!(team.run_with("build it", run(), &control), stop);
+    assert_eq!(stopped.wall, Duration::from_secs(10) + Settings::default().grace);
+    assert!(stopped.reason.contains("the key was refused"), "{}", stopped.reason);
+}

@@ -174,6 +174,7 @@ impl<'a> Runtime<'a> {
         let control = self.control;
         let mut halt_at = self.shared.deadline;
         let mut stalled_at = None;
+        let mut drains = false;
         let mut heard = u64::MAX;
         loop {
             self.join_all().await;
@@ -191,10 +192,13 @@ impl<'a> Runtime<'a> {
                 biased;
                 () = control.halt.cancelled() => self.halt(Stop::Asked).await,
                 () = at(halt_at) => self.halt(Stop::Deadline).await,
-                () = control.drain.cancelled(), if !stopped => {
+                () = control.drain.cancelled(), if !drains => {
+                    drains = true;
                     let grace = Instant::now() + self.team.settings.grace;
                     halt_at = Some(halt_at.map_or(grace, |deadline| deadline.min(grace)));
-                    self.record(vec![Event::Stopped { stop: Stop::Asked }]).await;
+                    if !stopped {
+                        self.record(vec![Event::Stopped { stop: Stop::Asked }]).await;
+                    }
                 }
                 () = at(stalled_at) => {
                     stalled_at = None;

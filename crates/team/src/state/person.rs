@@ -28,6 +28,8 @@ impl State {
             TaskRuling::Accept => TaskState::Accepted,
             TaskRuling::Again { note } => {
                 record.round += 1;
+                // It has all of its time again: others may have worked long while it waited.
+                record.began = None;
                 record.drafts.last_mut().into_iter().for_each(|draft| draft.note = Some(note.clone()));
                 TaskState::Revising
             }

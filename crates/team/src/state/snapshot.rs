@@ -10,7 +10,7 @@ use super::State;
 
 /// The version of the form, and of what folding means. It grows with every change of either: a snapshot of another
 /// version is left out, and the run folded from its beginning.
-const FORM: &[u8] = b"bellwether state 9\n";
+const FORM: &[u8] = b"bellwether state 10\n";
 
 #[derive(Deserialize, Serialize)]
 struct Snapshot<'a, B> {

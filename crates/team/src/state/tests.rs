@@ -426,8 +426,8 @@ fn a_snapshot_of_another_version_or_with_damage_is_not_understood() {
     assert_eq!(State::thaw(&frozen), Some((state, at, ())));
     let text = String::from_utf8(frozen).expect("it is text");
     let thaw = |text: String| State::thaw::<()>(text.as_bytes());
-    assert_eq!(thaw(text.replacen("state 9", "state 0", 1)), None, "an older form");
-    assert_eq!(thaw(text.replacen("state 9", "state 91", 1)), None, "a later form");
+    assert_eq!(thaw(text.replacen("state 10", "state 0", 1)), None, "an older form");
+    assert_eq!(thaw(text.replacen("state 10", "state 101", 1)), None, "a later form");
     assert_eq!(thaw(text.replacen("\"stalls\":0,", "", 1)), None, "something that later versions know is missing");
     assert_eq!(thaw(text[..text.len() - 1].to_owned()), None, "cut off");
 }
