@@ -129,7 +129,8 @@ mod tests {
         let after = [&fast, &slow].map(|model| hedges.after(model));
         assert_eq!(after, [Some(Duration::from_millis(95)), Some(Duration::from_secs(95))]);
         (0..KEPT).for_each(|_| hedges.began(&fast, Duration::from_secs(7)));
-        assert_eq!(hedges.after(&fast), Some(Duration::from_secs(7)), "what is long ago is forgotten");
+        let recent = &hedges.models[&fast].recent;
+        assert_eq!(*recent, [Duration::from_secs(7); KEPT], "what is long ago is forgotten");
     }
 
     #[test]
