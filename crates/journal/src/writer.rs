@@ -232,7 +232,7 @@ impl Desk {
         loop {
             let closing = self.shared.closing.load(Ordering::Acquire);
             let Err(error) = self.attempt(&mut batch, Books::renew) else { break };
-            self.books.forget_tips();
+            self.books.undo();
             let described = || Error::database(self.place.directory(), &error);
             if !may_pass(&error) && batch.len() > 1 {
                 // What one piece of work meets, such as a damaged page, is not the others' matter.

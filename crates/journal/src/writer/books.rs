@@ -55,9 +55,10 @@ impl Books {
         }
     }
 
-    /// After a transaction that did not come to be.
-    pub(super) fn forget_tips(&mut self) {
+    /// After a transaction that did not come to be: what it prolonged and appended is not there.
+    pub(super) fn undo(&mut self) {
         self.tips.clear();
+        self.renewed = Timestamp::ZERO;
     }
 
     pub(crate) fn forget_run(&mut self, run: &RunId) {

@@ -12,7 +12,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::support::{plain, quick_directory, run, said};
+use crate::support::{Hands, plain, quick_directory, run, said, timed};
 
 /// Does not compress.
 fn large(n: u64) -> Entry {
@@ -210,4 +210,27 @@ async fn entries_that_wait_take_no_more_memory_than_was_allowed() {
         written.unwrap().unwrap();
     }
     assert_eq!(journal.load(&run()).await.unwrap().len(), 140);
+}
+
+/// A lease was prolonged in a commit that found no room, and counted as prolonged: it ended too early, and another process
+/// could have taken the run over.
+#[tokio::test]
+async fn a_lease_that_could_not_be_prolonged_on_a_full_disk_is_with_the_next_commit() {
+    let (directory, clock) = (quick_directory(), Arc::new(Hands::default()));
+    clock.forward(1_000);
+    let settings = Settings { retry: Duration::from_millis(2), ..timed(&clock) };
+    let journal = Arc::new(SqliteJournal::open(directory.path(), settings).unwrap());
+    let mut health = journal.health();
+    let lease = journal.lease(&run()).await.unwrap();
+    journal.append(&lease, vec![large(0)]).await.unwrap();
+    journal.set_max_bytes(Some(1));
+    clock.forward(20_000);
+    let mut writing = JoinSet::new();
+    let writer = Arc::clone(&journal);
+    writing.spawn(async move { writer.append(&lease, (1..40).map(large).collect()).await });
+    health.wait_for(|health| *health != Health::Writing).await.unwrap();
+    journal.set_max_bytes(None);
+    writing.join_next().await.unwrap().unwrap().unwrap();
+    let holder = journal.reader().runs().await.unwrap().remove(0).holder.expect("it is held");
+    assert_eq!(holder.until.as_nanos(), 81_000_000_000, "a minute from the commit that was made");
 }
