@@ -1,18 +1,20 @@
 //! One endpoint behind one queue and one limit, as `batch` and `load` ask for it.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_core::Observer;
-use bellwether_dispatch::{Dispatch, HedgePolicy};
+use bellwether_dispatch::{Dispatch, HedgePolicy, RetryPolicy};
 use bellwether_provider::{ApiKey, ChargeRule, ConfigError, OpenAiCompatible, Preset, ProviderConfig};
 
-use crate::args::Endpoint;
+use crate::args::{Endpoint, LONGEST};
 use crate::estimates::Estimates;
 use crate::exit::Failure;
 use crate::guard;
 use crate::quota::{self, Told};
 use crate::team_file::raw::RawQueue;
+use crate::terminal::note;
 
 /// How the endpoint is asked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -28,13 +30,22 @@ pub(crate) enum Way {
 /// burst, so that nothing is lost. Only under a limit that was told: one that is found by refusals would be refused more.
 const STRIDE: Duration = Duration::from_millis(50);
 
+/// What has all the time that nobody limits waits as long as a provider asks it to, and is tried as often as a team's calls.
+/// A pause of hours used to make failures of those lines that happened to be in flight.
+const PERSISTENT: RetryPolicy = RetryPolicy {
+    max_attempts: 6,
+    base: Duration::from_millis(500),
+    cap: Duration::from_secs(30),
+    max_throttled_wait: LONGEST,
+};
+
 /// Puts the parts together. Needs a runtime.
 pub(crate) fn connect(endpoint: &Endpoint, way: Way, observer: &Arc<dyn Observer>) -> Result<Arc<Dispatch>, Failure> {
     let mut config = ProviderConfig::preset(Preset::default());
     if let Some(base_url) = &endpoint.base_url {
         config.base_url.clone_from(base_url);
     }
-    let in_flight = endpoint.max_in_flight;
+    let in_flight = places(endpoint.max_in_flight);
     config.pool_size = in_flight.get();
     // HolySheep's own key does not travel to a server on this machine.
     let elsewhere = config.is_loopback() && endpoint.api_key_env.is_none();
@@ -62,7 +73,7 @@ pub(crate) fn connect(endpoint: &Endpoint, way: Way, observer: &Arc<dyn Observer
         dispatch = dispatch.hedge(HedgePolicy { percent, ..HedgePolicy::default() });
     }
     if way == Way::Whole {
-        dispatch = dispatch.unary();
+        dispatch = dispatch.unary().retry(PERSISTENT);
     }
     let dispatch = dispatch
         .queue_with(|observer| quota::queue(&RawQueue::default(), observer))
@@ -73,3 +84,35 @@ pub(crate) fn connect(endpoint: &Endpoint, way: Way, observer: &Arc<dyn Observer
         .build();
     Ok(Arc::new(dispatch))
 }
+
+/// As many calls at once as connections can be open. More of them used to fail by the hundreds, as if nobody were there.
+fn places(wanted: NonZeroUsize) -> NonZeroUsize {
+    let places = connections(wanted).map_or(wanted, |most| wanted.min(most));
+    // Nobody asks for all of the numbers there are and wants to hear that it is fewer.
+    if places < wanted && wanted.get() <= quota::CAPACITY {
+        note(&format!("no more than {places} calls at once: no more connections may be open here (ulimit -n)"));
+    }
+    places
+}
+
+/// How many connections may be open, once the system allows as many as it will.
+#[cfg(unix)]
+fn connections(wanted: NonZeroUsize) -> Option<NonZeroUsize> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    let needed = u64::try_from(wanted.get().min(quota::CAPACITY)).ok()?.saturating_add(OTHER_FILES);
+    let raised = needed.min(hard).max(soft);
+    let open = if setrlimit(Resource::RLIMIT_NOFILE, raised, hard).is_ok() { raised } else { soft };
+    let most = usize::try_from(open.saturating_sub(OTHER_FILES)).ok()?;
+    Some(NonZeroUsize::new(most).unwrap_or(NonZeroUsize::MIN))
+}
+
+#[cfg(not(unix))]
+const fn connections(_: NonZeroUsize) -> Option<NonZeroUsize> {
+    None
+}
+
+/// Files that are no connections in use: the program's own, and connections that are just being closed or made anew.
+#[cfg(unix)]
+const OTHER_FILES: u64 = 32;

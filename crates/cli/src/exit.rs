@@ -121,7 +121,7 @@ pub(crate) const fn remedy(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::QuotaExhausted => Some("add credit or raise the limit in the provider's console, then resume"),
         ErrorKind::RateLimited => Some("lower the concurrency, or wait: the provider keeps asking us to slow down"),
         ErrorKind::Timeout(_) => {
-            Some("raise the timeouts in [provider.*] or `timeout` in [roles.*], or use a faster model")
+            Some("raise --timeout, or in a team file [provider.*] or `timeout` in [roles.*]; or use a faster model")
         }
         _ => None,
     }

@@ -1,6 +1,6 @@
 //! Counting what became of many calls, flow by flow: for `batch` and `load`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use bellwether_core::fact::KeyState;
 use bellwether_core::{ErrorKind, Fact, Observer, Usage, Usd};
 use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::exit::{self, Exit, Failure};
 
@@ -19,6 +19,7 @@ use crate::exit::{self, Exit, Failure};
 pub(crate) struct Tally {
     counts: Mutex<Counts>,
     nobody_there: Notify,
+    paused: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -29,6 +30,8 @@ struct Counts {
     /// Whether any call was ever answered, and what the last one failed of that was not.
     any_answered: bool,
     failed_last: Option<ErrorKind>,
+    /// Until when the provider wants to be left alone, and how long that was when it was said.
+    paused: Option<(Instant, Duration)>,
 }
 
 /// What became of a flow's calls.
@@ -123,21 +126,26 @@ impl Tally {
         failure.remedy(exit::remedy(kind).unwrap_or_default())
     }
 
+    /// Waits until the provider asks for a long pause, longer than it did before; how long it is.
+    pub(crate) async fn long_pause(&self) -> Duration {
+        self.paused.notified().await;
+        self.with(|counts| counts.paused).unwrap_or_else(|| (Instant::now(), Duration::ZERO)).1
+    }
+
     /// How a program ends of which so much was answered, and what to do about it if all failed of the same.
     pub(crate) fn exit(&self) -> (Exit, Option<&'static str>) {
         self.with(|counts| {
-            let kinds: BTreeSet<_> = counts.flows.values().flat_map(|count| count.failed.keys()).collect();
-            let mut failed = counts.flows.values().flat_map(|count| count.failed.values());
-            match (counts.flows.values().any(|count| count.ok > 0), failed.next()) {
-                (_, None) => (Exit::Done, None),
-                // That the time was up says more than that some were in time.
-                (any_ok, Some(Failed { kind, .. }))
-                    if kinds.len() == 1 && (!any_ok || *kind == ErrorKind::DeadlineExceeded) =>
-                {
-                    (exit::of_kind(*kind), exit::remedy(*kind))
-                }
-                (true, _) => (Exit::Partial, None),
-                (false, _) => (Exit::Failed, None),
+            let any_ok = counts.flows.values().any(|count| count.ok > 0);
+            let failed = counts.flows.values().flat_map(|count| &count.failed);
+            let mut kinds: BTreeMap<_, _> = failed.map(|(name, failed)| (*name, failed.kind)).collect();
+            let late = kinds.remove(ErrorKind::DeadlineExceeded.as_str());
+            let mut kinds = kinds.into_values();
+            let of = |kind| (exit::of_kind(kind), exit::remedy(kind));
+            match (kinds.next(), kinds.next()) {
+                (None, _) => late.map_or((Exit::Done, None), of),
+                // Whose time was up waited for what the others failed of.
+                (Some(kind), None) if !any_ok => of(kind),
+                _ => (if any_ok { Exit::Partial } else { Exit::Failed }, None),
             }
         })
     }
@@ -167,9 +175,17 @@ impl Observer for Tally {
                 Fact::CallFailed { kind, .. } => counts.failed_last = Some(*kind),
                 Fact::CallHedged { call, .. } => of(call, &|count| count.hedges += 1),
                 Fact::CallRetried { call, .. } => of(call, &|count| count.retries += 1),
-                Fact::CallThrottled { call, .. } => {
+                Fact::CallThrottled { call, retry_after } => {
                     of(call, &|count| count.throttled += 1);
                     counts.any_answered = true;
+                    if let Some(wait) = retry_after.filter(|wait| *wait >= LONG) {
+                        let (now, before) = (Instant::now(), counts.paused);
+                        let ends = now.checked_add(wait).unwrap_or(now);
+                        if before.is_none_or(|(until, _)| ends >= until + LONG) {
+                            counts.paused = Some((ends, wait));
+                            self.paused.notify_one();
+                        }
+                    }
                 }
                 Fact::KeyChanged { state: KeyState::Open, .. }
                     if !counts.any_answered && counts.failed_last.is_some_and(is_nobody) =>
@@ -227,6 +243,8 @@ pub(crate) fn failed_of_what(summary: &Value) -> String {
     if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) }
 }
 
+/// A pause that somebody who looks on would wonder about.
+const LONG: Duration = Duration::from_secs(60);
 /// How long an endpoint that was never reached may take to come up.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -300,80 +318,4 @@ const fn resources() -> Option<(f64, i64)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use bellwether_core::{Call, CallContext, Demand};
-
-    use super::*;
-
-    #[test]
-    fn the_end_says_what_all_calls_failed_of_if_it_is_the_same() {
-        let ended = |calls: &[Result<Duration, ErrorKind>]| {
-            let tally = Tally::default();
-            calls
-                .iter()
-                .zip(["a", "b"].into_iter().cycle())
-                .for_each(|(call, flow)| tally.finished(&flow.into(), *call));
-            (tally.exit().0, failed_of_what(&tally.summary(Duration::ZERO)))
-        };
-        let (ok, connect, busy) = (Ok(Duration::ZERO), Err(ErrorKind::Connect), Err(ErrorKind::Overloaded));
-        assert_eq!(ended(&[]), (Exit::Done, String::new()));
-        assert_eq!(ended(&[ok, ok]), (Exit::Done, String::new()));
-        assert_eq!(ended(&[connect, connect, connect]), (Exit::Unreachable, " (connect 3)".to_owned()));
-        assert_eq!(ended(&[connect, busy, connect]), (Exit::Failed, " (connect 2, overloaded 1)".to_owned()));
-        let late = Err(ErrorKind::DeadlineExceeded);
-        assert_eq!(ended(&[ok, late, late]), (Exit::Deadline, " (deadline_exceeded 2)".to_owned()));
-        assert_eq!(ended(&[ok, late, busy]).0, Exit::Partial);
-        assert_eq!(ended(&[Err(ErrorKind::Timeout(Phase::Connect))]).0, Exit::Unreachable);
-        assert_eq!(ended(&[connect, busy, ok]), (Exit::Partial, " (connect 1, overloaded 1)".to_owned()));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_endpoint_that_was_never_reached_is_given_up_and_one_that_came_up_is_not() {
-        let call = Arc::new(Call {
-            context: CallContext::default(),
-            model: "m".into(),
-            provider: "p".into(),
-            demand: Demand { requests: 1, input_tokens: 1, output_tokens: 1 },
-        });
-        let failed = Fact::CallFailed { call: Arc::clone(&call), kind: ErrorKind::Connect, took: Duration::ZERO };
-        let open = Fact::KeyChanged { provider: "p".into(), state: KeyState::Open, wait: None };
-        let answered = Fact::CallThrottled { call, retry_after: None };
-        let ends = async |facts: &[&Fact], later: &[&Fact]| {
-            let tally = Tally::default();
-            facts.iter().for_each(|fact| tally.observe(fact));
-            let later = async {
-                sleep(GRACE / 2).await;
-                later.iter().for_each(|fact| tally.observe(fact));
-                sleep(GRACE).await;
-            };
-            tokio::select! {
-                biased;
-                _ = tally.nobody_there() => true,
-                () = later => false,
-            }
-        };
-        assert!(ends(&[&failed, &open], &[]).await);
-        assert!(!ends(&[&failed], &[]).await, "one failure is nothing yet");
-        assert!(!ends(&[&answered, &failed, &open], &[]).await, "an outage is waited for");
-        assert!(!ends(&[&failed, &open], &[&answered]).await, "it came up");
-    }
-
-    #[test]
-    fn percentiles_are_by_nearest_rank_to_within_a_percent() {
-        let mut spread = Spread::default();
-        (1..=100).rev().map(Duration::from_secs).for_each(|second| spread.add(second));
-        for (found, exact) in spread.percentiles().into_iter().zip([50.0, 95.0, 99.0]) {
-            let found = found.expect("there are values");
-            assert!((found - exact).abs() <= exact / 100.0, "{found} is not {exact}");
-        }
-        assert_eq!(Spread::default().percentiles(), [None; 3]);
-    }
-
-    #[test]
-    fn a_bucket_holds_what_is_near_its_middle() {
-        for micros in (0..500).chain((0..58).flat_map(|n| [1 << n, (1 << n) + 1, (1 << n) * 3 / 2])) {
-            let middle = Spread::middle(Spread::bucket(Duration::from_micros(micros))).as_micros();
-            assert!(middle.abs_diff(u128::from(micros)) <= u128::from(micros / 128), "{middle} is not {micros}");
-        }
-    }
-}
+mod tests;

@@ -170,6 +170,11 @@ impl Sending {
                     return self.drain(output, tally).await.map(|()| Ended::Interrupted);
                 }
                 failure = tally.nobody_there() => return Err(failure),
+                pause = tally.long_pause() => {
+                    let pause = humantime::format_duration(Duration::from_secs(pause.as_secs()));
+                    bar.suspend(|| note(&format!("the provider asks for a pause of {pause}; --deadline would end that")));
+                    continue;
+                }
                 joined = self.calls.join_next() => joined,
             };
             let Some(joined) = joined else { return Ok(Ended::Done) };

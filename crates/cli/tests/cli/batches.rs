@@ -154,6 +154,34 @@ fn in_an_outage_every_line_ends_by_its_deadline() {
     assert!(summary["wall_s"].as_f64() < Some(30.0), "nothing waits for the silent: {summary}");
 }
 
+/// The lines that were refused themselves became failures, and a resume did not ask for them.
+#[test]
+fn a_pause_of_hours_is_told_and_waited_for() {
+    let folder = Folder::new("batch-pause").with("in.jsonl", &lines(30));
+    let simulator = Simulator::start(&folder, &["--burst", "0:1000:1h"]);
+    let mut paused = Underway::start(&mut batch(&folder, &simulator));
+    paused.until("the provider asks for a pause of 1h");
+    paused.interrupt();
+    let paused = paused.end();
+    assert_eq!((paused.code, results(&folder).len()), (Some(130), 0), "{}", paused.stderr);
+    assert_eq!(paused.json()["failed"], 0);
+}
+
+/// Every connection above that failed, and with it a third of the lines.
+#[cfg(unix)]
+#[test]
+fn no_more_calls_are_made_at_once_than_connections_may_be_open() {
+    let folder = Folder::new("batch-few-files").with("in.jsonl", &lines(200));
+    let simulator = Simulator::start(&folder, &[]);
+    let mut few = Command::new("sh");
+    few.current_dir(&*folder).stdin(Stdio::null()).args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""]);
+    few.args([env!("CARGO_BIN_EXE_bellwether"), "batch", "in.jsonl", "-o", "out.jsonl", "--json", "--rpm", "1000000"]);
+    let ran = said(few.args(["--max-in-flight", "200", "--base-url", &simulator.base_url]));
+    assert_eq!((ran.code, ran.json()["retries"].as_u64()), (Some(0), Some(0)), "{}", ran.stderr);
+    assert!(ran.stderr.contains("no more than 32 calls at once"), "{}", ran.stderr);
+    assert!(simulator.stats()["peak_in_flight"].as_u64() <= Some(32));
+}
+
 #[test]
 fn a_line_that_makes_no_sense_is_named_before_anything_is_sent() {
     let folder = Folder::new("batch-wrong").with("in.jsonl", &format!("{}nonsense\n", lines(3)));
