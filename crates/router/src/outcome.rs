@@ -95,6 +95,9 @@ impl Outcome {
     #[must_use]
     pub fn of(lesson: &Lesson, at: u64) -> Self {
         let Lesson { stint, role, route, tier, model, ending, judge, cost, review_cost, took, .. } = lesson;
+        // The ladder may be another one since: a guess for another model would make this one look dear or cheap.
+        let weighed = route.weighed.get(*tier).filter(|weighed| weighed.model == *model);
+        let weighed = weighed.or_else(|| route.weighed.iter().find(|weighed| weighed.model == *model));
         Self {
             id: Self::id(lesson),
             at,
@@ -108,7 +111,7 @@ impl Outcome {
             ending: *ending,
             propensity: route.propensity,
             judge: judge.clone(),
-            guess: route.weighed.get(*tier).map_or(0.0, |weighed| weighed.guess),
+            guess: weighed.map_or(0.0, |weighed| weighed.guess),
             cost: cost.map(Usd::as_dollars),
             review: review_cost.map(Usd::as_dollars),
             seconds: (took.as_secs_f64() * 1e3).round() / 1e3,

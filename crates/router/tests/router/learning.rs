@@ -81,6 +81,26 @@ fn a_price_that_is_not_as_guessed_is_followed() {
     assert_eq!(next.tier, 1, "it is dearer than the tier above it: {}", next.why);
 }
 
+/// A run that is resumed with another ladder still has the decisions that were made under the old one.
+#[test]
+fn what_a_model_costs_is_learnt_by_what_was_guessed_of_that_model() {
+    let router = Adaptive::new(settings(Mode::Cascade), 1);
+    let before = route(&router);
+    let guess = |tier: usize| before.weighed[tier].guess;
+    let ratio = |models: &[(&str, usize)]| {
+        let router = Adaptive::new(settings(Mode::Cascade), 1);
+        for (n, (model, tier)) in models.iter().enumerate() {
+            let lesson = lesson_of(&profile(&format!("t{n}")), 0, Ending::Accepted);
+            let cost = Usd::from_dollars(guess(1));
+            router.learn(&Lesson { tier: *tier, model: (*model).into(), cost, ..lesson });
+        }
+        router.history().stats().models()[0].cost_ratio
+    };
+    assert!((ratio(&[("model-1", 1)]) - 1.0).abs() < 1e-6, "it cost what was guessed");
+    assert!((ratio(&[("model-1", 0)]) - 1.0).abs() < 1e-6, "also where it is the first tier by now");
+    assert!((ratio(&[("model-9", 0)]) - 1.0).abs() < 1e-6, "nothing was guessed of a new one");
+}
+
 #[test]
 fn deadline_budget_and_floor_rule_tiers_out() {
     let router = Adaptive::new(Settings { budget: Usd::from_dollars(0.01), ..settings(Mode::Cascade) }, 1);
