@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bellwether_core::chat::Part;
-use bellwether_core::{CallContext, Flow, Message, RunId, TaskId};
+use bellwether_core::{CallContext, Flow, Message, RunId, TaskId, TaskState};
 use serde::{Deserialize, Serialize};
 
 use super::{ResumeError, brief};
@@ -17,7 +17,7 @@ use crate::team::Team;
 #[derive(Clone, Debug)]
 pub struct Booked {
     /// Whose it was: its tenant, run, task and role, and its phase if it is the one that makes the parts one whole. What
-    /// tasks took that are at rest is told by role alone.
+    /// tasks took that were accepted may be told by role alone, and what a role took that has left the team without it.
     pub context: CallContext,
     /// What it is known to have taken.
     pub spent: Spent,
@@ -131,11 +131,12 @@ impl Books {
         }
     }
 
-    /// Keeps no account of its own for a task that takes nothing more.
+    /// Keeps no account of its own for a task that takes nothing more. One that came to rest otherwise than accepted may be
+    /// taken up again, under its own caps.
     pub(super) fn sum_up(&mut self, state: &State) {
         for Account { tasks, rest, .. } in self.known.values_mut() {
             tasks.retain(|task, spent| {
-                let over = state.task(task).is_none_or(|record| record.state.is_final());
+                let over = state.task(task).is_none_or(|record| record.state == TaskState::Accepted);
                 if over {
                     *rest += *spent;
                 }
@@ -158,8 +159,7 @@ impl Books {
     }
 
     fn book(&mut self, team: &Team, state: &State, job: &Job, spent: Spent) {
-        let Some(role) = brief::doer(team, state, job) else { return };
-        let account = self.known.entry(Arc::clone(&role.name)).or_default();
+        let account = self.known.entry(name(team, state, job)).or_default();
         match (job, job.task()) {
             (Job::Combine, _) => account.whole += spent,
             (_, Some(task)) => *account.tasks.entry(task.clone()).or_default() += spent,
@@ -168,18 +168,26 @@ impl Books {
     }
 
     fn lose(&mut self, team: &Team, request: &str, state: &State, job: &Job, tier: usize) {
-        // The state is the one in which it was sent, so this is what was sent, and by whom.
-        let Some((role, _, messages)) = brief::of(team, request, state, job) else { return };
-        let Some(model) = role.tiers.get(tier).map(|tier| Arc::clone(&tier.model)) else { return };
         let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
-        let doubt = Doubt {
-            model,
+        // The state is the one in which it was sent, so this is what was sent, and by whom. Of somebody who has left the team,
+        // or of a model that has, it is known that there was a call.
+        let doubt = brief::of(team, request, state, job).map(|(role, _, messages)| Doubt {
+            model: role.tiers.get(tier).map_or_else(|| "".into(), |tier| Arc::clone(&tier.model)),
             messages: count(messages.len()),
             bytes: messages.iter().map(|message| count(length(message))).sum(),
             max_output_tokens: role.output_cap(tier),
-        };
-        self.doubtful.push((job.task().cloned(), Arc::clone(&role.name), doubt));
+        });
+        let doubt = doubt.unwrap_or(Doubt { model: "".into(), messages: 0, bytes: 0, max_output_tokens: None });
+        self.doubtful.push((job.task().cloned(), name(team, state, job), doubt));
     }
+}
+
+/// Who does a job, by name; whoever did a task's work and has left the team still has one, others have none.
+fn name(team: &Team, state: &State, job: &Job) -> Arc<str> {
+    let works = matches!(job, Job::Digest { .. } | Job::Work { .. });
+    let planned = || Some(Arc::clone(&state.task(job.task().filter(|_| works)?)?.planned.role));
+    let doer = brief::doer(team, state, job).map(|role| Arc::clone(&role.name));
+    doer.or_else(planned).unwrap_or_else(|| "".into())
 }
 
 /// How long a message is: what a team says is text.
