@@ -177,7 +177,7 @@ impl Books {
             bytes: messages.iter().map(|message| count(length(message))).sum(),
             max_output_tokens: role.output_cap(tier),
         });
-        let doubt = doubt.unwrap_or(Doubt { model: "".into(), messages: 0, bytes: 0, max_output_tokens: None });
+        let doubt = doubt.unwrap_or_else(|| Doubt { model: "".into(), messages: 0, bytes: 0, max_output_tokens: None });
         self.doubtful.push((job.task().cloned(), name(team, state, job), doubt));
     }
 }
