@@ -73,7 +73,7 @@ impl State {
     }
 
     /// The role whose agents do a job, as far as there may be too few of them for all jobs of its kind.
-    fn doer(&self, job: &Job) -> Option<&str> {
+    pub(super) fn doer(&self, job: &Job) -> Option<&str> {
         let of = |task| self.task(task).map(|record| &*record.planned.role);
         match job {
             Job::Answer { task, .. } => {

@@ -203,10 +203,13 @@ prop_compose! {
     fn any_rules()(
         max_parallel in 1usize..5, max_rounds in 0u32..4, tiers in 1usize..4, max_escalations in 0u32..3,
         checked: bool, judges in 0u32..3, fails: bool, window in 1usize..10,
+        agents in prop::collection::btree_map(prop_oneof![Just("coder"), Just("critic")], 1usize..3, 0..3),
     ) -> Rules {
         let on_exhausted = if fails { OnExhausted::Fail } else { OnExhausted::AcceptBest };
         let review = ReviewRules { max_rounds, max_escalations, on_exhausted, ..ReviewRules::default() };
-        Rules { review, checked, judges, windows: BTreeMap::from([("coder".into(), vec![window; tiers])]), ..rules(max_parallel) }
+        let windows = BTreeMap::from([("coder".into(), vec![window; tiers])]);
+        let instances = agents.into_iter().map(|(role, agents)| (role.into(), agents)).collect();
+        Rules { review, checked, judges, windows, instances, ..rules(max_parallel) }
     }
 }
 
@@ -222,7 +225,7 @@ proptest! {
         fates in prop::collection::vec((any::<prop::sample::Index>(), fate()), 1..200),
         stop_after in prop::option::of(0usize..40),
     ) {
-        let max_parallel = rules.max_parallel;
+        let (max_parallel, instances) = (rules.max_parallel, rules.instances.clone());
         let mut state = planned(rules, tasks.clone());
         let mut begun: HashMap<(Job, u32), usize> = HashMap::new();
         let mut rests: HashMap<usize, usize> = HashMap::new();
@@ -236,6 +239,10 @@ proptest! {
                 }
             }
             prop_assert!(state.in_flight().len() <= max_parallel);
+            for (role, agents) in &instances {
+                let at_work = state.in_flight().iter().filter(|job| state.doer(job) == Some(role)).count();
+                prop_assert!(at_work <= *agents, "{role} has {agents}: {:?}", state.in_flight());
+            }
             prop_assert!(!state.in_flight().is_empty(), "a run that is not over has something under way");
             let (which, fate) = fates[step % fates.len()];
             let job = state.in_flight()[which.index(state.in_flight().len())].clone();
