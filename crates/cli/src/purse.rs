@@ -12,9 +12,9 @@ use bellwether_journal::spend::{Spending, Today};
 use bellwether_team::{Booked, Doubt, Role, Settings, Share, new_run_id};
 
 use crate::exit::Failure;
-use crate::parts::{Keys, Overrides};
+use crate::parts::{Keys, Overrides, provider_config};
 use crate::team_file::TeamFile;
-use crate::team_file::raw::{RawCaps, RawKind, RawTeam};
+use crate::team_file::raw::{RawCaps, RawKind, RawModel, RawTeam};
 
 /// How often a day's account is looked at again while others' reservations are in the way.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -136,11 +136,16 @@ pub(crate) fn provable(file: &TeamFile, overrides: &Overrides, role: &Role) -> R
     let wrong = |what: String| Err(Failure::usage(file.mistake(None, what)));
     for tier in &role.tiers {
         let name = &tier.name;
+        let unpriced = |model: &str, name: &str| {
+            format!("money is capped, and nobody says what {model} costs: set usd_per_mtok in [models.{name}]")
+        };
         if money && tier.price.is_none() {
-            return wrong(format!(
-                "money is capped, and nobody says what {} costs: set usd_per_mtok in [models.{name}]",
-                tier.model
-            ));
+            return wrong(unpriced(&tier.model, name));
+        }
+        for (name, model) in fallbacks(file, name).filter(|_| money) {
+            if !is_priced(file, model)? {
+                return wrong(unpriced(model.id.get_ref(), name));
+            }
         }
         if (money || tokens) && role.max_output_tokens.is_none() && tier.max_output.is_none() {
             let role = &role.name;
@@ -151,6 +156,23 @@ pub(crate) fn provable(file: &TeamFile, overrides: &Overrides, role: &Role) -> R
         }
     }
     Ok(())
+}
+
+/// The models that a model falls back to, with what the file calls them.
+fn fallbacks<'a>(file: &'a TeamFile, name: &str) -> impl Iterator<Item = (&'a str, &'a RawModel)> {
+    let models = &file.raw.models;
+    let names = models.get(name).into_iter().flat_map(|model| &model.fallback);
+    names.filter_map(|name| Some((name.get_ref().as_str(), models.get(name.get_ref())?)))
+}
+
+/// Whether the file or the catalogue says what a model costs.
+fn is_priced(file: &TeamFile, model: &RawModel) -> Result<bool, Failure> {
+    let Some(provider) = file.raw.provider.get(model.provider.get_ref()).filter(|_| model.usd_per_mtok.is_none())
+    else {
+        return Ok(model.usd_per_mtok.is_some());
+    };
+    let (config, _) = provider_config(file, model.provider.get_ref(), provider, None)?;
+    Ok(config.models.price(model.id.get_ref()).is_some())
 }
 
 impl From<RawCaps> for Caps {
@@ -259,4 +281,33 @@ const fn spending(amount: Amount) -> Spending {
 const fn amount(spending: Spending) -> Amount {
     let Spending { nanos, tokens, calls, time } = spending;
     Amount { usd: Usd::from_nanos(nanos), tokens, calls, time }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parts;
+
+    /// Whoever falls back to a model without a price was refused there, in the middle of a run, as if its money was spent.
+    #[test]
+    fn models_that_are_fallen_back_to_need_a_price_as_well() {
+        let ladder = include_str!("../../../examples/teams/ladder.toml");
+        let checked = |fallback: &str, spare: &str| {
+            let text = ladder.replacen("[models.small]", &format!("[models.small]\nfallback = [\"{fallback}\"]"), 1);
+            let spare = format!("[models.spare]\nprovider = \"main\"\n{spare}\n\n[models.small]");
+            let text = text.replacen("[models.small]", &spare, 1) + "\n[budget]\nusd = 1.0\n";
+            let file = TeamFile::parse("ladder.toml".as_ref(), text).expect("the file is right");
+            let nobody: Arc<dyn Observer> = Arc::new(());
+            let parts =
+                parts::build(&file, &Overrides::default(), Keys::Optional, &nobody, None).expect("so are its parts");
+            parts.team.roles().try_for_each(|role| provable(&file, &Overrides::default(), role))
+        };
+        let priced = "id = \"mine\"\nusd_per_mtok = { in = 1.0, out = 2.0 }";
+        assert!(checked("spare", priced).is_ok());
+        assert!(checked("spare", "id = \"gpt-4.1\"").is_ok(), "the catalogue knows it");
+        let error = checked("spare", "id = \"mine\"").expect_err("nobody knows it");
+        let said = error.to_string();
+        assert!(said.contains("what mine costs: set usd_per_mtok in [models.spare]"), "{said}");
+        assert!(checked("large", "id = \"mine\"").is_ok(), "nobody asks it");
+    }
 }
