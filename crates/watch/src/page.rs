@@ -7,7 +7,7 @@
 //! | `/api/runs/{run}` | a run's whole story |
 //! | `/api/runs/{run}/events` | a run's story and then what changes, as server-sent events whose ids are the journal's numbers |
 //!
-//! Whoever reconnects with `Last-Event-ID` misses nothing. Prompts and answers are shown here: requests that name another
+//! Whoever reconnects with `Last-Event-ID` misses nothing; `?after=` with the number says the same where a header cannot. Prompts and answers are shown here: requests that name another
 //! host than an address or `localhost` are refused, so that no web page can read them under a name of its own.
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{StatusCode, Uri};
 use axum::middleware::{self, Next};
@@ -125,9 +125,16 @@ async fn whole(State(page): State<Page>, Path(run): Path<String>) -> Result<Resp
     Ok(([(header::CONTENT_TYPE, "application/json")], news.json()).into_response())
 }
 
-async fn events(State(page): State<Page>, Path(run): Path<String>, headers: HeaderMap) -> Result<Response, Failed> {
+async fn events(
+    State(page): State<Page>,
+    Path(run): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Failed> {
     let feed = page.feed(run).await?;
-    let seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
+    let after = query.as_deref().and_then(|query| query.strip_prefix("after="));
+    let seen = last.or(after).and_then(|id| id.parse().ok());
     let stream = unfold((feed, Where::After(seen)), async |(feed, at)| {
         let seen = match at {
             Where::After(seen) => seen,

@@ -45,7 +45,6 @@ function take(news) {
 }
 
 function open(run) {
-  if (stream) stream.close();
   story = empty(run);
   moment = null;
   chosen = null;
@@ -58,8 +57,12 @@ function open(run) {
 
 function follow(run) {
   over = unknown = false;
+  if (stream) stream.close();
+  stream = null;
+  if (document.hidden) return;
   // Reconnects by itself, and says then which entry it saw last.
-  stream = new EventSource(`api/runs/${encodeURIComponent(run)}/events`);
+  const after = story.head.seq ? `?after=${story.head.seq}` : "";
+  stream = new EventSource(`api/runs/${encodeURIComponent(run)}/events${after}`);
   const mine = stream;
   stream.addEventListener("open", () => status("connected: what is new is shown as it comes"));
   stream.addEventListener("error", () => {
@@ -299,6 +302,12 @@ $("live").addEventListener("click", () => { stop(); moment = null; redraw(); });
 $("play").addEventListener("click", play);
 for (const [field, change] of [["filter", "input"], ["kind", "change"]]) $(field).addEventListener(change, () => drawLog(shown));
 addEventListener("resize", redraw);
+// A browser has few connections for all pages of a server: one that nobody sees leaves its own to the others.
+document.addEventListener("visibilitychange", () => {
+  if (!story || over || unknown) return;
+  if (document.hidden) stream?.close();
+  else if (!stream || stream.readyState === EventSource.CLOSED) follow(story.head.run);
+});
 addEventListener("hashchange", () => {
   if (story && named() && named() !== story.head.run) open(named());
 });

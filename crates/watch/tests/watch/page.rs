@@ -103,6 +103,12 @@ async fn whoever_reconnects_goes_on_after_the_last_entry_it_saw() {
     // Cut off before it could hear that this was all.
     let rest = get(addr, &path, "last-event-id: 8\r\n").await;
     assert!(rest.contains("id: 8") && rest.contains("event: over") && !rest.contains("whole"), "{rest}");
+    // A page that was hidden meanwhile says it in the address, and in the header once its new connection breaks.
+    let behind = format!("{path}?after=7");
+    let rest = get(addr, &behind, "").await;
+    assert!(rest.contains("id: 8") && !rest.contains("whole") && rest.contains("ended: succeeded"), "{rest}");
+    let rest = get(addr, &behind, "last-event-id: 8\r\n").await;
+    assert!(rest.contains("id: 8") && !rest.contains("ended: succeeded"), "{rest}");
     for nonsense in ["", "-1", "abc", "1,2", "99999999999999999999", "1000000"] {
         let rest = get(addr, &path, &format!("last-event-id: {nonsense}\r\n")).await;
         assert!(rest.contains("\"whole\":true") && rest.contains("event: over"), "{nonsense} is a new reader: {rest}");
