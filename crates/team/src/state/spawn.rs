@@ -169,14 +169,18 @@ impl State {
         self.in_flight.iter().filter(|job| job.task().and_then(|task| self.task(task)).is_some_and(|it| it.dismissed))
     }
 
-    /// Takes every task up again that a stop left lying. What was spawned is only if its parent still waits for it.
+    /// Takes every task up again that a stop left lying. What was spawned is only if its parent still waits for it, or if its
+    /// work counts and went without a review.
     pub(super) fn take_up(&mut self, moves: &mut Moves) {
         for n in 0..self.tasks.len() {
-            let record = &mut self.tasks[n];
+            let record = &self.tasks[n];
             if let Some(parent) = record.parent {
                 let parent = &self.tasks[parent];
-                let open = parent.offspring.as_ref().is_some_and(|offspring| offspring.met.is_none());
-                if !open || parent.dismissed || parent.state.is_final() {
+                let waits = parent.offspring.as_ref().is_some_and(|offspring| offspring.met.is_none());
+                let waits = waits && !parent.dismissed && !parent.state.is_final();
+                let lost = matches!(parent.state, TaskState::Cancelled | TaskState::Failed | TaskState::Skipped);
+                let unreviewed = record.state == TaskState::Unreviewed && !record.dismissed && !lost;
+                if !waits && !unreviewed {
                     continue;
                 }
                 self.tasks[n].dismissed = false;

@@ -139,7 +139,7 @@ async fn cut_off_again_and_again() {
 /// So many calls are paid for, however many processes share them; with more of them the run comes to its usual end.
 #[tokio::test(start_paused = true)]
 async fn a_cap_holds_over_processes_that_die() {
-    let one = Settings { may_skip_review: false, ..parallel(1) };
+    let one = parallel(1);
     let whole = whole(one).await;
     for cap in [3, 8, 15, 22, 30] {
         let provider = model();
