@@ -6,7 +6,7 @@
 pub fn plain(text: &str) -> String {
     let harmless = |c: &char| match *c {
         '\n' | '\t' => true,
-        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => false,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => false,
         c => !c.is_control(),
     };
     text.chars().filter(harmless).collect()
@@ -59,6 +59,10 @@ pub fn markdown(text: &str) -> String {
             '<' => safe.push_str("&lt;"),
             '>' => safe.push_str("&gt;"),
             '&' => safe.push_str("&amp;"),
+            // So do names that begin so.
+            '.' if safe.len() >= 3 && safe.as_bytes()[safe.len() - 3..].eq_ignore_ascii_case(b"www") => {
+                safe.push_str("\\.")
+            }
             '.' | ',' | ';' | '?' | '%' | '\'' | '"' | '/' => safe.push(c),
             // They mean something at the beginning of a line, or after a bracket, which is escaped.
             '(' | ')' | '+' | '-' | '=' if begun => safe.push(c),
@@ -81,7 +85,7 @@ mod tests {
 
     #[test]
     fn no_control_sequence_survives() {
-        let hostile = "a\u{1b}]52;c;eA==\u{7}b\u{9b}31mc\u{202e}d\r\n\te\u{8}\0";
+        let hostile = "a\u{1b}]52;c;eA==\u{7}b\u{9b}31mc\u{202e}d\u{61c}\r\n\te\u{8}\0";
         assert_eq!(plain(hostile), "a]52;c;eA==b31mcd\n\te");
     }
 
@@ -95,6 +99,11 @@ mod tests {
         assert_eq!(markdown("![x](http://evil/?q=1)"), "\\!\\[x\\](http\\://evil/?q=1)");
         assert_eq!(markdown("- claude-opus-4-5 (1)"), "\\- claude-opus-4-5 (1)", "what means nothing stays readable");
         assert_eq!(markdown("at 127.0.0.1:9: no"), "at 127.0.0.1:9: no");
+        assert_eq!(
+            markdown("see WWW.evil.example"),
+            "see WWW\\.evil.example",
+            "a name that would become a link by itself"
+        );
         assert_eq!(markdown(" ===\n---"), " \\=\\=\\= \\-\\-\\-");
         assert_eq!(markdown("<b>|`\n# h"), "&lt;b&gt;\\|\\` \\# h");
     }

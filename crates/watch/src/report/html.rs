@@ -59,7 +59,7 @@ fn head(page: &mut String, story: &Story) {
         ("cost", format!("${:.4}{unpriced}", totals.usd)),
         ("tokens in / out", format!("{} / {}", counted(totals.input), counted(totals.output))),
         ("calls / sent again", format!("{} / {}", counted(totals.calls), totals.retries)),
-        ("told to slow down", format!("{} times", totals.throttled)),
+        ("told to slow down", format!("{} time{}", totals.throttled, if totals.throttled == 1 { "" } else { "s" })),
     ] {
         let _ = write!(page, "<div><dt>{name}</dt><dd>{}</dd></div>", safe(&value));
     }
