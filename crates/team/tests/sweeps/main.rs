@@ -11,10 +11,10 @@ use std::time::Duration;
 use bellwether_budget::{Amount, Budgeted, Caps, Ledger, Scope};
 use bellwether_core::journal::{Entry, Snapshot};
 use bellwether_core::test_util::MemoryJournal;
-use bellwether_core::{Journal, RunOutcome};
+use bellwether_core::{ErrorKind, Journal, RunOutcome};
 use bellwether_provider::Scripted;
 use bellwether_team::{ChangedTerms, Control, Ruling, RunReport, Settings};
-use play::{Failing, asked, cut_off, decide, end, model, parallel, run, team, team_on, to_the_end, whole};
+use play::{Failing, asked, cut_off, decide, end, failing_at, model, parallel, run, team, team_on, to_the_end, whole};
 
 #[tokio::test(start_paused = true)]
 async fn killed_after_any_entry() {
@@ -177,6 +177,39 @@ async fn a_cap_holds_over_processes_that_die() {
         for (key, question) in asked(&provider) {
             let known = questions.entry(key.clone()).or_insert_with(|| question.clone());
             assert_eq!(*known, question, "{cap}: {key} stands for two questions");
+        }
+    }
+}
+
+/// One call after the other fails once, in every way: what a resume can mend it mends, what only somebody's wish can does that.
+#[tokio::test(start_paused = true)]
+async fn each_call_fails_once() {
+    let one = parallel(1);
+    let whole = whole(one).await;
+    for kind in [ErrorKind::Auth, ErrorKind::BudgetExceeded, ErrorKind::QuotaExhausted, ErrorKind::Upstream] {
+        for n in 0..whole.asked.len() {
+            let what = format!("{kind:?} at call {n}");
+            let (provider, journal) = (failing_at(n, kind), Arc::new(MemoryJournal::default()) as Arc<dyn Journal>);
+            let team = team(&provider, &journal, one);
+            let begun = team.run_with("build it", run(), &Control::default()).await;
+            let mut report = to_the_end(&team, begun).await;
+            let own = kind == ErrorKind::Upstream;
+            if own && report.retriable {
+                assert!(team.retry(&run(), ChangedTerms::Refuse).await.expect("it is known"), "{what}");
+                let again = team.resume(run(), ChangedTerms::Refuse, &Control::default()).await.expect("it goes on");
+                report = to_the_end(&team, again).await;
+            }
+            assert_eq!(end(&report), whole.end, "{what}: {}", report.reason);
+            assert!(!report.retriable && !report.resumable, "{what}");
+            // An audit that fails is left out.
+            let counts = |key: &String| !key.contains("-audit-");
+            let keys: Vec<String> = asked(&provider).into_iter().map(|(key, _)| key).filter(counts).collect();
+            let all: BTreeSet<&String> = keys.iter().collect();
+            // Near a cap there is a way to do with less, and a whole of less.
+            if matches!(kind, ErrorKind::Auth | ErrorKind::QuotaExhausted) {
+                assert_eq!(all, whole.asked.keys().filter(|key| counts(key)).collect(), "{what}");
+                assert!(keys.len() <= all.len() + 1, "{what}: only what failed is asked again");
+            }
         }
     }
 }

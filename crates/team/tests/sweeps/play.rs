@@ -98,6 +98,18 @@ pub(crate) fn model() -> Arc<Scripted> {
     Arc::new(Scripted::answering(answer).with_delay(Duration::from_secs(1)))
 }
 
+/// The same, whose call number `n` fails, counted from 0.
+pub(crate) fn failing_at(n: usize, kind: ErrorKind) -> Arc<Scripted> {
+    let calls = AtomicUsize::new(0);
+    let failing = move |request: &ChatRequest, context: &CallContext| {
+        if calls.fetch_add(1, Ordering::SeqCst) == n {
+            return Err(ProviderError::new(kind, "it failed"));
+        }
+        answer(request, context)
+    };
+    Arc::new(Scripted::answering(failing).with_delay(Duration::from_secs(1)))
+}
+
 pub(crate) fn team(provider: &Arc<Scripted>, journal: &Arc<dyn Journal>, settings: Settings) -> Team {
     team_on(Arc::<Scripted>::clone(provider) as Arc<dyn ChatProvider>, journal, settings)
 }
@@ -132,6 +144,8 @@ pub(crate) fn run() -> RunId {
 /// Agrees to the plan, and sends back what was never good enough.
 pub(crate) async fn decide(team: &Team, report: &RunReport) {
     match report.tasks.iter().find(|task| task.state == TaskState::Blocked) {
+        // A dry account parks a run, too.
+        None if report.error.is_some() => {}
         None => team.approve(run(), Ruling::Approve).await.expect("the plan waits"),
         Some(task) => {
             let ruling = TaskRuling::Again { note: "mend it".to_owned() };
