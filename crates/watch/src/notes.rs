@@ -17,6 +17,7 @@ use bellwether_core::journal::{Entry, Lease};
 use bellwether_core::{Fact, Observer, RunId, Usd};
 use bellwether_journal::clock::{SystemClock, WallClock};
 use serde_json::json;
+use tokio::sync::Mutex as Gate;
 
 pub use heard::{Heard, Note, Whose};
 pub use noting::Noting;
@@ -40,6 +41,8 @@ struct Pending {
     lease: Lease,
     notes: Vec<Note>,
     lost: u64,
+    /// Held while notes are written by themselves: the run's last entry waits for them.
+    writing: Arc<Gate<()>>,
 }
 
 impl Default for Notebook {
@@ -90,7 +93,8 @@ impl Notebook {
         let mut runs = self.lock();
         if runs.get(&lease.run).is_none_or(|pending| pending.lease != *lease) {
             let notes = standing.into_iter().map(|heard| Note { at, heard }).collect();
-            runs.insert(lease.run.clone(), Pending { lease: lease.clone(), notes, lost: 0 });
+            let pending = Pending { lease: lease.clone(), notes, lost: 0, writing: Arc::default() };
+            runs.insert(lease.run.clone(), pending);
         }
     }
 
@@ -104,10 +108,16 @@ impl Notebook {
         self.lock().get_mut(run).and_then(Pending::take)
     }
 
-    /// What waits to be written for any run.
-    fn take_all(&self) -> Vec<(Lease, Entry)> {
-        let mut runs = self.lock();
-        runs.values_mut().filter_map(|pending| Some((pending.lease.clone(), pending.take()?))).collect()
+    /// The runs for which something waits to be written.
+    fn waiting(&self) -> Vec<(Lease, Arc<Gate<()>>)> {
+        let runs = self.lock();
+        let waiting = runs.values().filter(|pending| !pending.notes.is_empty());
+        waiting.map(|pending| (pending.lease.clone(), Arc::clone(&pending.writing))).collect()
+    }
+
+    /// What is held while notes of a run are written by themselves.
+    fn writing(&self, run: &RunId) -> Option<Arc<Gate<()>>> {
+        self.lock().get(run).map(|pending| Arc::clone(&pending.writing))
     }
 }
 

@@ -60,9 +60,12 @@ impl Noting {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            for (lease, entry) in self.notebook.take_all() {
-                // Whoever looks on misses something then; the run misses nothing.
-                let _ = self.inner.append(&lease, vec![entry]).await;
+            for (lease, writing) in self.notebook.waiting() {
+                let _written = writing.lock().await;
+                if let Some(entry) = self.notebook.take(&lease.run) {
+                    // Whoever looks on misses something then; the run misses nothing.
+                    let _ = self.inner.append(&lease, vec![entry]).await;
+                }
             }
         }
     }
@@ -86,6 +89,12 @@ impl Journal for Noting {
 
     async fn append(&self, lease: &Lease, mut entries: Vec<Entry>) -> Result<u64, JournalError> {
         let over = entries.iter().any(|entry| entry.kind == END);
+        let writing = self.notebook.writing(&lease.run).filter(|_| over);
+        // Notes that were taken to be written come before it, however long that takes.
+        let _written = match &writing {
+            Some(writing) => Some(writing.lock().await),
+            None => None,
+        };
         if let Some(notes) = self.notebook.take(&lease.run) {
             entries.insert(0, notes);
         }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bellwether_core::fact::HedgeEnd;
-use bellwether_core::journal::{Entry, Journal, JournalError};
+use bellwether_core::journal::{Entry, Journal, JournalError, Lease, Recorded, Snapshot};
 use bellwether_core::test_util::{MemoryJournal, journal as conforms};
 use bellwether_core::{Call, CallContext, Demand, Fact, Flow, Observer, RunId, Usage, Usd};
-use bellwether_watch::{Notebook, Noting};
+use bellwether_watch::{Notebook, Noting, notes};
 
 const RUN: &str = "r1";
 
@@ -73,6 +74,70 @@ async fn a_run_that_only_waits_is_noted_as_well() {
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(kinds(&*journal).await.len(), 2, "nothing is written when there is nothing to say");
     journal.release(&lease).await.unwrap();
+}
+
+/// A journal that takes its time over notes.
+#[derive(Debug)]
+struct Slow(Arc<MemoryJournal>);
+
+#[async_trait]
+impl Journal for Slow {
+    async fn lease(&self, run: &RunId) -> Result<Lease, JournalError> {
+        self.0.lease(run).await
+    }
+
+    async fn take_over(&self, run: &RunId) -> Result<Lease, JournalError> {
+        self.0.take_over(run).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), JournalError> {
+        self.0.release(lease).await
+    }
+
+    async fn append(&self, lease: &Lease, entries: Vec<Entry>) -> Result<u64, JournalError> {
+        if entries[0].kind == notes::KIND {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+        self.0.append(lease, entries).await
+    }
+
+    async fn load(&self, run: &RunId) -> Result<Vec<Entry>, JournalError> {
+        self.0.load(run).await
+    }
+
+    async fn read(&self, run: &RunId, after: u64, limit: usize) -> Result<Vec<Recorded>, JournalError> {
+        self.0.read(run, after, limit).await
+    }
+
+    async fn snapshot(&self, lease: &Lease, seq: u64, state: Vec<u8>) -> Result<(), JournalError> {
+        self.0.snapshot(lease, seq, state).await
+    }
+
+    async fn last_snapshot(&self, run: &RunId) -> Result<Option<Snapshot>, JournalError> {
+        self.0.last_snapshot(run).await
+    }
+
+    async fn runs(&self) -> Result<Vec<RunId>, JournalError> {
+        self.0.runs().await
+    }
+}
+
+/// Before, a run that ended while its notes were packed had them for its last entry, and was listed as interrupted.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_run_waits_for_notes_that_are_being_written() {
+    let (inner, notebook) = (Arc::new(MemoryJournal::default()), Arc::new(Notebook::default()));
+    let journal = Arc::new(Noting::new(Arc::new(Slow(Arc::clone(&inner))), Arc::clone(&notebook)));
+    let lease = journal.lease(&RUN.into()).await.unwrap();
+    journal.append(&lease, vec![entry("run_started")]).await.unwrap();
+    notebook.observe(&Fact::CallQueued { call: call() });
+    let mut attending = tokio::task::JoinSet::new();
+    let attended = Arc::clone(&journal);
+    attending.spawn(async move { attended.attend().await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(kinds(&*inner).await, ["run_started"], "the notes are on their way");
+    journal.append(&lease, vec![entry("run_finished")]).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(kinds(&*inner).await, ["run_started", "heard", "run_finished"]);
 }
 
 #[tokio::test]
