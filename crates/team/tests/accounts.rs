@@ -4,8 +4,9 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bellwether_core::error::Phase;
 use bellwether_core::test_util::MemoryJournal;
-use bellwether_core::{ChatProvider, ChatResponse, Journal, RunId, RunOutcome};
+use bellwether_core::{ChatProvider, ChatResponse, ErrorKind, Journal, ProviderError, RunId, RunOutcome};
 use bellwether_provider::Scripted;
 use bellwether_team::{Booked, Control, Role, Settings, Team, Tier};
 
@@ -94,4 +95,33 @@ async fn a_task_that_is_taken_up_again_has_what_is_left_of_its_own_budget() {
     let plain = all_but("nobody", &plain).accounts(&run()).await.expect("it is known");
     assert_eq!((of_the_first(&kept), of_the_first(&plain)), (3, 3));
     assert_eq!(calls(&kept), calls(&plain));
+}
+
+/// A call that failed after it was sent may be billed. The budget was charged its most while the run was on, and nothing after a
+/// resume.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_may_be_billed_though_it_failed_is_in_doubt() {
+    for may_have_executed in [true, false] {
+        let provider = Arc::new(Scripted::answering(move |_, context| {
+            if context.phase == "review" {
+                let mut error = ProviderError::new(ErrorKind::Timeout(Phase::Total), "no answer in time");
+                (error.details.may_have_executed, error.details.retries) = (may_have_executed, 2);
+                return Err(error);
+            }
+            Ok(ChatResponse::text("the work"))
+        }));
+        let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::default());
+        let tier = Tier::new(provider as Arc<dyn ChatProvider>, "model");
+        let critic = Role { max_output_tokens: Some(500), ..Role::reviewer("critic", "You review.", tier.clone()) };
+        let team = Team::builder("team").role(Role::worker("coder", "You code.", tier)).role(critic);
+        let team = team.journal(journal).build().expect("the team makes sense");
+        let report = team.run_with("build it", run(), &Control::default()).await;
+        let booked = team.accounts(&run()).await.expect("it is known");
+        assert_eq!(calls(&booked), report.calls);
+        let doubts: Vec<_> = booked.iter().filter_map(|booked| booked.in_doubt.as_ref()).collect();
+        assert_eq!(doubts.len(), usize::from(may_have_executed));
+        assert!(doubts.iter().all(|doubt| doubt.max_output_tokens == Some(500) && doubt.bytes > 100), "{doubts:?}");
+        let again: u32 = booked.iter().map(|booked| booked.spent.retries).sum();
+        assert_eq!(again, 2, "what was sent before it is counted");
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bellwether_core::chat::Part;
 use bellwether_core::{CallContext, Flow, Message, RunId, TaskId, TaskState};
@@ -119,6 +120,14 @@ impl Books {
             Event::CalledOff { job, spent } => {
                 if let Some(tier) = self.close(job).filter(|_| spent.calls > 0) {
                     self.lose(team, request, state, job, tier);
+                }
+            }
+            // So may one that failed after it was sent, such as by its timeout; those before it that were sent again are known.
+            Event::Failed { job, failure, spent } if failure.provider.is_some() && spent.unpriced > 0 => {
+                if let Some(tier) = self.close(job) {
+                    self.lose(team, request, state, job, tier);
+                    let again = Spent { calls: spent.calls.saturating_sub(1), busy: Duration::ZERO, ..*spent };
+                    self.book(team, state, job, again);
                 }
             }
             Event::Resumed => self.doubt(team, request, state),
