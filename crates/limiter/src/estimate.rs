@@ -51,6 +51,8 @@ enum Count {
 struct Model {
     /// Tokens that a counted token turned out to be.
     factor: f64,
+    /// Calls of which that is known.
+    inputs: u32,
     outputs: HashMap<Arc<str>, Quantile>,
     /// Over all roles, for those that are new.
     output: Quantile,
@@ -58,7 +60,7 @@ struct Model {
 
 impl Default for Model {
     fn default() -> Self {
-        Self { factor: 1.0, outputs: HashMap::new(), output: Quantile::default() }
+        Self { factor: 1.0, inputs: 0, outputs: HashMap::new(), output: Quantile::default() }
     }
 }
 
@@ -97,7 +99,9 @@ impl Estimator {
         let model = models.entry(Arc::clone(&request.model)).or_default();
         if let Some(input) = usage.input_tokens.filter(|input| *input > 0 && counted > 0) {
             let seen = (input as f64 / counted as f64).clamp(LEAST_FACTOR, MOST_FACTOR);
-            model.factor += LEARNT * (seen - model.factor);
+            model.inputs = model.inputs.saturating_add(1);
+            // The first is better than a guess; later ones are averaged, the old fading away.
+            model.factor += f64::from(model.inputs).recip().max(LEARNT) * (seen - model.factor);
         }
         let whole = |output: &u64| request.max_output_tokens.is_none_or(|cap| *output < u64::from(cap));
         if let Some(output) = usage.output_tokens.filter(whole) {

@@ -50,6 +50,20 @@ fn usage_that_was_not_sent_is_not_learnt() {
 }
 
 #[test]
+fn the_first_answer_shows_how_many_characters_a_token_has_and_later_ones_make_it_exact() {
+    let estimator = Estimator::default();
+    let request = asks(&"x".repeat(3_984));
+    let input = || estimator.demand(&request, "coder").input_tokens;
+    assert_eq!(input(), 1_000);
+    estimator.learn(&request, "coder", &took(4_000, 5));
+    assert_eq!(input(), 4_000);
+    estimator.learn(&request, "coder", &took(2_000, 5));
+    assert_eq!(input(), 3_000, "the middle of both");
+    (0..98).for_each(|_| estimator.learn(&request, "coder", &took(2_000, 5)));
+    assert!((2_000..=2_001).contains(&input()), "what is long ago counts no more");
+}
+
+#[test]
 fn an_answer_that_was_cut_off_says_nothing_of_those_that_are_not() {
     let estimator = Estimator::default();
     let capped = ChatRequest { max_output_tokens: Some(50), ..asks("x") };
