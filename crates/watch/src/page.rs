@@ -206,8 +206,8 @@ const STILL: Bytes = Bytes::from_static(b":\n\n");
 const OVER: Bytes = Bytes::from_static(b"event: over\ndata: {}\n\n");
 /// How many runs are listed.
 const LISTED: usize = 200;
-/// How many runs are kept folded.
-const FEEDS: usize = 32;
+/// How many runs are kept folded, unless more are read: one of a thousand tasks takes 60 MB.
+const FEEDS: usize = 8;
 const SAFETY: [(HeaderName, &str); 5] = [
     (
         header::CONTENT_SECURITY_POLICY,

@@ -1,6 +1,7 @@
 //! `bellwether runs`, `tail`, `replay` and `cancel`: what the journal knows.
 
 use std::path::Path;
+use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use bellwether_core::Timestamp;
@@ -51,7 +52,7 @@ async fn list(directory: &Path, json: bool) -> Result<Exit, Failure> {
             )
         } else {
             let last = info.last.map(when).unwrap_or_default();
-            let request = plain(request.lines().next().unwrap_or_default(), false);
+            let request = plain(request.lines().find(|line| !line.trim().is_empty()).unwrap_or_default(), false);
             row(&[info.run.as_str(), &last, &state, &info.entries.to_string(), &request], columns)
         })?;
         if !heard {
@@ -138,6 +139,8 @@ pub(crate) async fn tail(args: Tail) -> Result<Exit, Failure> {
     let info = memory::find(&reader, &args.which.run).await?;
     let (mut after, mut story) = (0, Story::brief(LONGEST));
     let columns = Paper::of_output().columns.unwrap_or(usize::MAX);
+    // One for all of it: a signal that comes between two looks counts, too.
+    let mut stopped = pin!(session::signal());
     loop {
         while let Some(page) = page(&reader, &info, &mut after).await? {
             for recorded in &page {
@@ -153,7 +156,7 @@ pub(crate) async fn tail(args: Tail) -> Result<Exit, Failure> {
             return Ok(Exit::Done);
         }
         tokio::select! {
-            () = session::signal() => return Ok(Exit::Cancelled),
+            () = &mut stopped => return Ok(Exit::Cancelled),
             () = tokio::time::sleep(LOOK_AGAIN) => {}
         }
     }

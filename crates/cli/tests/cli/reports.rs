@@ -59,11 +59,11 @@ fn a_run_has_a_report_in_three_forms_with_its_waits_in_it() {
 }
 
 /// A run that began, in the journal of a folder.
-async fn begun(folder: &Folder) {
+async fn begun(folder: &Folder, request: &str) {
     let settings = Settings { ballast: 0, ..Settings::default() };
     let journal = SqliteJournal::open(folder.join("runs"), settings).expect("the folder is ours");
     let lease = journal.lease(&"r1".into()).await.expect("the folder is ours");
-    let body = serde_json::json!({ "team": "pair", "request": "Build it", "terms": {} });
+    let body = serde_json::json!({ "team": "pair", "request": request, "terms": {} });
     journal.append(&lease, vec![Entry { kind: "run_started".to_owned(), body }]).await.expect("the folder is ours");
     journal.release(&lease).await.expect("the folder is ours");
 }
@@ -73,7 +73,7 @@ async fn begun(folder: &Folder) {
 #[tokio::test]
 async fn what_finds_no_room_is_no_success() {
     let folder = Folder::new("full");
-    begun(&folder).await;
+    begun(&folder, "Build it").await;
     for args in [&["report"][..], &["report", "--html"], &["runs", "list"], &["runs", "show", "last"], &["tail"]] {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let told = said(bellwether(&folder).args(args).stdout(Stdio::from(full)));
@@ -88,11 +88,19 @@ async fn a_report_is_its_owners_alone_though_everybody_could_read_what_was_there
     use std::os::unix::fs::PermissionsExt;
     let folder = Folder::new("mode")
         .with("run.md", "an older report, which was longer than the new one will be ".repeat(99).as_str());
-    begun(&folder).await;
+    begun(&folder, "Build it").await;
     std::fs::set_permissions(folder.join("run.md"), PermissionsExt::from_mode(0o644)).unwrap();
     assert_eq!(said(bellwether(&folder).args(["report", "-o", "run.md"])).code, Some(0));
     assert_eq!(std::fs::metadata(folder.join("run.md")).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(!std::fs::read_to_string(folder.join("run.md")).unwrap().contains("older"));
+}
+
+#[tokio::test]
+async fn a_list_shows_the_first_words_of_a_request_that_begins_with_empty_lines() {
+    let folder = Folder::new("listed");
+    begun(&folder, "\n \r\nBuild it\nand test it").await;
+    let told = said(bellwether(&folder).args(["runs", "list"]));
+    assert!(told.stdout.ends_with("entries  Build it\n"), "{}", told.stdout);
 }
 
 #[test]
