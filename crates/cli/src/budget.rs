@@ -44,6 +44,8 @@ impl FromStr for Budget {
             },
             "tokens" | "tok" => Caps { tokens: Some(count()?), ..Caps::default() },
             "calls" => Caps { calls: Some(count()?), ..Caps::default() },
+            // Months, to humantime; whoever writes it means millions of something, and would have no cap at all.
+            "M" => return Err(wrong()),
             _ => Caps { time: Some(humantime::parse_duration(&amount).map_err(|_| wrong())?), ..Caps::default() },
         };
         Ok(Self { caps, beyond })
@@ -70,7 +72,8 @@ mod tests {
             Caps { usd: Usd::from_dollars(0.5), tokens: Some(107), calls: Some(4), time: None }
         );
         assert_eq!(caps(&["+2min"]).time, Some(Duration::from_secs(180)));
-        for wrong in ["2", "-1usd", "2eur", "usd", "1.5calls", "+"] {
+        assert_eq!(caps(&["2months"]).time, Some(Duration::from_secs(2 * 2_630_016)));
+        for wrong in ["2", "-1usd", "2eur", "usd", "1.5calls", "+", "5M", "500k", "1e6tokens", "NaNusd", "infusd"] {
             assert!(wrong.parse::<Budget>().is_err(), "{wrong}");
         }
     }
