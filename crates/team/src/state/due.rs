@@ -27,7 +27,7 @@ impl State {
         match self.rules.combined.filter(|_| self.wants_whole()) {
             None => {
                 let mut due = self.in_order(room);
-                due.extend(self.audits(room));
+                due.extend(self.audits(room.saturating_sub(due.len())));
                 self.staffed(due, room)
             }
             Some(window) => {
