@@ -106,7 +106,7 @@ struct Fold {
     touched: BTreeSet<(Part, usize)>,
 }
 
-/// A step of a run: what for, on which task, in which round.
+/// A step of a run: what for, on which task, in which round; of an answer, to which question.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct Job {
     phase: String,

@@ -132,7 +132,8 @@ impl Story {
         }
         let (what, task, round) = (job.phase.clone(), job.task.clone(), job.round);
         let span = self.begin_span(Span { lane, from: t, to: None, what, task, round, why: None });
-        let again = if job.round > 0 { format!(" (revision {})", job.round) } else { String::new() };
+        let again =
+            if job.round > 0 && job.phase != "answer" { format!(" (revision {})", job.round) } else { String::new() };
         self.say(seq, t, "began", format!("{}{again} by {role}", job.name()));
         self.fold.busy.insert(lane, job.clone());
         self.fold.under_way.retain(|other| *other != job);
@@ -267,7 +268,9 @@ impl Job {
 pub(super) fn job(value: &Value) -> Job {
     if let Some((phase, of)) = value.as_object().and_then(|fields| fields.iter().next()) {
         let task = of["task"].as_str().map(|task| line(task, 60));
-        return Job { phase: line(phase, 40), task, round: of["round"].as_u64().unwrap_or_default() };
+        // Of an answer the number of its question.
+        let round = of["round"].as_u64().or_else(|| of["question"].as_u64()).unwrap_or_default();
+        return Job { phase: line(phase, 40), task, round };
     }
     Job { phase: line(value.as_str().unwrap_or("job"), 40), task: None, round: 0 }
 }

@@ -188,6 +188,8 @@ impl Story {
         let span = self.begin_span(Span { lane, from: t, to: None, what, task, round, why: Some(why.to_owned()) });
         if let Some(doing) = self.fold.jobs.get_mut(&job) {
             doing.waits = Some(span);
+            // Who was asked is not always of the role that works on the task.
+            doing.role = line(&call.role, 60);
             doing.model = line(&call.model, 60);
             doing.provider = line(&call.provider, 60);
         }

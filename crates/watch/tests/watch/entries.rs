@@ -70,8 +70,9 @@ impl Entries {
 
     /// A note of a call.
     pub(crate) fn heard(&mut self, t: u64, what: &str, task: &str, phase: &str, more: &str) {
+        let role = if phase == "review" { "critic" } else { "coder" };
         let note = format!(
-            r#"{{"lost":0,"notes":[{{"at":{},"what":"{what}","call":{{"role":"coder","task":"{task}","phase":"{phase}","round":0,"model":"small","provider":"main"}}{more}}}]}}"#,
+            r#"{{"lost":0,"notes":[{{"at":{},"what":"{what}","call":{{"role":"{role}","task":"{task}","phase":"{phase}","round":0,"model":"small","provider":"main"}}{more}}}]}}"#,
             BEGAN + t
         );
         self.at(t, "heard", &note);

@@ -1,7 +1,7 @@
 //! Figures and states of a story are those of the run.
 
-use bellwether_watch::Story;
 use bellwether_watch::story::Task;
+use bellwether_watch::{Story, report};
 
 use crate::entries::{BEGAN, Entries};
 
@@ -132,4 +132,29 @@ fn what_a_person_turned_down_says_why() {
     assert_eq!(task(&run).state(), "blocked");
     run.event(2_500, "ruled", r#"{"task":"t1","ruling":{"fail":{"reason":"not what I asked for"}}}"#);
     assert_eq!((task(&run).state(), task(&run).failure.as_deref()), ("failed", Some("not what I asked for")));
+}
+
+/// Answers were counted for the role of whoever had asked, and their waits for nobody.
+#[test]
+fn an_answer_is_that_of_the_role_that_was_asked() {
+    let mut run = handed_in("{}");
+    run.event(2_500, "asked", r#"{"task":"t1","question":{"to":"lead","text":"which port?"},"spent":{"calls":1}}"#);
+    run.event(2_510, "began", r#"{"job":{"answer":{"task":"t1","question":1}},"tier":0}"#);
+    for (at, what) in [(2_510, "queued"), (2_900, "admitted")] {
+        let call =
+            r#"{"role":"lead","agent":1,"task":"t1","phase":"answer","round":1,"model":"big","provider":"main"}"#;
+        run.at(
+            at,
+            "heard",
+            &format!(r#"{{"lost":0,"notes":[{{"at":{},"what":"{what}","call":{call}}}]}}"#, BEGAN + at),
+        );
+    }
+    run.event(3_000, "answered", r#"{"task":"t1","text":"80","spent":{"calls":1,"usage":{"output_tokens":7}}}"#);
+    let story = Story::of(&run.entries);
+    let answered: Vec<_> = story.costs.iter().filter(|cost| cost.output == 7).collect();
+    assert_eq!((answered[0].role.as_str(), answered[0].model.as_str()), ("lead", "big"));
+    assert_eq!(report::totals(&story).waits.values().sum::<u64>(), 390);
+    let spans = story.spans.iter().filter(|span| span.what == "answer");
+    assert!(spans.map(|span| story.head.lanes[span.lane].as_str()).eq(["lead#1", "lead#1"]), "{:?}", story.spans);
+    assert!(story.log.iter().all(|line| !line.text.contains("revision")), "{:?}", story.log);
 }
