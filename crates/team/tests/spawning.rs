@@ -226,3 +226,33 @@ fn an_estimate_says_how_many_tasks_may_be_added_and_what_they_take() {
     assert_eq!((plain.calls.p90, most.tasks, most.calls, most.cost), (2, 12, 15, None));
     assert!(most.tokens > plain.tokens.p90 && most.time > plain.time.p90, "{most:?}");
 }
+
+/// Stopped at each half of a second, in either way, and resumed: the join is decided once, and nothing is paid for twice that
+/// was not cut off.
+#[tokio::test(start_paused = true)]
+async fn a_stop_at_any_moment_changes_nothing() {
+    for join in ["any", "all", "quorum(2)"] {
+        for (half, halts) in (0..24).flat_map(|half| [(half, false), (half, true)]) {
+            let what = format!("{join}, {half} halves, {halts}");
+            let (provider, journal) = (model(join, &[]), Arc::new(MemoryJournal::default()) as Arc<dyn Journal>);
+            let team =
+                builder(&provider, Settings::default()).journal(Arc::clone(&journal)).build().expect("it makes sense");
+            let control = Control::default();
+            let stop = async {
+                tokio::time::sleep(Duration::from_millis(500 * half)).await;
+                if halts { control.halt() } else { control.drain() }
+            };
+            let (stopped, ()) = tokio::join!(team.run_with("build it", "r1".into(), &control), stop);
+            let cut = if halts { 3 } else { 1 };
+            let resumed =
+                team.resume("r1".into(), ChangedTerms::Refuse, &Control::default()).await.expect("it goes on");
+            assert_eq!(resumed.outcome, RunOutcome::Succeeded, "{what}: {} {}", stopped.reason, resumed.reason);
+            let keys: Vec<_> = provider.calls().into_iter().filter_map(|call| call.context.idempotency_key).collect();
+            let all: std::collections::BTreeSet<_> = keys.iter().collect();
+            assert!(keys.len() - all.len() <= cut, "{what}: {keys:?}");
+            let entries = journal.load(&"r1".into()).await.expect("it is remembered");
+            let joined = entries.iter().filter(|entry| entry.kind == "joined").count();
+            assert_eq!(joined, 1, "{what}");
+        }
+    }
+}
