@@ -213,6 +213,10 @@ async fn what_a_runs_deadline_leaves_no_time_for_has_not_failed() {
                 assert_eq!(stopped.outcome, RunOutcome::DeadlineExceeded, "{after}: {}", stopped.reason);
                 assert!(stopped.resumable, "{after}");
             }
+            let entries = journal.load(&run()).await.expect("it is remembered");
+            let told = entries.iter().filter(|entry| entry.kind == "stopped").count();
+            let ended = stopped.outcome == RunOutcome::Succeeded;
+            assert_eq!(told, usize::from(!ended), "{after}: whoever looks on is told once");
             let resumed = resume(&team(&provider, &journal, Settings { deadline: None, ..settings })).await;
             assert_eq!(resumed.outcome, RunOutcome::Succeeded, "{after}: {}", resumed.reason);
             assert_eq!(calls(&provider, "work"), 4, "{after}: nothing is paid for twice");

@@ -9,7 +9,7 @@ use crate::plan::Plan;
 use crate::report::Failure;
 use crate::role::RoleKind;
 use crate::runtime::brief;
-use crate::state::{Attempt, Event};
+use crate::state::{Attempt, Event, Stop};
 use crate::team::OnInvalidPlan;
 
 impl Runtime<'_> {
@@ -49,7 +49,10 @@ impl Runtime<'_> {
                 }
             }
         };
-        self.record(vec![event]).await;
+        // Whoever reads the entries need not know what follows from such a failure.
+        let late = matches!(&event, Event::Failed { job, failure, .. } if failure.is_out_of_time() && job.holds());
+        let stop = (late && self.state.stop().is_none()).then_some(Event::Stopped { stop: Stop::Deadline });
+        self.record(std::iter::once(event).chain(stop).collect()).await;
     }
 
     /// Whether it was the run's deadline that a call could not meet, and not that of its task.
