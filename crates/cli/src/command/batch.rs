@@ -129,10 +129,12 @@ fn is_one_file(one: &Path, other: &Path) -> bool {
 }
 
 /// What the idempotency keys of a batch begin with. A call that is made again, by a resume too, has the key it had; one that
-/// another batch makes, with the same ids or of the same lines, has not: an answer to that is none to this.
+/// another batch makes, with the same ids or of the same lines, has not: an answer to that is none to this. A batch is known
+/// by the file of its results, and that by its birth.
 fn salt(args: &Batch) -> u64 {
     let mut hasher = DefaultHasher::new();
     args.output.canonicalize().as_ref().unwrap_or(&args.output).hash(&mut hasher);
+    args.output.metadata().and_then(|metadata| metadata.created()).ok().hash(&mut hasher);
     args.model.hash(&mut hasher);
     hasher.finish()
 }
@@ -239,9 +241,11 @@ impl Sending {
                 _ => {}
             }
         }
+        output.write(&Outcome { id, flow, model, result: &result, took, waited }).map_err(|error| {
+            Failure::io("a result cannot be written", &error).remedy("--resume once there is room for the rest")
+        })?;
         tally.finished(flow, result.as_ref().map(|_| took).map_err(|error| error.kind));
-        let written = output.write(&Outcome { id, flow, model, result: &result, took, waited });
-        written.map(|()| None).map_err(|error| Failure::io("the result cannot be written", &error))
+        Ok(None)
     }
 
     /// Reads on until enough of each flow is under way, one line of each in turn.

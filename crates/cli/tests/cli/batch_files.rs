@@ -1,6 +1,10 @@
 //! The files of a batch: which are read and written, and which are left alone.
 
+use std::collections::HashSet;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
+use std::thread::JoinHandle;
 
 use serde_json::{Value, json};
 
@@ -105,6 +109,55 @@ fn a_line_is_answered_whatever_its_id_is_made_of() {
     assert_eq!((ran.code, ran.json()["ok"].as_u64()), (Some(0), Some(8)), "{}", ran.stderr);
     let results = results(&folder);
     assert!(ids.iter().all(|id| results[*id]["response"]["status_code"] == 200));
+}
+
+/// Answers everything with this status, and hears which idempotency keys it is asked with.
+fn recorder(status: &'static str, calls: usize) -> (String, JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let url = format!("http://{}/v1", listener.local_addr().expect("it has an address"));
+    let hear = move |stream: TcpStream| {
+        let mut request = BufReader::new(stream);
+        let (mut key, mut length) = (String::new(), 0);
+        loop {
+            let mut line = String::new();
+            request.read_line(&mut line).expect("a head is text");
+            match line.trim_end().split_once(": ") {
+                Some(("idempotency-key", value)) => value.clone_into(&mut key),
+                Some(("content-length", value)) => length = value.parse().expect("a length is a number"),
+                None if line.trim_end().is_empty() => break,
+                _ => {}
+            }
+        }
+        request.read_exact(&mut vec![0; length]).expect("the body is whole");
+        let body = r#"{"choices":[{"message":{"role":"assistant","content":"x"},"finish_reason":"stop"}]}"#;
+        let head = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+        request.get_mut().write_all(format!("{head}{body}").as_bytes()).expect("it listens");
+        key
+    };
+    let heard = move || listener.incoming().take(calls).map(|stream| hear(stream.expect("it connects"))).collect();
+    (url, std::thread::spawn(heard))
+}
+
+/// The id alone was the key, so that a provider with a memory could answer one batch with the answers of another.
+#[test]
+fn a_call_has_a_key_of_its_own_and_keeps_it_over_a_resume() {
+    let folder = Folder::new("batch-keys").with("in.jsonl", &lines(2));
+    let keys = |status: &'static str, output: &str, resume: bool| {
+        // A refused key is asked for one line only.
+        let (url, heard) = recorder(status, if status == "200 OK" { 2 } else { 1 });
+        let mut command = bellwether(&folder);
+        command.args(["batch", "in.jsonl", "-o", output, "--base-url", &url, "--max-in-flight", "1", "--rpm", "60000"]);
+        let ran = said(command.args(resume.then_some("--resume")));
+        assert_eq!(ran.code, Some(if status == "200 OK" { 0 } else { 77 }), "{}", ran.stderr);
+        heard.join().expect("nothing went wrong")
+    };
+    let refused = keys("401 Unauthorized", "one.jsonl", false);
+    let resumed = keys("200 OK", "one.jsonl", true);
+    let other = keys("200 OK", "other.jsonl", false);
+    assert_eq!(refused[0], resumed[0]);
+    let all: HashSet<_> = resumed.iter().chain(&other).collect();
+    assert_eq!(all.len(), 4, "{all:?}");
+    assert!(all.iter().all(|key| key.len() == 32 && key.bytes().all(|byte| byte.is_ascii_hexdigit())), "{all:?}");
 }
 
 /// What was in flight was lost, and paid again by the resume.
