@@ -12,6 +12,7 @@ use bellwether_core::{
 };
 use bellwether_provider::Scripted;
 use bellwether_team::plan::{Plan, PlanRules};
+use bellwether_team::review::Check;
 use bellwether_team::{
     ChangedTerms, Control, OnTaskFailure, ResumeError, Role, Ruling, RunReport, Settings, Share, Team, Tier,
 };
@@ -287,4 +288,37 @@ async fn a_role_with_one_agent_keeps_no_place_from_others() {
     assert_eq!(first, ["narrow", "wide", "wide", "wide"], "each place has an agent at work in it");
     let second = calls.iter().filter(|call| call.context.agent > 1 && &*call.context.flow.role == "narrow").count();
     assert_eq!(second, 0, "it has one agent");
+}
+
+/// A check that never comes to an end.
+#[derive(Debug)]
+struct Endless;
+
+#[async_trait]
+impl Check for Endless {
+    fn id(&self) -> &str {
+        "endless"
+    }
+
+    async fn look(&self, _: &str) -> Result<(), String> {
+        std::future::pending().await
+    }
+}
+
+/// The time of a task ended its calls and not its checks: one that hung kept its run for ever.
+#[tokio::test(start_paused = true)]
+async fn the_time_of_a_task_is_also_that_of_its_checks() {
+    let tier = Tier::new(model(&[]) as Arc<dyn ChatProvider>, "model");
+    let team = Team::builder("team")
+        .role(Role::worker("coder", "You code.", tier.clone()))
+        .role(Role::reviewer("critic", "You review.", tier))
+        .check(Arc::new(Endless))
+        .settings(Settings { task_deadline: Some(Duration::from_secs(60)), ..Settings::default() })
+        .build()
+        .expect("the team makes sense");
+    let report = team.run("build it").await;
+    assert_eq!((report.wall, report.tasks[0].state), (Duration::from_secs(60), TaskState::Unreviewed));
+    let error = report.tasks[0].error.as_ref().expect("there is a reason");
+    assert!(error.message.contains("task_deadline") && error.kind == "deadline_exceeded", "{error:?}");
+    assert!(report.tasks[0].result.is_some(), "the work is kept");
 }

@@ -132,7 +132,7 @@ impl Books {
             }
             Event::Resumed => self.doubt(team, request, state),
             _ => {
-                if let Some((job, spent)) = took(state, event) {
+                if let Some((job, spent)) = took(state, event).filter(|(job, _)| job.is_paid()) {
                     self.close(&job);
                     self.book(team, state, &job, spent);
                 }

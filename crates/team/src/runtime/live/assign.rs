@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use bellwether_core::TaskId;
-use tokio::time::Instant;
+use bellwether_core::{ErrorKind, ProviderError, TaskId};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::Runtime;
 use crate::economy::Economy;
-use crate::message::{Address, Assignment, Body, Finished, Job, Product, Spent};
+use crate::message::{Address, Assignment, Body, Finished, Job, JobError, Product, Spent};
 use crate::report::Failure;
 use crate::review;
 use crate::runtime::{brief, routing};
@@ -84,10 +84,16 @@ impl Runtime<'_> {
         let work = record.drafts.last().map_or_else(String::new, |draft| draft.text.clone());
         let role = Arc::clone(&record.planned.role);
         let checks: Vec<_> = self.team.checks.iter().filter(|check| check.is_for(&role)).cloned().collect();
-        let shared = Arc::clone(&self.shared);
+        let (shared, deadline) = (Arc::clone(&self.shared), self.task_deadline(&job));
         self.agents.spawn(async move {
-            let findings = review::check::all(checks, work).await;
-            let finished = Finished { job, result: Ok(Product::Findings(findings)), spent: Spent::ZERO };
+            let result = match deadline {
+                None => Ok(review::check::all(checks, work).await),
+                Some(deadline) => timeout_at(deadline, review::check::all(checks, work)).await,
+            };
+            let late =
+                |_| ProviderError::new(ErrorKind::DeadlineExceeded, "the time of the task is over (task_deadline)");
+            let result = result.map(Product::Findings).map_err(late).map_err(JobError::from);
+            let finished = Finished { job, result, spent: Spent::ZERO };
             let body = Body::Finished(Box::new(finished));
             let envelope = shared.envelope(None, (Address::Runtime, &shared.own), Address::Runtime, body);
             if let Err(envelope) = shared.runtime.send(envelope).await {
