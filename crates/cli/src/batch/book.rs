@@ -42,6 +42,18 @@ struct Place {
 pub(crate) struct Ids {
     keys: (RandomState, RandomState),
     seen: HashSet<(u64, u64)>,
+    /// Whether what lines without an id said is among them, too.
+    pub(crate) know_lines: bool,
+}
+
+/// What the line that is known by a number said, beside that number.
+pub(crate) fn of_line(id: &str, said: &str) -> String {
+    format!("{id} {said}")
+}
+
+/// What a line is known by as a text, for not everybody keeps all digits of a number.
+pub(crate) fn written(print: u64) -> String {
+    format!("{print:016x}")
 }
 
 impl Ids {
@@ -97,6 +109,10 @@ impl Book {
                 return Err(book.mistake(number, "its custom_id stands in an earlier line, too"));
             }
             if done.len() > 0 && done.contains(&item.id) {
+                if !item.is_named && done.know_lines && !done.contains(&of_line(&item.id, &written(item.print))) {
+                    let told = "it is not the line that was answered under this number; give the lines a custom_id";
+                    return Err(book.mistake(number, told));
+                }
                 book.done += 1;
                 continue;
             }

@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::hash::{DefaultHasher, Hasher};
 use std::marker::PhantomData;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -27,16 +26,19 @@ pub(crate) struct Item {
     pub(crate) class: Class,
     /// What is asked.
     pub(crate) request: ChatRequest,
-    /// What the line is known by: another line has another one.
+    /// Whether the line names its id; otherwise it is known by its number.
+    pub(crate) is_named: bool,
+    /// What the line is known by, in every version of the program: another line has another one.
     pub(crate) print: u64,
 }
 
 /// Understands a line; `number` counts from 1 and names a line without an id, `model` is asked if the line names none.
 pub(crate) fn read(line: &[u8], number: usize, model: Option<&str>) -> Result<Item, String> {
-    let mut print = DefaultHasher::new();
-    print.write(line);
-    // What some editors put before the first line.
-    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+    // What some editors put before the first line, and behind each.
+    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).trim_ascii_end();
+    // FNV-1a, for it is remembered beside results.
+    let step = |print: u64, byte: &u8| (print ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    let print = line.iter().fold(0xcbf2_9ce4_8422_2325, step);
     // Looked through as a whole, it need not be looked through string by string.
     let line = str::from_utf8(line).map_err(|error| format!("this is not JSON: {error}"))?;
     let Object(Line { id, flow, weight, class, url, body, bare }) =
@@ -61,10 +63,11 @@ pub(crate) fn read(line: &[u8], number: usize, model: Option<&str>) -> Result<It
     if body.is_some() && url.as_ref().is_some_and(|url| !url.ends_with("/chat/completions")) {
         return Err(format!("`url` is {:?}; only /v1/chat/completions is understood", url.unwrap_or_default()));
     }
+    let is_named = id.is_some();
     let id = id.map_or_else(|| format!("line-{number}").into(), |id| Arc::from(&*id));
     let flow = flow.map_or_else(|| "batch".into(), |flow| Arc::from(&*flow));
     let request = body.map_or(bare, |body| body.0).request(model)?;
-    Ok(Item { id, flow, weight, class, request, print: print.finish() })
+    Ok(Item { id, flow, weight, class, request, is_named, print })
 }
 
 /// The fields of a line. It is read straight into them: a tree of values in between took a sixth of a batch's work.

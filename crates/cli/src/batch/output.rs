@@ -10,7 +10,7 @@ use bellwether_core::{ChatResponse, FinishReason, ProviderError, Usd};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use super::book::Ids;
+use super::book::{Ids, of_line, written};
 
 /// A result file that is written line by line. As long as it is open, no other process of ours writes into it.
 #[derive(Debug)]
@@ -73,7 +73,13 @@ impl Found {
             number += 1;
             let ended = line.ends_with(b"\n");
             match serde_json::from_slice::<Known<'_>>(&line) {
-                Ok(known) => _ = found.done.insert(&known.custom_id),
+                Ok(known) => {
+                    found.done.insert(&known.custom_id);
+                    if let Some(said) = known.bellwether.and_then(|bellwether| bellwether.line) {
+                        found.done.insert(&of_line(&known.custom_id, &said));
+                        found.done.know_lines = true;
+                    }
+                }
                 Err(_) if ended && line.trim_ascii().is_empty() => {}
                 Err(_) if !ended && is_torn(&line) => return Ok(found),
                 Err(_) => return Err(io::Error::other(format!("line {number} is no result of a batch"))),
@@ -126,12 +132,22 @@ struct Known<'a> {
     /// A line to be sent has none.
     #[serde(rename = "response")]
     _response: IgnoredAny,
+    #[serde(borrow)]
+    bellwether: Option<KnownLine<'a>>,
+}
+
+#[derive(Deserialize)]
+struct KnownLine<'a> {
+    #[serde(borrow)]
+    line: Option<Cow<'a, str>>,
 }
 
 /// What came of an item.
 pub(crate) struct Outcome<'a> {
     pub(crate) id: &'a str,
     pub(crate) flow: &'a str,
+    /// What its line said, if it has no other id than its number.
+    pub(crate) line: Option<u64>,
     /// The model that was asked.
     pub(crate) model: &'a str,
     pub(crate) result: &'a Result<ChatResponse, ProviderError>,
@@ -166,6 +182,7 @@ impl Outcome<'_> {
             cost_usd: cost.map(Usd::as_dollars),
             flow: self.flow,
             latency_ms: self.took.as_secs_f64() * 1e3,
+            line: self.line.map(written),
             wait_ms: self.waited.as_secs_f64() * 1e3,
         };
         serde_json::to_writer(&mut *line, &Line { custom_id: self.id, response, error, bellwether })?;
@@ -244,6 +261,8 @@ struct Took<'a> {
     cost_usd: Option<f64>,
     flow: &'a str,
     latency_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<String>,
     wait_ms: f64,
 }
 

@@ -36,6 +36,8 @@ struct Line {
     model: Arc<str>,
     /// The flow's number in the book.
     number: usize,
+    /// What it said, if it is known by its number.
+    print: Option<u64>,
 }
 
 pub(crate) async fn run(args: Batch) -> Result<Exit, Failure> {
@@ -241,9 +243,11 @@ impl Sending {
                 _ => {}
             }
         }
-        output.write(&Outcome { id, flow, model, result: &result, took, waited }).map_err(|error| {
-            Failure::io("a result cannot be written", &error).remedy("--resume once there is room for the rest")
-        })?;
+        output.write(&Outcome { id, flow, line: line.print, model, result: &result, took, waited }).map_err(
+            |error| {
+                Failure::io("a result cannot be written", &error).remedy("--resume once there is room for the rest")
+            },
+        )?;
         tally.finished(flow, result.as_ref().map(|_| took).map_err(|error| error.kind));
         Ok(None)
     }
@@ -262,7 +266,7 @@ impl Sending {
     }
 
     fn send(&mut self, item: Item, number: usize) {
-        let Item { id, flow, weight, class, request, print } = item;
+        let Item { id, flow, weight, class, request, is_named, print } = item;
         let mut key = DefaultHasher::new();
         (self.salt, &id).hash(&mut key);
         let context = CallContext {
@@ -277,7 +281,8 @@ impl Sending {
             ..CallContext::new(Flow::new("batch", Arc::clone(&flow), "line"))
         };
         let dispatch = Arc::clone(&self.dispatch);
-        let line = Line { id, flow, model: Arc::clone(&request.model), number };
+        let print = (!is_named).then_some(print);
+        let line = Line { id, flow, model: Arc::clone(&request.model), number, print };
         self.turns.sent(number);
         self.calls.spawn(async move {
             let began = Instant::now();

@@ -111,6 +111,26 @@ fn a_line_is_answered_whatever_its_id_is_made_of() {
     assert!(ids.iter().all(|id| results[*id]["response"]["status_code"] == 200));
 }
 
+/// A line was put before the others: each number stood for another line then, and one was never answered.
+#[test]
+fn lines_without_an_id_have_to_stay_where_they_are() {
+    let line = |text: &str| {
+        format!(
+            "{}\n",
+            json!({ "model": "sim-small", "messages": [{ "role": "user", "content": text }], "max_tokens": 3 })
+        )
+    };
+    let folder = Folder::new("batch-moved").with("in.jsonl", &(line("a") + &line("b")));
+    let simulator = Simulator::start(&folder, &[]);
+    assert_eq!(said(&mut batch(&folder, &simulator)).code, Some(0));
+    let folder = folder.with("in.jsonl", &(line("new") + &line("a") + &line("b")));
+    let moved = said(batch(&folder, &simulator).arg("--resume"));
+    assert!(moved.code == Some(2) && moved.stderr.contains("in.jsonl:1: it is not the line"), "{}", moved.stderr);
+    let folder = folder.with("in.jsonl", &(line("a") + &line("b") + &line("new")).replace('\n', "\r\n"));
+    let added = said(batch(&folder, &simulator).arg("--resume"));
+    assert_eq!((added.code, added.json()["ok"].as_u64(), results(&folder).len()), (Some(0), Some(1), 3));
+}
+
 /// Answers everything with this status, and hears which idempotency keys it is asked with.
 fn recorder(status: &'static str, calls: usize) -> (String, JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
