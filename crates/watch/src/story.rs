@@ -64,8 +64,9 @@ struct Fold {
     longest: usize,
     /// Where time 0 lies, in milliseconds since the Unix epoch.
     offset: u64,
-    /// What the run's time was when a process went on with it: nothing that follows was earlier.
-    resumed: u64,
+    /// How much later it is than events say since a process went on with the run: the one before worked on after the last
+    /// event that counts its time.
+    late: u64,
     /// How many entries were copied from another run: they were all written at once, and say themselves when they were.
     copied: u64,
     /// How much later than they say the notes among them are, since the latest event.
@@ -91,6 +92,8 @@ struct Fold {
     idle: HashMap<usize, u64>,
     /// The tasks whose state is only what a verdict was taken to mean.
     presumed: BTreeSet<usize>,
+    /// What each task asked for, and how much of it it needs.
+    offspring: HashMap<String, (Vec<String>, String)>,
     /// The tasks that were at rest when somebody went on with the run, and may be taken up again.
     left: BTreeSet<usize>,
     /// When each provider last admitted a call.
@@ -243,8 +246,7 @@ impl Story {
             return self.head.now;
         }
         // What was noted before the run began is put at its beginning.
-        let t = if self.fold.offset == 0 { 0 } else { wall.saturating_sub(self.fold.offset) };
-        let t = t.max(self.fold.resumed);
+        let t = if self.fold.offset == 0 { 0 } else { wall.saturating_sub(self.fold.offset) + self.fold.late };
         self.head.now = self.head.now.max(t);
         t
     }

@@ -8,6 +8,7 @@ import { drawRouting, routedBy } from "./routing.js";
 const $ = (id) => document.getElementById(id);
 const PARTS = ["tasks", "spans", "costs", "money", "routes", "shares", "limits", "marks", "wholes", "log"];
 const LOG_LINES = 400;
+const RESTS = ["accepted", "unreviewed", "rejected", "failed", "skipped", "cancelled"];
 
 let runs = [];
 let listed = ""; // what the list of runs shows
@@ -226,8 +227,10 @@ function draw() {
   drawLimits($("limits"), $("limits-key"), story, t, axis);
   drawShares($("shares"), $("shares-key"), story, t, axis);
   drawRouting({ key: $("routing-key"), sum: $("routing-sum"), beliefs: $("beliefs"), lambda: $("lambda"), choices: $("choices") }, story, t, axis);
-  $("whole").hidden = !last(story.wholes);
-  $("whole-text").textContent = last(story.wholes)?.text ?? "";
+  // Once a task is taken up again it was made of less than there will be.
+  const whole = states.every((state) => !state || RESTS.includes(state)) ? last(story.wholes) : undefined;
+  $("whole").hidden = !whole;
+  if ($("whole-text").textContent !== (whole?.text ?? "")) $("whole-text").textContent = whole?.text ?? "";
   drawRounds($("detail"), story.head.run, story.tasks.find((task) => task.id === chosen), t);
   shown = t;
   drawLog(t);

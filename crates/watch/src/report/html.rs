@@ -210,7 +210,7 @@ fn ladder(page: &mut String, story: &Story) {
 }
 
 fn work(page: &mut String, story: &Story) {
-    if let Some(whole) = story.wholes.last() {
+    if let Some(whole) = story.made_whole() {
         let _ = writeln!(
             page,
             "<section><h2>The parts as one whole</h2><pre dir=\"auto\">{}</pre></section>",

@@ -147,7 +147,7 @@ fn ladder(text: &mut String, story: &Story) {
 }
 
 fn work(text: &mut String, story: &Story) {
-    if let Some(whole) = story.wholes.last() {
+    if let Some(whole) = story.made_whole() {
         let _ = writeln!(text, "\n## The parts as one whole\n\n{}", fenced(&whole.text));
     }
     let done = story.tasks.iter().filter_map(|task| Some((task, task.best()?)));

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::ending::DENIED;
 use super::events::{job, text};
-use super::{Job, Part, Story, Whole};
+use super::{Job, Part, Story, Task, Whole};
 use crate::text::line;
 
 impl Story {
@@ -72,12 +72,23 @@ impl Story {
             || event["join"]["quorum"].as_u64().map_or_else(String::new, |least| format!("{least} of them")),
             |join| line(join, 20),
         );
+        let asked = self.tasks[before..].iter().map(|task| task.id.clone()).collect();
+        self.fold.offspring.insert(id.clone(), (asked, join.clone()));
         self.say(
             seq,
             t,
             "spawned",
             format!("{id} asks for {} further tasks and needs {join}", self.tasks.len() - before),
         );
+    }
+
+    /// Why what a task asked for is not enough.
+    fn unmet(&self, id: &str) -> Option<String> {
+        let (asked, join) = self.fold.offspring.get(id)?;
+        let works =
+            |task: &&Task| !task.rounds.is_empty() && ["accepted", "rejected", "unreviewed"].contains(&task.state());
+        let done = self.tasks.iter().filter(|task| asked.contains(&task.id)).filter(works).count();
+        Some(format!("{done} of the {} tasks it asked for came to work; it needs {join}", asked.len()))
     }
 
     /// What agents say to each other, and what reaches nobody.
@@ -184,7 +195,7 @@ impl Story {
         let met = event["met"].as_bool().unwrap_or_default();
         if let Some(n) = self.task(id).filter(|_| !met) {
             self.move_to(n, t, "failed");
-            self.tasks[n].failure = Some("too few of the tasks it asked for came to work".to_owned());
+            self.tasks[n].failure = self.unmet(id);
             self.skip_dependents(t);
         }
         let what = if met { "goes on with what it asked for" } else { "what it asked for came to nothing" };

@@ -51,7 +51,7 @@ impl Story {
         let worked = body["at"].as_u64().unwrap_or_default() / 1_000_000;
         self.fold.offset = wall.saturating_sub(worked);
         // What was noted after the last event that it counts came before all that follows.
-        self.fold.resumed = self.head.now;
+        self.fold.late = self.head.now.saturating_sub(worked);
         self.fold.purse = false;
         (self.fold.shift, self.head.outcome) = (None, None);
         let t = self.time(wall);

@@ -29,7 +29,7 @@ impl Story {
     /// When a note was that was copied from another run, whose clock it goes by: the first one since a process began to
     /// work on it follows the latest event.
     fn of_a_copy(&mut self, at: u64) -> u64 {
-        let now = self.fold.offset + self.head.now;
+        let now = (self.fold.offset + self.head.now).saturating_sub(self.fold.late);
         let shift = *self.fold.shift.get_or_insert_with(|| now.cast_signed() - at.cast_signed());
         at.saturating_add_signed(shift)
     }

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::Story;
+
 /// What is known of a run as a whole.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Head {
@@ -296,6 +298,14 @@ pub struct Whole {
     pub t: u64,
     /// It.
     pub text: String,
+}
+
+impl Story {
+    /// The parts as one whole, unless a task was taken up again: it was made of less than there will be.
+    #[must_use]
+    pub fn made_whole(&self) -> Option<&Whole> {
+        self.wholes.last().filter(|_| self.tasks.iter().all(Task::is_over))
+    }
 }
 
 /// A line of the log.

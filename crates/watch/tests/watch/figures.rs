@@ -55,8 +55,8 @@ fn nothing_that_follows_a_resume_is_earlier_than_what_came_before() {
     let story = Story::of(&run.entries);
     let reviews: Vec<_> =
         story.spans.iter().filter(|span| span.what == "review").map(|span| (span.from, span.to)).collect();
-    assert_eq!(reviews, [(2_010, Some(2_150)), (2_150, Some(2_150)), (2_150, Some(2_910))]);
-    assert_eq!(story.head.now, 2_910, "no time is added");
+    assert_eq!(reviews, [(2_010, Some(2_150)), (2_150, Some(2_150)), (2_155, Some(3_050))]);
+    assert_eq!(story.head.now, 3_050, "all the time in which a process worked on it, as far as is known");
 }
 
 #[test]
@@ -157,4 +157,35 @@ fn an_answer_is_that_of_the_role_that_was_asked() {
     let mut spans = story.spans.iter().filter(|span| span.what == "answer");
     assert!(spans.all(|span| story.head.lanes[span.lane] == "lead#1"), "{:?}", story.spans);
     assert!(story.log.iter().all(|line| !line.text.contains("revision")), "{:?}", story.log);
+}
+
+/// The whole of a run is made anew when more of it was done: until then the old one is no result.
+#[test]
+fn a_whole_is_none_once_a_task_is_taken_up_again() {
+    let mut run = handed_in("{}");
+    run.event(2_100, "judged", r#"{"task":"t1","verdict":{"decision":"accept","score":0.9},"spent":{}}"#);
+    run.event(2_200, "combined", r#"{"text":"all of it","spent":{"calls":1}}"#);
+    let shown = |run: &Entries| {
+        let story = Story::of(&run.entries);
+        [report::html(&story), report::markdown(&story)].map(|report| report.contains("all of it"))
+    };
+    assert_eq!(shown(&run), [true, true]);
+    run.at(9_000, "resumed", r#"{"at":2200000000,"event":null}"#);
+    run.began(9_100, "work", "t1", 1);
+    assert_eq!(shown(&run), [false, false]);
+}
+
+#[test]
+fn a_task_that_failed_of_what_it_asked_for_says_how_much_of_it_there_was() {
+    let mut run = Entries::begin();
+    run.event(1_000, "planned", r#"{"plan":{"tasks":[{"id":"t1","title":"A","role":"coder"}]},"spent":{}}"#);
+    run.began(1_100, "work", "t1", 0);
+    let asked = r#"[{"id":"t1.1","title":"X","role":"coder"},{"id":"t1.2","title":"Y","role":"coder"}]"#;
+    run.event(2_000, "spawned", &format!(r#"{{"task":"t1","tasks":{asked},"join":{{"quorum":2}},"spent":{{}}}}"#));
+    run.began(2_100, "work", "t1.1", 0);
+    run.event(2_200, "produced", r#"{"task":"t1.1","text":"work","spent":{}}"#);
+    run.event(2_300, "judged", r#"{"task":"t1.1","verdict":{"decision":"accept","score":0.9},"spent":{}}"#);
+    run.event(2_400, "joined", r#"{"task":"t1","met":false,"dismissed":[]}"#);
+    let why = "1 of the 2 tasks it asked for came to work; it needs 2 of them";
+    assert_eq!((task(&run).state(), task(&run).failure.as_deref()), ("failed", Some(why)));
 }

@@ -112,6 +112,7 @@ fn a_report_has_the_parts_as_one_whole_and_what_came_to_nothing() {
     run.event(10, "planned", &format!(r#"{{"plan":{{"tasks":[{tasks}],"degraded":true}},"spent":{{}}}}"#));
     run.began(20, "work", "t1", 0);
     run.event(30, "produced", r#"{"task":"t1","text":"the first part","spent":{}}"#);
+    run.event(35, "judged", r#"{"task":"t1","verdict":{"decision":"accept","score":0.9},"spent":{}}"#);
     run.event(
         40,
         "failed",
