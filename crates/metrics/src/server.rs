@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
@@ -10,7 +11,11 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
-use tokio::net::TcpListener;
+use axum::serve::Listener;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -54,8 +59,8 @@ impl MetricsServer {
         self.ready.send_replace(ready);
     }
 
-    /// Ends it: nobody can connect any more, and answers that are under way have a second to end. A client that never
-    /// ends its request may keep its connection, but holds up nothing.
+    /// Ends it: nobody can connect any more, and answers that are under way have a second to end. Then connections are
+    /// closed.
     ///
     /// # Cancel safety
     ///
@@ -69,9 +74,37 @@ impl MetricsServer {
     }
 }
 
-async fn serve(listener: TcpListener, rooms: Router, stopped: watch::Receiver<bool>) {
-    // Serving ends by the signal only; a connection that fails ends alone.
-    let _ = axum::serve(listener, rooms).with_graceful_shutdown(until(stopped)).await;
+/// Lets clients in until it is told to stop, and then waits for the answers under way.
+///
+/// Not `axum::serve`, which waits for ever for a request that a client never ends or never begins: whoever leaks
+/// connections would use up the files of a process that has better uses for them.
+async fn serve(mut listener: TcpListener, rooms: Router, stopped: watch::Receiver<bool>) {
+    let mut clients = JoinSet::new();
+    let mut stop = pin!(until(stopped.clone()));
+    loop {
+        tokio::select! {
+            () = &mut stop => break,
+            (stream, _) = Listener::accept(&mut listener), if clients.len() < CLIENTS => {
+                clients.spawn(client(stream, rooms.clone(), stopped.clone()));
+            }
+            Some(_) = clients.join_next() => {}
+        }
+    }
+    drop(listener);
+    while clients.join_next().await.is_some() {}
+}
+
+/// Answers one client. A connection that fails ends alone.
+async fn client(stream: TcpStream, rooms: Router, stopped: watch::Receiver<bool>) {
+    let (stream, rooms) = (TokioIo::new(stream), TowerToHyperService::new(rooms));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    let mut served = pin!(http.serve_connection(stream, rooms));
+    tokio::select! {
+        _ = served.as_mut() => return,
+        () = until(stopped) => served.as_mut().graceful_shutdown(),
+    }
+    let _ = served.await;
 }
 
 async fn figures(State(exporter): State<Exporter>) -> impl IntoResponse {
@@ -103,4 +136,8 @@ async fn until(mut stopped: watch::Receiver<bool>) {
 }
 
 const GRACE: Duration = Duration::from_secs(1);
+/// How many connections there are at once at most; further clients wait to be let in.
+const CLIENTS: usize = 256;
+/// How long a client may take to send the head of a request, the time between two requests included.
+const PATIENCE: Duration = Duration::from_secs(30);
 const UPKEEP: Duration = Duration::from_secs(5);

@@ -60,6 +60,78 @@ async fn shutdown_frees_the_port_even_if_somebody_stays_connected() {
     again.shutdown().await;
 }
 
+/// What is left of a connection until it ends.
+async fn rest(mut socket: TcpStream) -> String {
+    let mut text = Vec::new();
+    // A reset is an end as well.
+    let _ = socket.read_to_end(&mut text).await;
+    String::from_utf8(text).expect("answers are text")
+}
+
+/// They used to stay for ever, each with a file of the process.
+#[tokio::test]
+async fn whoever_asks_for_nothing_or_too_slowly_is_sent_away_and_others_are_served() {
+    let exporter = Exporter::local();
+    let server = serve(&exporter).await;
+    let mut clients = Vec::new();
+    for begun in ["", "GET /metrics HT", "GET /metrics HTTP/1.1\r\nHost: test\r\n"] {
+        let mut socket = TcpStream::connect(server.addr()).await.unwrap();
+        socket.write_all(begun.as_bytes()).await.unwrap();
+        clients.push(socket);
+    }
+    let mut idle = TcpStream::connect(server.addr()).await.unwrap();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n").await.unwrap();
+    let mut answer = [0; 256];
+    let read = idle.read(&mut answer).await.unwrap();
+    assert!(String::from_utf8_lossy(&answer[..read]).ends_with("ok\n"));
+    assert_eq!(get(server.addr(), "/healthz").await.1, "ok\n");
+    tokio::time::pause();
+    for client in clients {
+        tokio::time::timeout(Duration::from_secs(3_600), rest(client)).await.expect("it ends");
+    }
+    assert_eq!(tokio::time::timeout(Duration::from_secs(3_600), rest(idle)).await.expect("it ends"), "");
+    tokio::time::resume();
+    assert_eq!(get(server.addr(), "/healthz").await.1, "ok\n");
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn requests_that_make_no_sense_are_refused_one_by_one() {
+    let exporter = Exporter::local();
+    let server = serve(&exporter).await;
+    let many = format!("GET /metrics HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(300));
+    for (request, status) in [
+        ("garbage\r\n\r\n", "400"),
+        ("\u{16}\u{3}\u{1}\u{2}\0\r\n\r\n", "400"),
+        ("POST /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi", "405"),
+        (&many, "431"),
+        ("GET /metrics?x=%ff HTTP/1.0\r\n\r\n", "200"),
+    ] {
+        let mut socket = TcpStream::connect(server.addr()).await.unwrap();
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let answer = rest(socket).await;
+        assert_eq!(answer.split(' ').nth(1), Some(status), "{answer}");
+    }
+    server.shutdown().await;
+}
+
+/// More than may be there at once wait for their turn, and get it.
+#[tokio::test]
+async fn more_clients_than_there_is_room_for_are_served_one_after_the_other() {
+    let exporter = Exporter::local();
+    let server = serve(&exporter).await;
+    let mut here = Vec::new();
+    for _ in 0..300 {
+        let mut socket = TcpStream::connect(server.addr()).await.unwrap();
+        socket.write_all(b"GET /healthz HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").await.unwrap();
+        here.push(socket);
+    }
+    for socket in here {
+        assert!(rest(socket).await.ends_with("ok\n"));
+    }
+    server.shutdown().await;
+}
+
 #[tokio::test]
 async fn a_port_that_is_taken_is_an_error() {
     let exporter = Exporter::local();
