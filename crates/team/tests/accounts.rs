@@ -102,14 +102,15 @@ async fn a_task_that_is_taken_up_again_has_what_is_left_of_its_own_budget() {
 #[tokio::test(start_paused = true)]
 async fn a_call_that_may_be_billed_though_it_failed_is_in_doubt() {
     for may_have_executed in [true, false] {
-        let provider = Arc::new(Scripted::answering(move |_, context| {
+        let answering = Scripted::answering(move |_, context| {
             if context.phase == "review" {
                 let mut error = ProviderError::new(ErrorKind::Timeout(Phase::Total), "no answer in time");
                 (error.details.may_have_executed, error.details.retries) = (may_have_executed, 2);
                 return Err(error);
             }
             Ok(ChatResponse::text("the work"))
-        }));
+        });
+        let provider = Arc::new(answering.with_delay(Duration::from_secs(7)));
         let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::default());
         let tier = Tier::new(provider as Arc<dyn ChatProvider>, "model");
         let critic = Role { max_output_tokens: Some(500), ..Role::reviewer("critic", "You review.", tier.clone()) };
@@ -120,6 +121,8 @@ async fn a_call_that_may_be_billed_though_it_failed_is_in_doubt() {
         assert_eq!(calls(&booked), report.calls);
         let doubts: Vec<_> = booked.iter().filter_map(|booked| booked.in_doubt.as_ref()).collect();
         assert_eq!(doubts.len(), usize::from(may_have_executed));
+        let longest = booked.iter().filter(|booked| booked.in_doubt.is_some()).map(|booked| booked.context.timeout);
+        assert!(longest.eq(doubts.iter().map(|_| Some(Duration::from_secs(7)))), "how long it took is known");
         assert!(doubts.iter().all(|doubt| doubt.max_output_tokens == Some(500) && doubt.bytes > 100), "{doubts:?}");
         let again: u32 = booked.iter().map(|booked| booked.spent.retries).sum();
         assert_eq!(again, 2, "what was sent before it is counted");

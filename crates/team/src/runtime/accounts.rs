@@ -22,7 +22,7 @@ pub struct Booked {
     pub context: CallContext,
     /// What it is known to have taken.
     pub spent: Spent,
-    /// What was asked, if nobody knows whether it was answered: it may have taken all it could.
+    /// What was asked, if nobody knows whether it was answered: it may have taken all it could, within the context's timeout.
     pub in_doubt: Option<Doubt>,
 }
 
@@ -64,12 +64,14 @@ impl Team {
             account.tasks.into_iter().map(task).chain(rest)
         });
         let known = known.map(|(context, spent)| Booked { context, spent, in_doubt: None });
-        let doubtful = books.doubtful.into_iter().map(|(task, role, doubt)| {
+        let doubtful = books.doubtful.into_iter().map(|Doubtful { task, role, doubt, took }| {
             let context = self.payer(run, &role);
             // Its role is asked for nothing else that belongs to no task.
             let combines = task.is_none() && self.role(RoleKind::Synthesizer).is_some_and(|whole| whole.name == role);
             let phase = if combines { Job::Combine.phase() } else { context.phase };
-            Booked { context: CallContext { task, phase, ..context }, spent: Spent::ZERO, in_doubt: Some(doubt) }
+            let timeout = took.or(context.timeout);
+            let context = CallContext { task, phase, timeout, ..context };
+            Booked { context, spent: Spent::ZERO, in_doubt: Some(doubt) }
         });
         known.chain(doubtful).collect()
     }
@@ -89,8 +91,21 @@ pub(super) struct Books {
     known: BTreeMap<Arc<str>, Account>,
     /// The calls under way, and their tiers.
     open: Vec<(Job, usize)>,
-    /// For which tasks and by which roles was asked what nobody knows the end of.
-    doubtful: Vec<(Option<TaskId>, Arc<str>, Doubt)>,
+    /// Calls of which nobody knows what they took.
+    doubtful: Vec<Doubtful>,
+}
+
+/// A call of which nobody knows what it took.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+struct Doubtful {
+    /// For which task it was.
+    task: Option<TaskId>,
+    /// By which role.
+    role: Arc<str>,
+    /// What was asked.
+    doubt: Doubt,
+    /// How long it took, if it came to an end.
+    took: Option<Duration>,
 }
 
 /// What one role took.
@@ -113,28 +128,27 @@ impl Books {
             // A call that was cut off may be billed, as one may that was under way in a process that ended.
             Event::Dropped { job } => {
                 if let Some(tier) = self.close(job) {
-                    self.lose(team, request, state, job, tier);
+                    self.lose(team, request, state, (job, tier), None);
                 }
             }
             // Somebody who was called off in the middle of a call may have been billed for it.
             Event::CalledOff { job, spent } => {
                 if let Some(tier) = self.close(job).filter(|_| spent.calls > 0) {
-                    self.lose(team, request, state, job, tier);
-                }
-            }
-            // So may one that failed after it was sent, such as by its timeout; those before it that were sent again are known.
-            Event::Failed { job, failure, spent } if failure.provider.is_some() && spent.unpriced > 0 => {
-                if let Some(tier) = self.close(job) {
-                    self.lose(team, request, state, job, tier);
-                    let again = Spent { calls: spent.calls.saturating_sub(1), busy: Duration::ZERO, ..*spent };
-                    self.book(team, state, job, again);
+                    self.lose(team, request, state, (job, tier), None);
                 }
             }
             Event::Resumed => self.doubt(team, request, state),
             _ => {
                 if let Some((job, spent)) = took(state, event).filter(|(job, _)| job.is_paid()) {
-                    self.close(&job);
-                    self.book(team, state, &job, spent);
+                    match self.close(&job) {
+                        // It may be billed, as any call may that failed after it was sent.
+                        Some(tier) if is_doubtful(event, &spent) => {
+                            self.lose(team, request, state, (&job, tier), Some(spent.busy));
+                            let known = Spent { calls: spent.calls.saturating_sub(1), busy: Duration::ZERO, ..spent };
+                            self.book(team, state, &job, known);
+                        }
+                        _ => self.book(team, state, &job, spent),
+                    }
                 }
             }
         }
@@ -157,7 +171,7 @@ impl Books {
     /// Nobody hears any more of the calls under way.
     fn doubt(&mut self, team: &Team, request: &str, state: &State) {
         for (job, tier) in std::mem::take(&mut self.open) {
-            self.lose(team, request, state, &job, tier);
+            self.lose(team, request, state, (&job, tier), None);
         }
     }
 
@@ -176,7 +190,8 @@ impl Books {
         }
     }
 
-    fn lose(&mut self, team: &Team, request: &str, state: &State, job: &Job, tier: usize) {
+    /// Of a call on a tier it is not known what it took, except perhaps for its time.
+    fn lose(&mut self, team: &Team, request: &str, state: &State, (job, tier): (&Job, usize), took: Option<Duration>) {
         let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
         // The state is the one in which it was sent, so this is what was sent, and by whom. Of somebody who has left the team,
         // or of a model that has, it is known that there was a call.
@@ -187,7 +202,7 @@ impl Books {
             max_output_tokens: role.output_cap(tier),
         });
         let doubt = doubt.unwrap_or_else(|| Doubt { model: "".into(), messages: 0, bytes: 0, max_output_tokens: None });
-        self.doubtful.push((job.task().cloned(), name(team, state, job), doubt));
+        self.doubtful.push(Doubtful { task: job.task().cloned(), role: name(team, state, job), doubt, took });
     }
 }
 
@@ -202,6 +217,11 @@ fn name(team: &Team, state: &State, job: &Job) -> Arc<str> {
 /// How long a message is: what a team says is text.
 fn length(message: &Message) -> usize {
     message.content.iter().map(|part| if let Part::Text(text) = part { text.len() } else { 0 }).sum()
+}
+
+/// Whether a call failed after it was sent: it may be billed, and nobody knows for how much.
+const fn is_doubtful(event: &Event, spent: &Spent) -> bool {
+    matches!(event, Event::Failed { failure, .. } if failure.provider.is_some()) && spent.unpriced > 0
 }
 
 /// The job that an event ends, and what its last call took.
