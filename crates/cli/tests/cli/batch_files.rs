@@ -199,6 +199,24 @@ fn a_batch_that_is_stopped_writes_what_was_in_flight() {
     assert_eq!(stopped.json()["ok"], written);
 }
 
+/// One call is silent for ten minutes, and somebody does not want to wait for it.
+#[test]
+fn a_batch_that_is_stopped_twice_ends_at_once() {
+    let scenario = "[faults]\nstall_limit = \"10m\"\nfail = [{ request = 3, with = \"stall\" }]\n";
+    let folder = Folder::new("batch-stopped-twice").with("in.jsonl", &lines(9)).with("stall.toml", scenario);
+    let simulator = Simulator::start(&folder, &["--scenario", "stall.toml"]);
+    let mut stopped = Underway::start(batch(&folder, &simulator).args(["--max-in-flight", "1"]));
+    while simulator.stats()["requests"] != 3 {
+        std::thread::yield_now();
+    }
+    stopped.interrupt();
+    stopped.until("finishing the calls in flight");
+    stopped.interrupt();
+    let stopped = stopped.end();
+    assert_eq!((stopped.code, results(&folder).len()), (Some(130), 2), "{}", stopped.stderr);
+    assert_eq!(stopped.json()["ok"], 2);
+}
+
 /// The account runs dry after 20 answers: those that are under way are kept, and the summary is one object with the reason.
 #[test]
 fn a_batch_whose_account_runs_dry_keeps_what_was_in_flight_and_goes_on_later() {

@@ -292,6 +292,20 @@ fn a_load_that_is_stopped_tells_what_it_found_out() {
     assert!(said.json()["ok"].as_u64() >= Some(2), "{}", said.stdout);
 }
 
+/// A call that would come too late is refused at once: the loop asked again at once, a hundred thousand times a second, and
+/// nobody else had a turn.
+#[test]
+fn a_load_that_is_turned_away_does_not_knock_without_a_pause() {
+    let folder = Folder::new("load-refused");
+    let simulator = Simulator::start(&folder, &[]);
+    let mut load = bellwether(&folder);
+    load.args(["load", "--base-url", &simulator.base_url, "--model", "sim-small", "--flows", "a", "--tpm", "1"]);
+    let ran = said(load.args(["--duration", "300ms", "--json"]));
+    let summary = ran.json();
+    assert_eq!((ran.code, summary["ok"].as_u64()), (Some(0), Some(1)), "{}", ran.stderr);
+    assert!((1..700).contains(&summary["failed"].as_u64().unwrap()), "{summary}");
+}
+
 #[test]
 fn a_load_says_what_its_calls_failed_of() {
     let folder = Folder::new("load-failed");
