@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bellwether_core::Observer;
 use bellwether_dispatch::{Dispatch, HedgePolicy, RetryPolicy};
-use bellwether_provider::{ApiKey, ChargeRule, ConfigError, OpenAiCompatible, Preset, ProviderConfig};
+use bellwether_provider::{ApiKey, ChargeRule, ConfigError, MaxTokensField, OpenAiCompatible, Preset, ProviderConfig};
 
 use crate::args::{Endpoint, LONGEST};
 use crate::estimates::Estimates;
@@ -21,8 +21,8 @@ use crate::terminal::note;
 pub(crate) enum Way {
     /// For a stream, so that the first token is seen and silence in the middle noticed.
     Streaming,
-    /// For the whole answer at once, which costs less on both sides.
-    Whole,
+    /// For the whole answer at once, which costs less on both sides; the cap on output has this name.
+    Whole(MaxTokensField),
 }
 
 /// Whoever asks for whole answers has time: calls that are due within this time of each other are sent together, for a
@@ -47,6 +47,9 @@ pub(crate) fn connect(endpoint: &Endpoint, way: Way, observer: &Arc<dyn Observer
     }
     let in_flight = places(endpoint.max_in_flight);
     config.pool_size = in_flight.get();
+    if let Way::Whole(cap) = way {
+        config.max_tokens = cap;
+    }
     // HolySheep's own key does not travel to a server on this machine.
     let elsewhere = config.is_loopback() && endpoint.api_key_env.is_none();
     let variable = endpoint.api_key_env.as_deref().or_else(|| Preset::default().key_env()).unwrap_or_default();
@@ -60,7 +63,8 @@ pub(crate) fn connect(endpoint: &Endpoint, way: Way, observer: &Arc<dyn Observer
         }
     }
     let provider = OpenAiCompatible::new(config).map_err(Failure::usage)?;
-    let in_groups = way == Way::Whole && (endpoint.rpm.is_some() || endpoint.tpm.is_some());
+    let is_whole = way != Way::Streaming;
+    let in_groups = is_whole && (endpoint.rpm.is_some() || endpoint.tpm.is_some());
     let told = Told {
         requests: endpoint.rpm,
         tokens: endpoint.tpm,
@@ -72,7 +76,7 @@ pub(crate) fn connect(endpoint: &Endpoint, way: Way, observer: &Arc<dyn Observer
     if let Some(percent) = endpoint.hedge {
         dispatch = dispatch.hedge(HedgePolicy { percent, ..HedgePolicy::default() });
     }
-    if way == Way::Whole {
+    if is_whole {
         dispatch = dispatch.unary().retry(PERSISTENT);
     }
     let dispatch = dispatch

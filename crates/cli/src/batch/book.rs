@@ -7,6 +7,8 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bellwether_provider::MaxTokensField;
+
 use super::input::{self, Item};
 use crate::exit::{Exit, Failure};
 
@@ -23,6 +25,8 @@ pub(crate) struct Book {
     left: usize,
     /// How many lines were left out, because they are done.
     done: usize,
+    /// Under which name the cap on output is sent.
+    cap: MaxTokensField,
     /// The line that was read last.
     line: Vec<u8>,
 }
@@ -87,8 +91,16 @@ impl Book {
         let file = File::open(path).map_err(unreadable)?;
         let mut reader = BufReader::new(file.try_clone().map_err(unreadable)?);
         let model = model.map(str::to_owned);
-        let mut book =
-            Self { path: path.to_owned(), file, model, flows: Vec::new(), left: 0, done: 0, line: Vec::new() };
+        let mut book = Self {
+            path: path.to_owned(),
+            file,
+            model,
+            flows: Vec::new(),
+            left: 0,
+            done: 0,
+            cap: MaxTokensField::MaxTokens,
+            line: Vec::new(),
+        };
         let (mut ids, mut names) = (Ids::default(), HashMap::<Arc<str>, usize>::new());
         let (mut offset, mut number) = (0, 0);
         loop {
@@ -116,6 +128,9 @@ impl Book {
                 book.done += 1;
                 continue;
             }
+            if item.is_capped_anew {
+                book.cap = MaxTokensField::MaxCompletionTokens;
+            }
             let flow = *names.entry(item.flow).or_insert(book.flows.len());
             if flow == book.flows.len() {
                 book.flows.push(VecDeque::new());
@@ -133,6 +148,12 @@ impl Book {
     /// How many lines were done before.
     pub(crate) const fn done(&self) -> usize {
         self.done
+    }
+
+    /// Under which name to send the cap on output, if the catalogue knows no better: as the lines name it, and the newer one if
+    /// they differ.
+    pub(crate) const fn cap(&self) -> MaxTokensField {
+        self.cap
     }
 
     /// How many flows there are.

@@ -26,6 +26,8 @@ pub(crate) struct Item {
     pub(crate) class: Class,
     /// What is asked.
     pub(crate) request: ChatRequest,
+    /// Whether its cap on output has the newer of its two names, which is the only one that some models take.
+    pub(crate) is_capped_anew: bool,
     /// Whether the line names its id; otherwise it is known by its number.
     pub(crate) is_named: bool,
     /// What the line is known by, in every version of the program: another line has another one.
@@ -66,8 +68,10 @@ pub(crate) fn read(line: &[u8], number: usize, model: Option<&str>) -> Result<It
     let is_named = id.is_some();
     let id = id.map_or_else(|| format!("line-{number}").into(), |id| Arc::from(&*id));
     let flow = flow.map_or_else(|| "batch".into(), |flow| Arc::from(&*flow));
-    let request = body.map_or(bare, |body| body.0).request(model)?;
-    Ok(Item { id, flow, weight, class, request, is_named, print })
+    let body = body.map_or(bare, |body| body.0);
+    let is_capped_anew = body.rest.get("max_completion_tokens").is_some_and(|cap| !cap.is_null());
+    let request = body.request(model)?;
+    Ok(Item { id, flow, weight, class, request, is_capped_anew, is_named, print })
 }
 
 /// The fields of a line. It is read straight into them: a tree of values in between took a sixth of a batch's work.
@@ -298,7 +302,8 @@ fn text<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<Cow<'de, str>>, A:
 
 fn part(value: Value) -> Part {
     match (value["type"].as_str(), value["text"].as_str()) {
-        (Some("text"), Some(text)) => Part::Text(text.to_owned()),
+        // With `cache_control` it is more than its text.
+        (Some("text"), Some(text)) if only(&value, &["text", "type"]).is_some() => Part::Text(text.to_owned()),
         _ => Part::Opaque(value),
     }
 }
@@ -420,6 +425,9 @@ mod tests {
             "tool_calls": [{ "id": "c", "function": { "name": "f", "arguments": { "a": 1 } } }],
         }]});
         assert_eq!(asked(said).messages[0].tool_calls[0].arguments, r#"{"a":1}"#);
+        let cached = serde_json::json!({ "type": "text", "text": "long", "cache_control": { "type": "ephemeral" } });
+        let messages = serde_json::json!({ "messages": [{ "role": "user", "content": [cached] }] });
+        assert_eq!(asked(messages).messages[0].content, [Part::Opaque(cached)]);
     }
 
     #[test]

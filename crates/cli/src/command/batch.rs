@@ -44,7 +44,7 @@ pub(crate) async fn run(args: Batch) -> Result<Exit, Failure> {
     let (book, mut output) = open(&args)?;
     let tally = Arc::new(Tally::default());
     let observer: Arc<dyn Observer> = Arc::<Tally>::clone(&tally) as Arc<dyn Observer>;
-    let dispatch = endpoint::connect(&args.endpoint, endpoint::Way::Whole, &observer)?;
+    let dispatch = endpoint::connect(&args.endpoint, endpoint::Way::Whole(book.cap()), &observer)?;
     let bar = progress(book.left());
     let began = Instant::now();
     let mut sending = Sending {
@@ -266,7 +266,7 @@ impl Sending {
     }
 
     fn send(&mut self, item: Item, number: usize) {
-        let Item { id, flow, weight, class, request, is_named, print } = item;
+        let Item { id, flow, weight, class, request, is_named, print, is_capped_anew: _ } = item;
         let mut key = DefaultHasher::new();
         (self.salt, &id).hash(&mut key);
         let context = CallContext {

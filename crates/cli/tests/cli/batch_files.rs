@@ -131,8 +131,8 @@ fn lines_without_an_id_have_to_stay_where_they_are() {
     assert_eq!((added.code, added.json()["ok"].as_u64(), results(&folder).len()), (Some(0), Some(1), 3));
 }
 
-/// Answers everything with this status, and hears which idempotency keys it is asked with.
-fn recorder(status: &'static str, calls: usize) -> (String, JoinHandle<Vec<String>>) {
+/// Answers everything with this status, and hears with which idempotency keys it is asked for what.
+fn recorder(status: &'static str, calls: usize) -> (String, JoinHandle<Vec<(String, Value)>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     let url = format!("http://{}/v1", listener.local_addr().expect("it has an address"));
     let hear = move |stream: TcpStream| {
@@ -148,11 +148,12 @@ fn recorder(status: &'static str, calls: usize) -> (String, JoinHandle<Vec<Strin
                 _ => {}
             }
         }
-        request.read_exact(&mut vec![0; length]).expect("the body is whole");
+        let mut asked = vec![0; length];
+        request.read_exact(&mut asked).expect("the body is whole");
         let body = r#"{"choices":[{"message":{"role":"assistant","content":"x"},"finish_reason":"stop"}]}"#;
         let head = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
         request.get_mut().write_all(format!("{head}{body}").as_bytes()).expect("it listens");
-        key
+        (key, serde_json::from_slice(&asked).expect("a body is JSON"))
     };
     let heard = move || listener.incoming().take(calls).map(|stream| hear(stream.expect("it connects"))).collect();
     (url, std::thread::spawn(heard))
@@ -169,7 +170,7 @@ fn a_call_has_a_key_of_its_own_and_keeps_it_over_a_resume() {
         command.args(["batch", "in.jsonl", "-o", output, "--base-url", &url, "--max-in-flight", "1", "--rpm", "60000"]);
         let ran = said(command.args(resume.then_some("--resume")));
         assert_eq!(ran.code, Some(if status == "200 OK" { 0 } else { 77 }), "{}", ran.stderr);
-        heard.join().expect("nothing went wrong")
+        heard.join().expect("nothing went wrong").into_iter().map(|(key, _)| key).collect::<Vec<_>>()
     };
     let refused = keys("401 Unauthorized", "one.jsonl", false);
     let resumed = keys("200 OK", "one.jsonl", true);
@@ -178,6 +179,22 @@ fn a_call_has_a_key_of_its_own_and_keeps_it_over_a_resume() {
     let all: HashSet<_> = resumed.iter().chain(&other).collect();
     assert_eq!(all.len(), 4, "{all:?}");
     assert!(all.iter().all(|key| key.len() == 32 && key.bytes().all(|byte| byte.is_ascii_hexdigit())), "{all:?}");
+}
+
+/// The cap came under its older name, which reasoning models refuse.
+#[test]
+fn a_request_reaches_the_provider_as_it_was_written() {
+    let text = json!({ "type": "text", "text": "Hi", "cache_control": { "type": "ephemeral" } });
+    let tool = json!({ "type": "function", "function": { "name": "f", "strict": true, "parameters": {} } });
+    let body = json!({
+        "model": "of-tomorrow", "messages": [{ "role": "user", "content": [text] }], "tools": [tool], "n": 1,
+        "tool_choice": "required", "max_completion_tokens": 9, "temperature": 0.5, "seed": -5, "reasoning_effort": "low",
+    });
+    let folder = Folder::new("batch-as-written").with("in.jsonl", &format!("{}\n", json!({ "body": body })));
+    let (url, heard) = recorder("200 OK", 1);
+    let ran = said(bellwether(&folder).args(["batch", "in.jsonl", "-o", "out.jsonl", "--base-url", &url]));
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_eq!(heard.join().expect("nothing went wrong")[0].1, body);
 }
 
 /// What was in flight was lost, and paid again by the resume.
