@@ -236,6 +236,10 @@ impl Story {
                 (_, false) => "rejected",
             },
         );
+        if job.phase == "review" {
+            // Unless another judge is to look at it.
+            self.fold.presumed.insert(n);
+        }
         self.skip_dependents(t);
     }
 

@@ -111,6 +111,20 @@ fn what_a_judge_failed_of_is_forgotten_once_another_one_looks() {
 }
 
 #[test]
+fn a_stop_before_another_judge_has_looked_leaves_no_failure() {
+    let mut run = handed_in("{}");
+    run.began(2_100, "review", "t1", 0);
+    let failure = r#"{"kind":"upstream","message":"down"}"#;
+    let failed = format!(r#"{{"job":{{"review":{{"task":"t1","round":0}}}},"failure":{failure},"spent":{{}}}}"#);
+    run.event(2_200, "failed", &failed);
+    let note = format!(r#"{{"at":{},"what":"moved","task":"t1","to":"produced"}}"#, BEGAN + 2_200);
+    run.at(2_210, "heard", &format!(r#"{{"lost":0,"notes":[{note}]}}"#));
+    assert_eq!((task(&run).state(), task(&run).failure), ("produced", None));
+    run.event(2_300, "stopped", r#"{"stop":"asked"}"#);
+    assert_eq!((task(&run).state(), task(&run).failure), ("unreviewed", None));
+}
+
+#[test]
 fn a_task_that_is_tried_again_has_all_of_its_time_again() {
     let mut run = handed_in("{}");
     run.event(
@@ -188,4 +202,91 @@ fn a_task_that_failed_of_what_it_asked_for_says_how_much_of_it_there_was() {
     run.event(2_400, "joined", r#"{"task":"t1","met":false,"dismissed":[]}"#);
     let why = "1 of the 2 tasks it asked for came to work; it needs 2 of them";
     assert_eq!((task(&run).state(), task(&run).failure.as_deref()), ("failed", Some(why)));
+}
+
+#[test]
+fn who_begins_to_wait_in_a_pause_waits_for_the_quota() {
+    let mut run = handed_in("{}");
+    let paused = format!(r#"{{"at":{},"what":"paused","quota":"main","wait":2500}}"#, BEGAN + 2_000);
+    run.at(2_000, "heard", &format!(r#"{{"lost":0,"notes":[{paused}]}}"#));
+    run.began(2_100, "review", "t1", 0);
+    run.heard(2_100, "queued", "t1", "review", "");
+    run.heard(4_600, "admitted", "t1", "review", "");
+    let waits = report::totals(&Story::of(&run.entries)).waits;
+    assert_eq!((waits.get("quota"), waits.get("queue")), (Some(&2_500), None));
+}
+
+#[test]
+fn nothing_goes_on_after_the_end_and_what_was_not_judged_then_is_called_so() {
+    let mut run = handed_in("{}");
+    run.began(2_100, "review", "t1", 0);
+    run.event(2_200, "stopped", r#"{"stop":"asked"}"#);
+    run.at(2_300, "run_finished", r#"{"at":2300000000,"outcome":"cancelled"}"#);
+    let story = Story::of(&run.entries);
+    assert!(story.spans.iter().all(|span| span.to.is_some_and(|to| to <= 2_300)), "{:?}", story.spans);
+    let mut late = Entries::begin();
+    late.event(1_000, "planned", r#"{"plan":{"tasks":[{"id":"t1","title":"A","role":"coder"}]},"spent":{}}"#);
+    late.began(1_100, "work", "t1", 0);
+    late.event(1_200, "stopped", r#"{"stop":"deadline"}"#);
+    late.event(1_300, "produced", r#"{"task":"t1","text":"work","spent":{}}"#);
+    assert_eq!(task(&late).state(), "unreviewed");
+}
+
+/// A page keeps the beginning of a text only; two that begin alike are not the same work.
+#[test]
+fn work_that_begins_as_other_work_did_is_not_taken_for_it() {
+    let mut run = handed_in("{}");
+    run.event(2_100, "judged", r#"{"task":"t1","verdict":{"decision":"revise","score":0.4},"spent":{}}"#);
+    run.began(2_200, "work", "t1", 1);
+    run.event(2_300, "produced", r#"{"task":"t1","text":"workshop","spent":{}}"#);
+    let mut story = Story::brief(4);
+    run.entries[3].entry.body["event"]["text"] = "worktop".into();
+    run.entries.iter().for_each(|recorded| story.apply(recorded));
+    let rounds: Vec<_> = story.tasks[0].rounds.iter().map(|round| (round.text.as_str(), round.score)).collect();
+    assert_eq!(rounds, [("wor…", Some(0.4)), ("wor…", None)]);
+}
+
+#[test]
+fn what_needs_work_that_a_person_turned_down_is_skipped() {
+    let mut run = Entries::begin();
+    let rules = r#"{"review":{"threshold":0.75,"max_rounds":0,"on_exhausted":"human"}}"#;
+    run.entries[0].entry.body["rules"] = serde_json::from_str(rules).expect("the test writes JSON");
+    let tasks = r#"{"id":"t1","title":"A","role":"coder"},{"id":"t2","title":"B","role":"coder","depends_on":["t1"]}"#;
+    run.event(1_000, "planned", &format!(r#"{{"plan":{{"tasks":[{tasks}]}},"spent":{{}}}}"#));
+    run.began(1_100, "work", "t1", 0);
+    run.event(2_000, "produced", r#"{"task":"t1","text":"work","spent":{}}"#);
+    run.event(2_400, "judged", r#"{"task":"t1","verdict":{"decision":"revise","score":0.2},"spent":{}}"#);
+    run.event(2_500, "ruled", r#"{"task":"t1","ruling":{"fail":{"reason":"no"}}}"#);
+    assert_eq!(Story::of(&run.entries).tasks[1].state(), "skipped");
+}
+
+#[test]
+fn a_call_that_may_have_been_billed_is_named_in_the_report() {
+    let mut run = handed_in("{}");
+    run.began(2_100, "review", "t1", 0);
+    run.at(9_000, "resumed", r#"{"at":2100000000,"event":null}"#);
+    let story = Story::of(&run.entries);
+    assert!(report::html(&story).contains("1 calls were under way when a process ended"));
+    assert!(report::markdown(&story).contains("may have been billed: 1\n"));
+}
+
+#[test]
+fn before_anything_is_done_the_critical_path_goes_by_how_hard_tasks_are() {
+    let mut run = Entries::begin();
+    let tasks = r#"{"id":"t1","title":"A","role":"coder","complexity":1},{"id":"t2","title":"B","role":"coder","complexity":5},
+        {"id":"t3","title":"C","role":"coder","complexity":1,"depends_on":["t1"]}"#;
+    run.event(1_000, "planned", &format!(r#"{{"plan":{{"tasks":[{tasks}]}},"spent":{{}}}}"#));
+    assert_eq!(Story::of(&run.entries).head.critical, ["t2"]);
+}
+
+/// A note of a move that an event has overtaken changes nothing.
+#[test]
+fn what_a_verdict_was_taken_to_mean_is_not_undone_once_the_task_goes_on() {
+    let mut run = handed_in(r#"{"review":{"threshold":0.75,"max_rounds":2,"on_exhausted":"fail"}}"#);
+    run.event(2_100, "judged", r#"{"task":"t1","verdict":{"decision":"revise","score":0.4},"spent":{}}"#);
+    run.began(2_200, "work", "t1", 1);
+    let note =
+        format!(r#"{{"lost":0,"notes":[{{"at":{},"what":"moved","task":"t1","to":"revising"}}]}}"#, BEGAN + 2_200);
+    run.at(2_210, "heard", &note);
+    assert_eq!(task(&run).state(), "running");
 }
