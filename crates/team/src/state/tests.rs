@@ -1,6 +1,7 @@
 //! Laws that hold for every plan, every result and every moment of being stopped.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use bellwether_core::{ErrorKind, ProviderError, RunOutcome};
 use proptest::prelude::*;
@@ -673,4 +674,93 @@ fn a_question_that_nobody_came_to_read_is_still_open() {
     assert_eq!(state.jobs(), [job], "it is asked again");
     state.apply(Event::Undelivered { letter: letter("t1") }, Timestamp::ZERO);
     assert_eq!(state.jobs(), asked, "whom it cannot reach is no help: it goes on without");
+}
+
+/// What becomes of a job is the same whenever it is asked for, and nothing that stops a run for good.
+fn fated(fates: &[Fate], job: &Job, attempt: u32) -> Fate {
+    let mut hasher = DefaultHasher::new();
+    (job, attempt).hash(&mut hasher);
+    let fate = usize::try_from(hasher.finish() % fates.len() as u64).map(|at| fates[at]).unwrap_or(Fate::Good);
+    match fate {
+        Fate::Hopeless | Fate::Penniless => Fate::Good,
+        Fate::Spawning(_) => Fate::Spawning(Join::All),
+        fate => fate,
+    }
+}
+
+/// Lives through a run that is stopped after these steps, in the middle of what is under way or once that is done, and each
+/// time goes on.
+fn stopped_after(mut state: State, fates: &[Fate], stops: &[(usize, bool)]) -> State {
+    let (mut step, mut stops) = (0, stops.iter());
+    let mut next = stops.next();
+    let land = |state: &mut State, job: &Job| {
+        let unwanted = state.unwanted().any(|unwanted| unwanted == job);
+        let event = if unwanted && job.is_paid() {
+            Event::CalledOff { job: job.clone(), spent: Spent::ZERO }
+        } else {
+            landed(state, job, fated(fates, job, state.attempt(job)))
+        };
+        state.apply(event, Timestamp::ZERO);
+        while let Some(joined) = state.due_join() {
+            state.apply(joined, Timestamp::ZERO);
+        }
+    };
+    while !state.is_over() {
+        begin_all(&mut state);
+        step += 1;
+        match next.filter(|(after, _)| *after <= step) {
+            None => {
+                let job = state.in_flight()[0].clone();
+                land(&mut state, &job);
+            }
+            Some((_, halts)) => {
+                (step, next) = (0, stops.next());
+                state.apply(Event::Stopped { stop: Stop::Asked }, Timestamp::ZERO);
+                while let Some(job) = state.in_flight().first().cloned() {
+                    if *halts {
+                        state.apply(Event::Dropped { job }, Timestamp::ZERO);
+                    } else {
+                        land(&mut state, &job);
+                    }
+                }
+                assert!(state.is_over(), "nothing begins in a run that is stopped");
+                state.apply(Event::Resumed, Timestamp::ZERO);
+                while let Some(joined) = state.due_join() {
+                    state.apply(joined, Timestamp::ZERO);
+                }
+            }
+        }
+    }
+    state
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// A stop is no reason for anything: a run that was stopped at any moments, in either way, and resumed comes to the end of
+    /// one that was not.
+    #[test]
+    fn a_run_that_was_stopped_comes_to_the_end_of_one_that_was_not(
+        tasks in tasks().prop_map(|mut tasks| { tasks.truncate(6); tasks }),
+        rules in any_flow(),
+        fates in prop::collection::vec(fate(), 1..40),
+        stops in prop::collection::vec((0usize..12, any::<bool>()), 1..6),
+    ) {
+        let spawn = SpawnRules { max_tasks: 1_000, max_depth: 1, join: Join::All };
+        let rules = Rules { spawn, on_failure: OnTaskFailure::ContinueIndependent, ..rules };
+        // What nobody needs any more is stopped wherever it is.
+        let end = |state: &State| -> Vec<_> {
+            let ends = state.planned().map(|task| {
+                let drafts: Vec<_> = task.drafts.iter().map(|draft| (draft.text.clone(), draft.verdict.clone())).collect();
+                let failure = task.failure.as_ref().map(|failure| failure.kind.clone());
+                (task.state, task.round, task.tier, failure, drafts, task.asked.len())
+            });
+            ends.collect()
+        };
+        let whole = stopped_after(planned(rules.clone(), tasks.clone()), &fates, &[]);
+        let stopped = stopped_after(planned(rules, tasks), &fates, &stops);
+        prop_assert_eq!(end(&stopped), end(&whole));
+        prop_assert_eq!(stopped.outcome(), whole.outcome());
+        prop_assert_eq!(stopped.whole().is_some(), whole.whole().is_some());
+    }
 }
