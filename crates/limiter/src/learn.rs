@@ -50,6 +50,8 @@ pub struct Learner {
     sent: u64,
     /// How many requests that were.
     count: u64,
+    /// What they took beyond that before the first refusal.
+    more: u64,
     /// Up to which of them answers came.
     heard: u64,
     /// When the first of them was sent.
@@ -84,9 +86,10 @@ struct Since {
     cost: u64,
     /// What the refused request wanted.
     last: u64,
-    /// How many requests sent since were refused, and what came back of what was sent since.
+    /// How many requests sent since were refused; what came back of what was sent since, and what that took beyond it.
     refused: u64,
     returned: u64,
+    more: u64,
 }
 
 /// The refusal that was last heard: its request, and how many sent after it were refused with it.
@@ -115,6 +118,7 @@ impl Learner {
             streak: 0,
             sent: 0,
             count: 0,
+            more: 0,
             heard: 0,
             started: now,
             catch_up: CatchUp::default(),
@@ -225,6 +229,16 @@ impl Learner {
     pub fn returned(&mut self, flight: &Flight, cost: u64) {
         if let Some(since) = self.since.as_mut().filter(|since| flight.sent > since.at) {
             since.returned = since.returned.saturating_add(cost);
+        }
+    }
+
+    /// `flight` took so much more than its cost.
+    #[inline]
+    pub fn took_more(&mut self, flight: &Flight, cost: u64) {
+        match &mut self.since {
+            Some(since) if flight.sent > since.at => since.more = since.more.saturating_add(cost),
+            Some(_) => {}
+            None => self.more = self.more.saturating_add(cost),
         }
     }
 

@@ -10,7 +10,7 @@ impl Learner {
     /// What was let through between the refusal that counting began with and `flight`.
     pub(super) fn interval(&self, flight: &Flight) -> Option<Interval> {
         let since = self.since?;
-        let cost = flight.before.saturating_sub(since.cost).saturating_sub(since.returned);
+        let cost = flight.before.saturating_sub(since.cost).saturating_sub(since.returned).saturating_add(since.more);
         let count = flight.number.saturating_sub(since.number).saturating_sub(1).saturating_sub(since.refused);
         Some(Interval {
             cost: cost as f64,
@@ -62,6 +62,7 @@ impl Learner {
             last: flight.cost,
             refused: 0,
             returned: 0,
+            more: 0,
         });
     }
 
@@ -71,7 +72,8 @@ impl Learner {
         if self.phase == Phase::Told {
             return;
         }
-        let all = flight.before as f64 / (FULL_BUCKET + flight.sent.since(self.started).as_secs_f64());
+        let all = flight.before.saturating_add(self.more) as f64
+            / (FULL_BUCKET + flight.sent.since(self.started).as_secs_f64());
         let recent = self.recent.sum(now) / (FULL_BUCKET + 1.0);
         self.base = (DECREASE * self.rate()).min(CAREFUL * all.max(recent));
         self.counted = None;

@@ -115,6 +115,7 @@ impl Quota {
             let flight = reservation.flight(i);
             if took[i] > flight.cost {
                 dimension.bucket.take(took[i] - flight.cost);
+                dimension.learner.took_more(&flight, took[i] - flight.cost);
             } else if self.settings.charges == Charges::Actual && took[i] < flight.cost {
                 dimension.bucket.give(flight.cost - took[i]);
                 dimension.learner.returned(&flight, flight.cost - took[i]);

@@ -6,10 +6,10 @@ mod rivals;
 mod suite;
 mod world;
 
-use bellwether_limiter::Settings;
-use rivals::Guarded;
+use bellwether_limiter::{Limit, Limits, Rate, Settings};
+use rivals::{Guarded, Ours};
 use suite::{Row, Scenario};
-use world::World;
+use world::{Costs, World};
 
 fn row(name: &str) -> Row {
     let scenario = suite::all().into_iter().find(|scenario| scenario.name.starts_with(name)).expect("there is one");
@@ -64,6 +64,20 @@ fn with_headers_nothing_is_refused_in_steady_state() {
 fn four_processes_share_a_limit_that_nobody_told_them() {
     let row = row("A4");
     assert!(row.goodput >= 0.99 && row.refused <= 0.03 && row.jain >= 0.95, "{row:?}");
+}
+
+/// Reservations of a quarter of what calls take: what came on top was taken from the bucket, but not counted when a
+/// refusal asked what the limit is. So each count was lower than the last, and .09 of the limit was used.
+#[test]
+fn calls_that_take_more_than_was_reserved_do_not_make_the_limit_smaller_and_smaller() {
+    let (schedule, costs) = (vec![(0.0, 20_000.0)], Costs::Lognormal(1_000.0));
+    for tokens in [Limit::told(Rate::per_second(20_000)), Limit::Hidden] {
+        let limits = Limits { requests: Limit::None, tokens, ..suite::hidden() };
+        let world = World { schedule: schedule.clone(), costs, ..World::default() };
+        let mut client = Ours::that_reckons(4, Settings { limits, ..Settings::default() });
+        let report = world.run(&mut [&mut client]);
+        assert!(report.goodput >= 0.25, "{tokens:?}: {}", report.goodput);
+    }
 }
 
 #[test]

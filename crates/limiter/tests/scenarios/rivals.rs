@@ -15,17 +15,24 @@ pub(crate) struct Ours {
     quota: Quota,
     calls: BTreeMap<u64, (Reservation, u64)>,
     next: u64,
+    /// What it takes calls for: one part of so many of what they cost.
+    part: u64,
 }
 
 impl Ours {
     pub(crate) fn new(settings: Settings) -> Self {
-        Self { quota: Quota::new(settings, Timestamp::ZERO), calls: BTreeMap::new(), next: 0 }
+        Self::that_reckons(1, settings)
+    }
+
+    /// One that takes calls for a part of what they cost, until they are answered.
+    pub(crate) fn that_reckons(part: u64, settings: Settings) -> Self {
+        Self { quota: Quota::new(settings, Timestamp::ZERO), calls: BTreeMap::new(), next: 0, part }
     }
 }
 
 impl Client for Ours {
     fn next(&mut self, cost: u64, now: Timestamp) -> Next {
-        let demand = Demand { requests: 1, input_tokens: cost, output_tokens: 0 };
+        let demand = Demand { requests: 1, input_tokens: cost / self.part, output_tokens: 0 };
         match self.quota.reserve(&demand, now) {
             Ok(reservation) => {
                 self.next += 1;
