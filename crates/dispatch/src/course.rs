@@ -30,7 +30,8 @@ pub(crate) use sending::Limit;
 #[derive(Debug)]
 pub(crate) struct Course {
     dispatch: Arc<Desk>,
-    request: ChatRequest,
+    request: Arc<ChatRequest>,
+    lesson: Option<Lesson>,
     story: Story,
     demand: Demand,
     patience: Patience,
@@ -61,14 +62,17 @@ pub(crate) enum Patience {
 impl Course {
     pub(crate) fn new(dispatch: Arc<Desk>, request: ChatRequest, context: CallContext, patience: Patience) -> Self {
         let deadline = context.deadline.map(Instant::from_std);
-        let demand = match &dispatch.estimator {
-            Some(estimator) => estimator.demand(&request, &context.flow.role),
-            None => estimate::demand(&request),
-        };
+        let request = Arc::new(request);
+        let lesson = dispatch
+            .estimator
+            .as_ref()
+            .map(|estimator| Lesson::new(Arc::clone(estimator), Arc::clone(&request), Arc::clone(&context.flow.role)));
+        let demand = lesson.as_ref().map_or_else(|| estimate::demand(&request), Lesson::demand);
         let call = Call { context, model: Arc::clone(&request.model), provider: Arc::clone(&dispatch.name), demand };
         Self {
             demand,
             request,
+            lesson,
             story: Story::new(Arc::clone(&dispatch.observer), call),
             patience,
             deadline,
@@ -123,19 +127,15 @@ impl Course {
     pub(crate) fn into_stream(self, opened: Opened) -> ChatStream {
         ChatStream::new(match self.story.context().may_restart {
             true => Live::new(opened, Teller::Course(Box::new(self))),
-            false => {
-                let estimator = self.dispatch.estimator.clone();
-                let lesson = estimator.map(|estimator| Box::new(Lesson { estimator, request: self.request }));
-                Live::new(opened, Teller::Story(self.story, lesson))
-            }
+            false => Live::new(opened, Teller::Story(self.story, self.lesson.map(Box::new))),
         })
     }
 
     /// The call was answered and took this.
     pub(crate) fn completed(&mut self, seen: &Seen) {
         self.story.completed(seen.usage, seen.first);
-        if let Some(estimator) = &self.dispatch.estimator {
-            estimator.learn(&self.request, &self.story.context().flow.role, &seen.usage);
+        if let Some(lesson) = &self.lesson {
+            lesson.learn(&seen.usage);
         }
     }
 
@@ -263,7 +263,7 @@ impl Course {
             deadline: until.map(Instant::into_std),
         };
         let brief = self.patience == Patience::Brief;
-        let wish = Wish { call: self.story.call(), demand: self.demand, until, brief };
+        let wish = Wish { call: self.story.call(), demand: self.demand, lesson: self.lesson.clone(), until, brief };
         let mut place = line.join(Arc::clone(queue), ticket.id, wish).ok_or(NoTurn::Closed)?;
         let pushed = select! {
             biased;

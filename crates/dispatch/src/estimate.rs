@@ -8,8 +8,9 @@ use bellwether_core::{ChatRequest, Demand, Usage};
 
 /// Estimates what calls will take of the quota, and learns from what they took.
 ///
-/// [`Dispatch`](crate::Dispatch) reserves what it says and tells it the usage of each call that was answered. Without one
-/// it reserves what [`demand`] reckons. A limit that is told is kept only as well as calls are estimated: four characters
+/// [`Dispatch`](crate::Dispatch) reserves what it says when a call comes to the gate of the quota, for much may have been
+/// learnt while the call waited, and tells it the usage of each call that was answered. Without one it reserves what
+/// [`demand`] reckons. A limit that is told is kept only as well as calls are estimated: four characters
 /// are one token of English, and three or four of Chinese. `bellwether-limiter` has an estimator that fits.
 ///
 /// ```
@@ -52,11 +53,28 @@ pub trait Estimator: fmt::Debug + Send + Sync {
 
 const _: fn(&dyn Estimator) = |_| {};
 
-/// What an estimator will learn from one call.
-#[derive(Debug)]
+/// A call before an estimator: what it will take, and what is learnt from what it took.
+#[derive(Clone, Debug)]
 pub(crate) struct Lesson {
-    pub(crate) estimator: Arc<dyn Estimator>,
-    pub(crate) request: ChatRequest,
+    estimator: Arc<dyn Estimator>,
+    request: Arc<ChatRequest>,
+    role: Arc<str>,
+}
+
+impl Lesson {
+    pub(crate) const fn new(estimator: Arc<dyn Estimator>, request: Arc<ChatRequest>, role: Arc<str>) -> Self {
+        Self { estimator, request, role }
+    }
+
+    /// What it takes by what is known now.
+    pub(crate) fn demand(&self) -> Demand {
+        self.estimator.demand(&self.request, &self.role)
+    }
+
+    /// It took this.
+    pub(crate) fn learn(&self, usage: &Usage) {
+        self.estimator.learn(&self.request, &self.role, usage);
+    }
 }
 
 /// What `request` reserves of the quota: its input, reckoned at four characters a token, and the most it may put out.

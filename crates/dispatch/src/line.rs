@@ -11,6 +11,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use crate::clock;
+use crate::estimate::Lesson;
 use crate::refusal::NoTurn;
 use crate::turn::Turn;
 
@@ -42,8 +43,10 @@ struct Pace {
 pub(crate) struct Waiting {
     /// Whose turn it is.
     pub(crate) call: Arc<Call>,
-    /// What it needs of the quota.
+    /// What it needs of the quota, as far as was known when it came.
     pub(crate) demand: Demand,
+    /// What is known by now.
+    pub(crate) lesson: Option<Lesson>,
     /// How long it waits.
     pub(crate) until: Option<Instant>,
     /// Whether it has somewhere else to go while the key is not asked.
@@ -57,6 +60,7 @@ pub(crate) struct Waiting {
 pub(crate) struct Wish {
     pub(crate) call: Arc<Call>,
     pub(crate) demand: Demand,
+    pub(crate) lesson: Option<Lesson>,
     pub(crate) until: Option<Instant>,
     pub(crate) brief: bool,
 }
@@ -80,8 +84,8 @@ impl Line {
     /// Waits for ticket `id` from now on; `None` if the line is closed.
     pub(crate) fn join(self: &Arc<Self>, queue: Arc<dyn TaskQueue>, id: TicketId, wish: Wish) -> Option<Place> {
         let (door, answer) = oneshot::channel();
-        let Wish { call, demand, until, brief } = wish;
-        self.waiting().as_mut()?.insert(id, Waiting { call, demand, until, brief, door });
+        let Wish { call, demand, lesson, until, brief } = wish;
+        self.waiting().as_mut()?.insert(id, Waiting { call, demand, lesson, until, brief, door });
         Some(Place { line: Arc::clone(self), queue, id, answer })
     }
 
@@ -246,7 +250,7 @@ mod tests {
         let demand = Demand { requests: 1, input_tokens: 1, output_tokens: 1 };
         let call = Call { context: CallContext::default(), model: "m".into(), provider: "p".into(), demand };
         let call = Arc::new(call);
-        let wish = || Wish { call: Arc::clone(&call), demand, until: None, brief: false };
+        let wish = || Wish { call: Arc::clone(&call), demand, lesson: None, until: None, brief: false };
         let join = |id| line.join(Arc::<Fifo>::clone(&queue), TicketId(id), wish());
         drop(join(1).unwrap());
         assert!(line.take(TicketId(1)).is_none());

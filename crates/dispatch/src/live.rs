@@ -258,8 +258,7 @@ impl Sent {
             Teller::Story(story, lesson) => {
                 story.completed(wire.seen.usage, wire.seen.first);
                 if let Some(lesson) = lesson {
-                    let role = &story.context().flow.role;
-                    lesson.estimator.learn(&lesson.request, role, &wire.seen.usage);
+                    lesson.learn(&wire.seen.usage);
                 }
             }
         }

@@ -29,9 +29,10 @@ pub(crate) async fn pump(line: Arc<Line>, queue: Arc<dyn TaskQueue>, key: Arc<Ke
 
 /// One head at the gates. If it goes away, they are free at once.
 async fn admit(line: &Line, key: &Arc<Key>, limiter: &dyn RateLimiter, waiting: Waiting, turn: Turn) {
-    let Waiting { call, demand, until, brief, mut door } = waiting;
+    let Waiting { call, demand, lesson, until, brief, mut door } = waiting;
     let gate = async {
         let passage = key.admit(until, brief).await?;
+        let demand = lesson.map_or(demand, |lesson| lesson.demand());
         if let Some(Outlook { reason, wait }) = limiter.outlook(demand) {
             key.tell(&Fact::CallWaiting { call, reason, wait });
         }

@@ -109,7 +109,7 @@ catalogue! {
     CALL_DURATION: "bellwether_call_duration_seconds", Histogram(CALL_SECONDS), ["model", "provider"],
         Some(Unit::Seconds), "From sending a call to the end of its answer, for answered calls.";
     ESTIMATE_RATIO: "bellwether_call_estimate_ratio", Histogram(RATIOS), ["provider"], None,
-        "Tokens that a call took, for each token that was reserved for it; above 1 the estimate was too low.";
+        "Tokens that a call took, for each token that it was reckoned to take when it began to wait; above 1 that was too low.";
     CALLS_IN_FLIGHT: "bellwether_calls_in_flight", Gauge, ["provider"], None,
         "Calls that were sent and not answered yet.";
     CALLS: "bellwether_calls_total", Counter, ["model", "outcome", "provider", "role"], None,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bellwether_core::chat::{ChatResponse, ChatStream, Fold};
 use bellwether_core::error::Phase;
 use bellwether_core::fact::HedgeEnd;
-use bellwether_core::{ChatEvent, Demand, ErrorKind, ProviderError};
+use bellwether_core::{ChatEvent, ChatRequest, Demand, ErrorKind, ProviderError};
 use tokio::select;
 use tokio::time::Instant;
 
@@ -191,7 +191,7 @@ impl Course {
     }
 
     async fn ask(&self, way: Way, seen: &mut Seen, turn: &mut Turn) -> Result<Head, ProviderError> {
-        let (request, context) = (self.request.clone(), self.story.context().clone());
+        let (request, context) = (ChatRequest::clone(&self.request), self.story.context().clone());
         if way == Way::Unary {
             let mut response = self.dispatch.provider.chat(request, context).await?;
             seen.whole(&response);

@@ -1,9 +1,16 @@
 //! What calls reserve is what the estimator says, and it hears what those took that were answered.
 
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
+use async_trait::async_trait;
+use bellwether_core::Permit;
+use bellwether_core::limiter::{Outlook, Refused};
 use bellwether_dispatch::{
-    CallContext, ChatEvent, ChatProvider, ChatRequest, Demand, ErrorKind, Estimator, Fact, Flow, Usage,
+    CallContext, ChatEvent, ChatProvider, ChatRequest, Demand, ErrorKind, Estimator, Fact, Flow, PermitPool,
+    RateLimiter, Usage,
 };
 
 use crate::play::{Ends, Scene, Stage, USAGE, call, error, lock, named, request};
@@ -63,5 +70,49 @@ async fn nothing_is_learnt_from_calls_that_failed_or_whose_callers_went_away() {
     while !matches!(anew.next().await, Some(Ok(ChatEvent::Finished(_)))) {}
     drop(anew);
     assert_eq!(lock(&seven.0).len(), 1, "once, although it was sent twice");
+    stage.assert_swept().await;
+}
+
+/// Says that everything takes as much as the last call took.
+#[derive(Debug, Default)]
+struct LikeTheLast(AtomicU64);
+
+impl Estimator for LikeTheLast {
+    fn demand(&self, _: &ChatRequest, _: &str) -> Demand {
+        Demand { requests: 1, input_tokens: self.0.load(Ordering::Relaxed), output_tokens: 0 }
+    }
+
+    fn learn(&self, _: &ChatRequest, _: &str, usage: &Usage) {
+        self.0.store(usage.tokens(), Ordering::Relaxed);
+    }
+}
+
+/// A pool that remembers what was asked of it.
+#[derive(Debug)]
+struct Asked(PermitPool, Mutex<Vec<u64>>);
+
+#[async_trait]
+impl RateLimiter for Asked {
+    async fn acquire(&self, demand: Demand, deadline: Option<Instant>) -> Result<Permit, Refused> {
+        let permit = self.0.acquire(demand, deadline).await?;
+        lock(&self.1).push(permit.demand().tokens());
+        Ok(permit)
+    }
+
+    fn outlook(&self, demand: Demand) -> Option<Outlook> {
+        self.0.outlook(demand)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_learnt_while_a_call_waited_counts_when_its_turn_comes() {
+    let asked = Arc::new(Asked(PermitPool::new(NonZeroUsize::MIN), Mutex::default()));
+    let limiter = Arc::<Asked>::clone(&asked);
+    let stage = Stage::with(1, 9, [], |builder| builder.estimator(Arc::<LikeTheLast>::default()).limiter(limiter));
+    let [a, b, c] = ["a", "b", "c"].map(|name| stage.dispatch.chat(request(), coder(name)));
+    let (a, b, c) = tokio::join!(a, b, c);
+    assert!(a.is_ok() && b.is_ok() && c.is_ok());
+    // The second came to the gate when the first was sent, and stood there when it was answered.
+    assert_eq!(*lock(&asked.1), [0, 0, USAGE.tokens()]);
     stage.assert_swept().await;
 }
