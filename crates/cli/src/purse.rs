@@ -284,30 +284,4 @@ const fn amount(spending: Spending) -> Amount {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::parts;
-
-    /// Whoever falls back to a model without a price was refused there, in the middle of a run, as if its money was spent.
-    #[test]
-    fn models_that_are_fallen_back_to_need_a_price_as_well() {
-        let ladder = include_str!("../../../examples/teams/ladder.toml");
-        let checked = |fallback: &str, spare: &str| {
-            let text = ladder.replacen("[models.small]", &format!("[models.small]\nfallback = [\"{fallback}\"]"), 1);
-            let spare = format!("[models.spare]\nprovider = \"main\"\n{spare}\n\n[models.small]");
-            let text = text.replacen("[models.small]", &spare, 1) + "\n[budget]\nusd = 1.0\n";
-            let file = TeamFile::parse("ladder.toml".as_ref(), text).expect("the file is right");
-            let nobody: Arc<dyn Observer> = Arc::new(());
-            let parts =
-                parts::build(&file, &Overrides::default(), Keys::Optional, &nobody, None).expect("so are its parts");
-            parts.team.roles().try_for_each(|role| provable(&file, &Overrides::default(), role))
-        };
-        let priced = "id = \"mine\"\nusd_per_mtok = { in = 1.0, out = 2.0 }";
-        assert!(checked("spare", priced).is_ok());
-        assert!(checked("spare", "id = \"gpt-4.1\"").is_ok(), "the catalogue knows it");
-        let error = checked("spare", "id = \"mine\"").expect_err("nobody knows it");
-        let said = error.to_string();
-        assert!(said.contains("what mine costs: set usd_per_mtok in [models.spare]"), "{said}");
-        assert!(checked("large", "id = \"mine\"").is_ok(), "nobody asks it");
-    }
-}
+mod tests;
