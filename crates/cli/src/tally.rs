@@ -56,10 +56,12 @@ struct Failed {
 }
 
 impl Tally {
-    /// Adds a finished call: how long it took from being asked to its end, or what it failed of.
-    pub(crate) fn finished(&self, flow: &Arc<str>, took: Result<Duration, ErrorKind>) {
+    /// Adds a finished call: how long it waited for its turns, how long it took from being asked to its end, or what it
+    /// failed of.
+    pub(crate) fn finished(&self, flow: &Arc<str>, waited: Duration, took: Result<Duration, ErrorKind>) {
         self.with(|counts| {
             let count = counts.flows.entry(Arc::clone(flow)).or_default();
+            count.waits.add(waited);
             match took {
                 Ok(latency) => {
                     count.ok += 1;
@@ -70,9 +72,9 @@ impl Tally {
         });
     }
 
-    /// How long a call waited for its turns, all together; forgets it.
-    pub(crate) fn take_wait(&self, call: &str) -> Duration {
-        self.with(|counts| counts.waits.remove(call)).unwrap_or_default()
+    /// How long a call waited for its turns, all together, if it had any; forgets it. A call is known by its task.
+    pub(crate) fn take_wait(&self, call: &str) -> Option<Duration> {
+        self.with(|counts| counts.waits.remove(call))
     }
 
     /// Calls answered, calls failed, tokens and cost so far.
@@ -163,7 +165,6 @@ impl Observer for Tally {
             };
             match fact {
                 Fact::CallAdmitted { call, waited, .. } => {
-                    of(call, &|count| count.waits.add(*waited));
                     if let Some(task) = &call.context.task {
                         *counts.waits.entry(task.as_str().into()).or_default() += *waited;
                     }

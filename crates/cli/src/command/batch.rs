@@ -41,10 +41,12 @@ struct Line {
 }
 
 pub(crate) async fn run(args: Batch) -> Result<Exit, Failure> {
-    let (book, mut output) = open(&args)?;
+    let (book, found) = look(&args)?;
     let tally = Arc::new(Tally::default());
     let observer: Arc<dyn Observer> = Arc::<Tally>::clone(&tally) as Arc<dyn Observer>;
     let dispatch = endpoint::connect(&args.endpoint, endpoint::Way::Whole(book.cap()), &observer)?;
+    // Only now, so that a missing key leaves nothing behind.
+    let mut output = begin(&args, found)?;
     let bar = progress(book.left());
     let began = Instant::now();
     let mut sending = Sending {
@@ -87,26 +89,33 @@ pub(crate) async fn run(args: Batch) -> Result<Exit, Failure> {
     }
 }
 
-/// The lines to send, and where their results go. A new file is begun, and one that is there changed, only when the lines
-/// make sense and it is theirs.
-fn open(args: &Batch) -> Result<(Book, Output), Failure> {
+/// The lines to send, and the results that are there. Nothing is changed yet: the lines have to make sense first, and the
+/// results have to be theirs.
+fn look(args: &Batch) -> Result<(Book, Option<Found>), Failure> {
     let path = args.output.display();
     if is_one_file(&args.input, &args.output) {
         return Err(Failure::usage(format!("{path} holds the lines to send")).remedy("another name for the results"));
     }
     let model = args.model.as_deref();
-    if args.resume && args.output.exists() {
-        let cannot = |error| Failure::io(format!("{path} cannot be resumed"), &error);
-        let found = Found::read(&args.output).map_err(cannot)?;
-        let book = Book::open(&args.input, model, &found.done)?;
-        if found.done.len() > 0 && book.done() == 0 {
-            let told = format!("none of the results in {path} is of a line in {}", args.input.display());
-            return Err(Failure::usage(told).remedy("another name for the results"));
-        }
-        return Ok((book, found.go_on().map_err(cannot)?));
+    if !args.resume || !args.output.exists() {
+        return Ok((Book::open(&args.input, model, &Ids::default())?, None));
     }
-    let book = Book::open(&args.input, model, &Ids::default())?;
-    let output = Output::create(&args.output).map_err(|error| match error.kind() {
+    let found = Found::read(&args.output).map_err(|error| cannot_resume(args, &error))?;
+    let book = Book::open(&args.input, model, &found.done)?;
+    if found.done.len() > 0 && book.done() == 0 {
+        let told = format!("none of the results in {path} is of a line in {}", args.input.display());
+        return Err(Failure::usage(told).remedy("another name for the results"));
+    }
+    Ok((book, Some(found)))
+}
+
+/// Where results go: behind those that were found, or into a new file.
+fn begin(args: &Batch, found: Option<Found>) -> Result<Output, Failure> {
+    let path = args.output.display();
+    if let Some(found) = found {
+        return found.go_on().map_err(|error| cannot_resume(args, &error));
+    }
+    Output::create(&args.output).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists if args.output.is_file() => {
             Failure::usage(format!("{path} is there already")).remedy("--resume to go on with it, or another name")
         }
@@ -115,8 +124,11 @@ fn open(args: &Batch) -> Result<(Book, Output), Failure> {
                 .remedy("the name of a new file")
         }
         _ => Failure::io(format!("{path} cannot be written"), &error),
-    })?;
-    Ok((book, output))
+    })
+}
+
+fn cannot_resume(args: &Batch, error: &io::Error) -> Failure {
+    Failure::io(format!("{} cannot be resumed", args.output.display()), error)
 }
 
 /// Whether two paths lead to one file, by another name or a link.
@@ -231,7 +243,8 @@ impl Sending {
         let Finished { line, result, took } = joined.map_err(fell_over)?;
         self.turns.ended(line.number);
         let Line { id, flow, model, .. } = &line;
-        let waited = tally.take_wait(id);
+        // Who never had a turn did nothing but wait.
+        let waited = tally.take_wait(id).unwrap_or(took);
         if let Err(error) = &result {
             match error.kind {
                 ErrorKind::Auth | ErrorKind::QuotaExhausted => {
@@ -248,7 +261,7 @@ impl Sending {
                 Failure::io("a result cannot be written", &error).remedy("--resume once there is room for the rest")
             },
         )?;
-        tally.finished(flow, result.as_ref().map(|_| took).map_err(|error| error.kind));
+        tally.finished(flow, waited, result.as_ref().map(|_| took).map_err(|error| error.kind));
         Ok(None)
     }
 

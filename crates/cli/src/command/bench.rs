@@ -6,7 +6,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_core::{CallContext, ChatProvider, ChatRequest, Flow, Message, Observer};
+use bellwether_core::{CallContext, ChatProvider, ChatRequest, Flow, Message, Observer, TaskId};
 use bellwether_sim::{Latency, Limit, Scenario, Simulator};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -70,14 +70,19 @@ impl Course {
         };
         let began = Instant::now();
         let mut calls = JoinSet::new();
-        for _ in 0..args.calls {
+        for call in 0..args.calls {
+            let call: Arc<str> = call.to_string().into();
             let (dispatch, tally, request) = (Arc::clone(&dispatch), Arc::clone(&tally), request.clone());
             let flow = Flow::new("bench", self.name, "call");
             calls.spawn(async move {
                 let run = Arc::clone(&flow.run);
                 let asked = Instant::now();
-                let answer = dispatch.chat(request, CallContext { phase: "bench", ..CallContext::new(flow) }).await;
-                tally.finished(&run, answer.map(|_| asked.elapsed()).map_err(|error| error.kind));
+                let task = Some(TaskId::from(Arc::clone(&call)));
+                let answer =
+                    dispatch.chat(request, CallContext { phase: "bench", task, ..CallContext::new(flow) }).await;
+                let took = asked.elapsed();
+                let waited = tally.take_wait(&call).unwrap_or(took);
+                tally.finished(&run, waited, answer.map(|_| took).map_err(|error| error.kind));
             });
         }
         while calls.join_next().await.is_some() {}

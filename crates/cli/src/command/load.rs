@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use bellwether_core::{CallContext, ChatProvider, ChatRequest, ErrorKind, Flow, Message, Observer, ProviderError};
+use bellwether_core::{
+    CallContext, ChatProvider, ChatRequest, ErrorKind, Flow, Message, Observer, ProviderError, TaskId,
+};
 use bellwether_dispatch::Dispatch;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
@@ -74,6 +76,8 @@ struct Bounds {
     until: Instant,
     /// Calls that may still begin.
     left: Option<AtomicU64>,
+    /// Calls that were begun.
+    begun: AtomicU64,
     /// What every further call would fail of.
     hopeless: OnceLock<ErrorKind>,
 }
@@ -116,6 +120,7 @@ pub(crate) async fn run(args: Load) -> Result<Exit, Failure> {
     let bounds = Arc::new(Bounds {
         until: began + args.duration,
         left: args.requests.map(|most| AtomicU64::new(most.get())),
+        begun: AtomicU64::new(0),
         hopeless: OnceLock::new(),
     });
     let request = ChatRequest {
@@ -171,7 +176,9 @@ async fn call_again_and_again(
     bounds: Arc<Bounds>,
 ) {
     while bounds.allow() {
+        let call: Arc<str> = bounds.begun.fetch_add(1, Ordering::Relaxed).to_string().into();
         let context = CallContext {
+            task: Some(TaskId::from(Arc::clone(&call))),
             weight: flow.weight,
             // What is still waiting when the time is up is given up, so that the end is the end.
             deadline: Some(bounds.until.into_std() + Duration::from_secs(60)),
@@ -186,7 +193,8 @@ async fn call_again_and_again(
             reasons.add(&error);
             error.kind
         };
-        tally.finished(&flow.name, answer.map(|_| took).map_err(failure));
+        let waited = tally.take_wait(&call).unwrap_or(took);
+        tally.finished(&flow.name, waited, answer.map(|_| took).map_err(failure));
         match failed {
             Some(kind @ (ErrorKind::Auth | ErrorKind::QuotaExhausted)) => _ = bounds.hopeless.set(kind),
             // Turned away at our own door: without a pause it would knock again at once, and let nobody else have a turn.

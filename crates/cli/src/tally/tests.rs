@@ -6,7 +6,10 @@ use super::*;
 fn the_end_says_what_all_calls_failed_of_if_it_is_the_same() {
     let ended = |calls: &[Result<Duration, ErrorKind>]| {
         let tally = Tally::default();
-        calls.iter().zip(["a", "b"].into_iter().cycle()).for_each(|(call, flow)| tally.finished(&flow.into(), *call));
+        calls
+            .iter()
+            .zip(["a", "b"].into_iter().cycle())
+            .for_each(|(call, flow)| tally.finished(&flow.into(), Duration::ZERO, *call));
         (tally.exit().0, failed_of_what(&tally.summary(Duration::ZERO)))
     };
     let (ok, connect, busy) = (Ok(Duration::ZERO), Err(ErrorKind::Connect), Err(ErrorKind::Overloaded));

@@ -59,6 +59,14 @@ fn every_line_is_answered_once_in_openais_form() {
     }
     let results = results(&folder);
     assert_eq!(results.len(), 120);
+    // Each wait is that of a line, however often the line was tried. Of 40 the last is the 99th percentile.
+    for (flow, told) in summary["flows"].as_object().expect("flows have names") {
+        let of_flow = results.values().filter(|result| result["bellwether"]["flow"] == **flow);
+        let waits = of_flow.map(|result| result["bellwether"]["wait_ms"].as_f64().expect("a wait is a number") / 1e3);
+        let longest = waits.fold(0.0, f64::max);
+        let p99 = told["wait_s"]["p99"].as_f64().expect("there were calls");
+        assert!((p99 - longest).abs() <= longest / 100.0 + 1e-6, "{flow}: {p99} is not {longest}");
+    }
     let result = &results["id-7"];
     assert_eq!(result["response"]["status_code"], 200);
     assert_eq!(result["response"]["body"]["object"], "chat.completion");

@@ -30,6 +30,16 @@ fn a_missing_key_is_named_before_anything_is_sent() {
     assert_eq!(json["error"]["exit_code"], 2);
 }
 
+/// An empty file of results was left behind, and with the key the batch was refused because of it.
+#[test]
+fn a_batch_without_a_key_leaves_nothing_behind() {
+    let line = r#"{"model":"m","messages":[{"role":"user","content":"Hi"}]}"#;
+    let folder = Folder::new("no-key-batch").with("in.jsonl", line);
+    let keyless = said(bellwether(&folder).args(["batch", "in.jsonl", "-o", "out.jsonl"]));
+    check(&keyless, 2, &["HOLYSHEEP_API_KEY: not set", "--base-url"]);
+    assert!(!folder.join("out.jsonl").exists());
+}
+
 #[test]
 fn a_key_that_cannot_be_one_is_named_and_not_shown() {
     let folder = Folder::new("odd-key");
