@@ -16,6 +16,9 @@ def screen(written, columns):
             count, what = int(re.sub(r"[^0-9].*", "", part[2:]) or 1), part[-1]
             if what == "A":
                 row = max(row - count, 0)
+            elif what == "B":
+                row += count
+                lines += [{}] * (row + 1 - len(lines))
             elif what == "K":
                 lines[row] = {} if part[2:-1] == "2" else {at: c for at, c in lines[row].items() if at < column}
             elif what == "J":

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bellwether_core::{Call, Fact, Observer, RunId, TaskId, TaskState, Usage};
+use console::Term;
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use tokio::time::Instant;
 
@@ -76,6 +77,10 @@ impl Stopwatch {
     fn elapsed(&self) -> Duration {
         let until = self.ended.get().copied().unwrap_or_else(Instant::now);
         self.began.get().map_or(Duration::ZERO, |began| until - *began)
+    }
+
+    fn told(&self) -> String {
+        format!("{:.1}s", self.elapsed().as_secs_f64())
     }
 }
 
@@ -180,6 +185,9 @@ impl Live {
                 line.rest(to.as_str());
             }
         });
+        if to.is_final() && self.mode == Mode::Bars {
+            self.with(|view| view.make_room(task));
+        }
     }
 }
 
@@ -261,6 +269,24 @@ impl Observer for Live {
     }
 }
 
+// === impl View ===
+
+impl View {
+    /// Where there are more lines than rows, whoever comes to rest is written above them: else those that are at work would
+    /// lie below the last row, where nobody sees them.
+    fn make_room(&mut self, task: &TaskId) {
+        let (rows, columns) = Term::stderr().size();
+        if self.lines.len() < usize::from(rows) {
+            return;
+        }
+        if let Some(line) = self.lines.remove(&Some(task.clone())) {
+            self.bars.remove(&line.bar);
+            let text = format!("  {}{:>8}  {}", line.prefix(), line.watch.told(), line.message());
+            let _ = self.bars.println(cut(&text, usize::from(columns)));
+        }
+    }
+}
+
 // === impl Line ===
 
 impl Line {
@@ -270,7 +296,7 @@ impl Line {
         let style = ProgressStyle::with_template("{spinner} {prefix}{took:>8}  {wide_msg}")
             .unwrap_or_else(|_| ProgressStyle::default_spinner())
             .with_key("took", move |_: &ProgressState, to: &mut dyn fmt::Write| {
-                let _ = write!(to, "{:.1}s", shown.elapsed().as_secs_f64());
+                let _ = to.write_str(&shown.told());
             });
         bar.set_style(style);
         Self {
@@ -304,10 +330,19 @@ impl Line {
     }
 
     fn draw(&self) {
-        let cost = self.usage.cost.map_or_else(String::new, |cost| cost.to_string());
-        let (role, state) = (cut(&self.role, 10), self.waiting.unwrap_or(self.state).replace('_', " "));
-        self.bar.set_prefix(format!("{:<4} {state:<12}", cut(&self.name, 10)));
         // Where the terminal is narrow, the end is cut: what stands before the message fits into 40 columns.
-        self.bar.set_message(format!("{role:<10} {:>6} tok {cost:>9}  {}", self.usage.tokens(), self.title));
+        self.bar.set_prefix(self.prefix());
+        self.bar.set_message(self.message());
+    }
+
+    fn prefix(&self) -> String {
+        let state = self.waiting.unwrap_or(self.state).replace('_', " ");
+        format!("{:<4} {state:<12}", cut(&self.name, 10))
+    }
+
+    fn message(&self) -> String {
+        let cost = self.usage.cost.map_or_else(String::new, |cost| cost.to_string());
+        let role = cut(&self.role, 10);
+        format!("{role:<10} {:>6} tok {cost:>9}  {}", self.usage.tokens(), self.title)
     }
 }
