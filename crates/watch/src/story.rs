@@ -282,6 +282,8 @@ impl Story {
         self.fold.left.remove(&n);
         let task = &mut self.tasks[n];
         if task.states.last().is_none_or(|(_, last)| last != state) {
+            // Notes and events go by different clocks, which may be a millisecond apart.
+            let t = task.states.last().map_or(t, |(since, _)| t.max(*since));
             task.states.push((t, state.to_owned()));
         }
         if state == "running" {

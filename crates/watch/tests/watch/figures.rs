@@ -290,3 +290,12 @@ fn what_a_verdict_was_taken_to_mean_is_not_undone_once_the_task_goes_on() {
     run.at(2_210, "heard", &note);
     assert_eq!(task(&run).state(), "running");
 }
+
+#[test]
+fn a_task_is_never_in_a_state_before_it_is_in_the_one_before() {
+    let mut run = handed_in("{}");
+    let note =
+        format!(r#"{{"lost":0,"notes":[{{"at":{},"what":"moved","task":"t1","to":"rejected"}}]}}"#, BEGAN + 1_999);
+    run.at(2_001, "heard", &note);
+    assert_eq!(task(&run).states.last(), Some(&(2_000, "rejected".to_owned())));
+}
