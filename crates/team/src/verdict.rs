@@ -148,7 +148,15 @@ impl Verdict {
     /// What is missing, in a sentence a reviewer can act on. An answer without a clear verdict is never taken for one.
     pub fn read(answer: &str) -> Result<Self, String> {
         let objects = extract::objects(answer);
-        objects.iter().find_map(structured).or_else(|| lines(answer)).ok_or_else(|| missing(&objects))
+        let verdicts: Vec<Self> = objects.iter().filter_map(structured).collect();
+        let in_lines = fields(answer, &DECISION).filter_map(decision);
+        let said: Vec<Decision> = verdicts.iter().map(|verdict| verdict.decision).chain(in_lines).collect();
+        // A judge may quote the work, and the work may hold a verdict of its own.
+        if said.iter().any(|decision| *decision != said[0]) {
+            return Err("the answer contains verdicts that contradict each other: give one, and quote none".to_owned());
+        }
+        let strictest = verdicts.into_iter().min_by(|a, b| a.score.total_cmp(&b.score));
+        strictest.or_else(|| lines(answer)).ok_or_else(|| missing(&objects))
     }
 }
 
@@ -220,17 +228,22 @@ fn is_met(value: &Value) -> Option<bool> {
     }
 }
 
+/// What stands behind one of these names on a line of its own, line by line.
+fn fields<'a>(answer: &'a str, names: &'a [&str]) -> impl Iterator<Item = &'a str> {
+    answer.lines().filter_map(|line| {
+        let line = line.trim().trim_start_matches(['*', '-', '#', ' ']);
+        let (name, value) = line.split_once(':')?;
+        let name = name.trim_matches(['*', ' ']);
+        names.iter().any(|wanted| name.eq_ignore_ascii_case(wanted)).then(|| value.trim_matches(['*', ' ', '.']))
+    })
+}
+
+/// What the word that decides is called.
+const DECISION: [&str; 2] = ["verdict", "decision"];
+
 fn lines(answer: &str) -> Option<Verdict> {
-    let field = |names: &[&str]| {
-        answer.lines().find_map(|line| {
-            let line = line.trim().trim_start_matches(['*', '-', '#', ' ']);
-            let (name, value) = line.split_once(':')?;
-            let name = name.trim_matches(['*', ' ']);
-            names.iter().any(|wanted| name.eq_ignore_ascii_case(wanted)).then(|| value.trim_matches(['*', ' ', '.']))
-        })
-    };
-    let decision = decision(field(&["verdict", "decision"])?)?;
-    let score = score(field(&["score", "rating"])?)?;
+    let decision = decision(fields(answer, &DECISION).next()?)?;
+    let score = score(fields(answer, &["score", "rating"]).next()?)?;
     let issues = answer.lines().filter_map(|line| line.trim().strip_prefix("- "));
     let issues = issues.map(|fix| Issue::new("major", "", fix)).take(MAX_POINTS).collect();
     Some(Verdict { issues, ..Verdict::new(decision, score) })
