@@ -136,3 +136,36 @@ fn models_that_are_fallen_back_to_need_a_price_as_well() {
     assert!(said.contains("what mine costs: set usd_per_mtok in [models.spare]"), "{said}");
     assert!(checked("large", "id = \"mine\"").is_ok(), "nobody asks it");
 }
+
+/// Two runs of a tenant, each with a calls' worth of the day in hand or waiting for it.
+#[tokio::test(start_paused = true)]
+async fn whoever_finds_the_day_reserved_by_others_waits_for_them_and_whoever_finds_it_spent_does_not() {
+    let directory = std::env::temp_dir().join(format!("bellwether-{}", new_run_id()));
+    let journal = Arc::new(SqliteJournal::open(&directory, bellwether_journal::Settings::default()).unwrap());
+    let cap = Caps { tokens: Some(150), ..Caps::default() };
+    let day = || Day::new(Arc::clone(&journal), "flock", cap);
+    let (one, other, stranger) = (day(), day(), Day::new(Arc::clone(&journal), "strangers", cap));
+    let (context, tokens) = (CallContext::default(), |tokens| Amount { tokens, calls: 1, ..Amount::default() });
+    one.reserve(0, &context, tokens(100)).await.unwrap();
+    stranger.reserve(0, &context, tokens(100)).await.unwrap();
+    let waiting = other.reserve(0, &context, tokens(100));
+    let settled = async {
+        // It is asked again some time after this, and finds what is left.
+        tokio::task::yield_now().await;
+        one.settle(0, tokens(50));
+    };
+    let (waited, ()) = tokio::join!(waiting, settled);
+    waited.unwrap();
+    other.settle(0, tokens(60));
+    let refused = one.reserve(1, &context, tokens(100)).await.unwrap_err();
+    assert_eq!(refused.scope, "tenant_day");
+    assert!(
+        refused.message.contains("tenant flock for today") && refused.message.contains("110"),
+        "{}",
+        refused.message
+    );
+    let larger = one.reserve(2, &context, tokens(40)).await;
+    drop((journal, one, other, stranger));
+    std::fs::remove_dir_all(directory).unwrap();
+    assert_eq!(larger, Ok(()));
+}
