@@ -75,6 +75,8 @@ struct Fold {
     roles: BTreeMap<String, (String, Vec<String>)>,
     threshold: f64,
     max_rounds: u64,
+    /// Whether nothing further begins once a task has come to nothing.
+    fail_fast: bool,
     /// Whether checks look at work before anybody judges it.
     checked: bool,
     /// Whether a person decides on work that was never good enough.

@@ -172,7 +172,14 @@ impl Story {
         if let Some(n) = self.task(id) {
             self.move_to(n, t, to);
             self.tasks[n].failure = ruling["fail"]["reason"].as_str().map(|reason| self.keep(reason));
+            if to == "revising" {
+                // It has all of its time again.
+                self.tasks[n].began = None;
+            }
             self.skip_dependents(t);
+            if to == "failed" && self.fold.fail_fast {
+                self.give_up(t);
+            }
         }
         self.unpark();
         format!("{id}: a person {said}")

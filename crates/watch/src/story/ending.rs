@@ -67,6 +67,11 @@ impl Story {
         self.fold.stopped = true;
         self.say(seq, t, "stopped", why.clone());
         self.head.stop = Some(why);
+        self.give_up(t);
+    }
+
+    /// Every task that no agent holds comes to rest with what there is of it.
+    pub(super) fn give_up(&mut self, t: u64) {
         for n in 0..self.tasks.len() {
             let held = self.fold.under_way.iter().any(|job| job.task.as_deref() == Some(self.tasks[n].id.as_str()));
             if !held && !self.tasks[n].is_over() {

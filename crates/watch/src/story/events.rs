@@ -43,6 +43,7 @@ impl Story {
         self.fold.threshold = review["threshold"].as_f64().unwrap_or(self.fold.threshold);
         self.fold.max_rounds = review["max_rounds"].as_u64().unwrap_or(self.fold.max_rounds);
         self.fold.person = review["on_exhausted"].as_str().map_or(self.fold.person, |to| to == "human");
+        self.fold.fail_fast = rules["on_failure"].as_str().map_or(self.fold.fail_fast, |then| then == "fail_fast");
         self.fold.checked = rules["checked"].as_bool().unwrap_or(self.fold.checked);
     }
 

@@ -258,6 +258,14 @@ fn what_needs_work_that_a_person_turned_down_is_skipped() {
     run.event(2_400, "judged", r#"{"task":"t1","verdict":{"decision":"revise","score":0.2},"spent":{}}"#);
     run.event(2_500, "ruled", r#"{"task":"t1","ruling":{"fail":{"reason":"no"}}}"#);
     assert_eq!(Story::of(&run.entries).tasks[1].state(), "skipped");
+    // In a team that ends with the first failure the others are given up.
+    run.entries[0].entry.body["rules"]["on_failure"] = "fail_fast".into();
+    run.entries[1].entry.body["event"]["plan"]["tasks"][1]["depends_on"] = serde_json::json!([]);
+    assert_eq!(Story::of(&run.entries).tasks[1].state(), "cancelled");
+    // Who is asked for another round has all of its time again.
+    run.entries.truncate(run.entries.len() - 1);
+    run.event(2_500, "ruled", r#"{"task":"t1","ruling":{"again":{"note":"more"}}}"#);
+    assert_eq!((task(&run).state(), task(&run).taken(9_000)), ("revising", None));
 }
 
 #[test]
