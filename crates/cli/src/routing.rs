@@ -77,6 +77,20 @@ figure! {
 /// The router that a team file asks for; `None` if it says nothing about it.
 pub(crate) fn build(file: &TeamFile, overrides: &Overrides, keys: Keys) -> Result<Option<Arc<Adaptive>>, Failure> {
     let Some(raw) = &file.raw.routing else { return Ok(None) };
+    let settings = settings(raw, file, overrides)?;
+    // A random state is the standard library's own source of chance.
+    let seed = RandomState::new().build_hasher().finish();
+    let kept = raw.stats.as_deref().map(Path::new).or(overrides.stats.as_deref());
+    match kept.filter(|_| keys == Keys::Required) {
+        None => Ok(Some(Arc::new(Adaptive::new(settings, seed)))),
+        Some(path) => {
+            let opened = Adaptive::open(settings, seed, path);
+            opened.map(|router| Some(Arc::new(router))).map_err(|error| unusable(&error))
+        }
+    }
+}
+
+fn settings(raw: &RawRouting, file: &TeamFile, overrides: &Overrides) -> Result<Settings, Failure> {
     let preset = Settings::default();
     let mode = match &raw.mode {
         None => PRESET,
@@ -86,7 +100,7 @@ pub(crate) fn build(file: &TeamFile, overrides: &Overrides, keys: Keys) -> Resul
     };
     let part = |part: Option<Part>, preset: f64| part.map_or(preset, |Part(share)| share);
     let weight = |weight: Option<Weight>, preset: f64| weight.map_or(preset, |Weight(weight)| weight);
-    let settings = Settings {
+    Ok(Settings {
         mode,
         audit_share: part(raw.audit_share, preset.audit_share),
         audit_limit: part(raw.audit_limit, preset.audit_limit),
@@ -99,17 +113,7 @@ pub(crate) fn build(file: &TeamFile, overrides: &Overrides, keys: Keys) -> Resul
         budget: purse::caps(file, overrides).usd,
         frozen: overrides.frozen,
         ..preset
-    };
-    // A random state is the standard library's own source of chance.
-    let seed = RandomState::new().build_hasher().finish();
-    let kept = raw.stats.as_deref().map(Path::new).or(overrides.stats.as_deref());
-    match kept.filter(|_| keys == Keys::Required) {
-        None => Ok(Some(Arc::new(Adaptive::new(settings, seed)))),
-        Some(path) => {
-            let opened = Adaptive::open(settings, seed, path);
-            opened.map(|router| Some(Arc::new(router))).map_err(|error| unusable(&error))
-        }
-    }
+    })
 }
 
 /// Statistics that cannot be used.
@@ -125,4 +129,45 @@ pub(crate) fn unusable(error: &StoreError) -> Failure {
 pub(crate) fn failed(error: &StoreError) -> impl fmt::Display {
     let source = std::error::Error::source(error).map_or_else(String::new, |source| format!(": {source}"));
     format!("{error}{source}")
+}
+
+#[cfg(test)]
+mod tests {
+    use bellwether_core::Usd;
+
+    use super::*;
+
+    const LADDER: &str = include_str!("../../../examples/teams/ladder.toml");
+
+    /// The settings of the example with another `[routing]`.
+    fn read(routing: &str, overrides: &Overrides) -> Settings {
+        let before = LADDER.split_once("[routing]").expect("it routes").0;
+        let file =
+            TeamFile::parse("ladder.toml".as_ref(), format!("{before}[routing]\n{routing}")).expect("it is right");
+        settings(file.raw.routing.as_ref().expect("it routes"), &file, overrides).expect("so is that")
+    }
+
+    #[test]
+    fn every_key_of_routing_has_an_effect() {
+        let all = "mode = \"ucb\"\naudit_limit = 0.11\naudit_share = 0.12\ncost_weight = 0.13\nexplore_share = 0.14\n\
+                   forgetting = 0.95\nlatency_weight = 0.16\nquality_floor = 0.17\nquality_weight = 0.18\n\n\
+                   [budget]\nusd = 2.0\n";
+        let overrides = Overrides { frozen: true, ..Overrides::default() };
+        let wanted = Settings {
+            mode: Mode::Ucb,
+            audit_limit: 0.11,
+            audit_share: 0.12,
+            cost_weight: 0.13,
+            explore_share: 0.14,
+            forgetting: 0.95,
+            latency_weight: 0.16,
+            quality_floor: 0.17,
+            quality_weight: 0.18,
+            budget: Usd::from_dollars(2.0),
+            frozen: true,
+            ..Settings::default()
+        };
+        assert_eq!(read(all, &overrides), wanted);
+        assert_eq!(read("", &Overrides::default()), Settings { mode: PRESET, ..Settings::default() });
+    }
 }
