@@ -76,7 +76,9 @@ pub(crate) struct Record {
     /// Answers to its current job that could not be used.
     pub(crate) unusable: Vec<Attempt>,
     /// The same of its audit and of its digest, which may be made side by side.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) bad_audits: Vec<Attempt>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) bad_digests: Vec<Attempt>,
     /// Why it, or its review, came to nothing.
     pub(crate) failure: Option<Failure>,
