@@ -149,11 +149,19 @@ fn a_report_says_what_a_replay_says_of_a_run_that_was_cut_off_and_resumed() {
         for (ours, theirs) in [("calls", "calls"), ("retries", "retries"), ("unpriced", "unpriced_calls")] {
             assert_eq!(totals[ours], told[theirs], "{when}: {ours}");
         }
+        for (ours, theirs) in [("input", "input_tokens"), ("output", "output_tokens")] {
+            let told = told["usage"][theirs].as_u64().unwrap_or_default();
+            assert_eq!(totals[ours].as_u64(), Some(told), "{when}: {ours}");
+        }
+        let dollars = told["cost_usd"].as_f64().unwrap_or_default();
+        assert!(totals["usd"].as_f64().is_some_and(|ours| (ours - dollars).abs() < 1e-9), "{when}: {dollars} {totals}");
         let (told, tasks) = (told["tasks"].as_array().expect("a list"), story["tasks"].as_array().expect("a list"));
         assert_eq!(told.len(), tasks.len(), "{when}");
         for (told, task) in told.iter().zip(tasks) {
             let last = task["states"].as_array().and_then(|states| states.last()).expect("it has a state");
             assert_eq!(last[1], told["state"], "{when}: {}", told["task_id"]);
+            assert_eq!((&task["calls"], &task["retries"]), (&told["calls"], &told["retry_count"]), "{when}");
+            assert_eq!(task["failure"], told["error"]["message"], "{when}: {}", told["task_id"]);
         }
         told.iter().filter(|task| task["state"] == "accepted").count()
     };
