@@ -45,6 +45,7 @@ pub(crate) fn connect(endpoint: &Endpoint, way: Way, observer: &Arc<dyn Observer
     if let Some(base_url) = &endpoint.base_url {
         config.base_url.clone_from(base_url);
     }
+    config.allow_insecure = endpoint.allow_insecure;
     let in_flight = places(endpoint.max_in_flight);
     config.pool_size = in_flight.get();
     if let Way::Whole(cap) = way {
@@ -62,7 +63,11 @@ pub(crate) fn connect(endpoint: &Endpoint, way: Way, observer: &Arc<dyn Observer
             return Err(Failure::usage(error).remedy(format!("export {variable}=..., or --base-url")));
         }
     }
-    let provider = OpenAiCompatible::new(config).map_err(Failure::usage)?;
+    let is_open = !endpoint.allow_insecure && config.base_url.starts_with("http://");
+    let provider = OpenAiCompatible::new(config).map_err(|error| match Failure::usage(error) {
+        failure if is_open => failure.remedy("https://, or --allow-insecure if nobody else is on the way"),
+        failure => failure,
+    })?;
     let is_whole = way != Way::Streaming;
     let in_groups = is_whole && (endpoint.rpm.is_some() || endpoint.tpm.is_some());
     let told = Told {

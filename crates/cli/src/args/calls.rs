@@ -21,6 +21,9 @@ pub(crate) struct Endpoint {
     /// The environment variable with the key; HOLYSHEEP_API_KEY if not given, except for endpoints on this machine.
     #[arg(long, value_name = "VARIABLE")]
     pub(crate) api_key_env: Option<String>,
+    /// Sends keys and prompts unencrypted to an `http://` address on another machine, such as a server in the same room.
+    #[arg(long)]
+    pub(crate) allow_insecure: bool,
     /// Requests per minute, if known; a limit that is not told is found.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) rpm: Option<u64>,

@@ -58,6 +58,7 @@ impl Course {
         let endpoint = Endpoint {
             base_url: Some(simulator.base_url()),
             api_key_env: None,
+            allow_insecure: false,
             rpm: self.rpm.map(|rpm| u64::from(rpm.get())),
             tpm: None,
             max_in_flight: self.side_by_side,

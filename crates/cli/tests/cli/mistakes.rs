@@ -40,6 +40,22 @@ fn a_batch_without_a_key_leaves_nothing_behind() {
     assert!(!folder.join("out.jsonl").exists());
 }
 
+/// There was no way to ask a server in the same room. That address is not written as one of this machine, though it is.
+#[test]
+fn an_address_without_encryption_is_refused_unless_it_is_wanted() {
+    let line = r#"{"model":"m","messages":[{"role":"user","content":"Hi"}]}"#;
+    let folder = Folder::new("insecure").with("in.jsonl", line);
+    let simulator = Simulator::start(&folder, &[]);
+    let elsewhere = simulator.base_url.replace("127.0.0.1", "0.0.0.0");
+    let batch = |more: &[&str]| {
+        let mut command = bellwether(&folder);
+        command.env("NO_PROXY", "*").args(["batch", "in.jsonl", "-o", "out.jsonl", "--base-url", &elsewhere]);
+        said(command.args(more))
+    };
+    check(&batch(&[]), 2, &["unencrypted", "--allow-insecure"]);
+    check(&batch(&["--allow-insecure"]), 0, &["1 answered"]);
+}
+
 #[test]
 fn a_key_that_cannot_be_one_is_named_and_not_shown() {
     let folder = Folder::new("odd-key");
