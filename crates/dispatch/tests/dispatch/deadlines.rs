@@ -112,22 +112,24 @@ async fn the_urgent_go_first_and_a_full_queue_refuses() {
 async fn a_line_that_is_far_too_long_for_a_deadline_is_not_joined() {
     let stage = Arc::new(Stage::with(1, 1_000, [], |builder| builder));
     let mut calls = JoinSet::new();
-    let mut send = |name: String, flow: &'static str, within: Option<u64>| {
+    let mut send = |name: String, (flow, class): (&'static str, Class), within: Option<u64>| {
         let stage = Arc::clone(&stage);
         calls.spawn(async move {
             let began = stage.play.elapsed();
             let context = within.map_or_else(|| named(name.clone()), |within| until(&name, within));
-            let context = CallContext { flow: Flow::new("team", flow, "role"), ..context };
+            let context = CallContext { flow: Flow::new("team", flow, "role"), class, ..context };
             let answer = stage.dispatch.chat(request(), context).await;
             (name, answer, stage.play.elapsed() - began)
         });
     };
-    (0..18).for_each(|n| send(format!("known-{n}"), "own", None));
+    let own = ("own", Class::Standard);
+    (0..18).for_each(|n| send(format!("known-{n}"), own, None));
     sleep(ms(18 * 200 - 50)).await;
-    (0..100).for_each(|n| send(format!("late-{n}"), "own", Some(4_000)));
+    (0..100).for_each(|n| send(format!("late-{n}"), own, Some(4_000)));
     sleep(ms(1)).await;
-    // Another flow may be served first; how long this one's line is says nothing of it.
-    send("other".to_owned(), "other", Some(30_000));
+    // Another flow, or class, may be served first; how long this one's line is says nothing of it.
+    send("other".to_owned(), ("other", Class::Standard), Some(3_000));
+    send("urgent".to_owned(), ("own", Class::Interactive), Some(3_000));
     let told = calls.join_all().await;
     let late = || told.iter().filter(|(name, ..)| name.starts_with("late"));
     let at_once: Vec<_> = late().filter(|(.., took)| *took == 0).collect();
@@ -138,8 +140,10 @@ async fn a_line_that_is_far_too_long_for_a_deadline_is_not_joined() {
         assert!(matches!(error.retry, Retry::After(wait) if wait > ms(8_000)), "it says how long: {error:?}");
         assert!(error.message.contains("line in front"), "{error}");
     }
-    assert_eq!(late().filter(|(_, answer, _)| answer.is_ok()).count(), 19, "whoever can be served is");
-    assert!(told.iter().any(|(name, answer, _)| name == "other" && answer.is_ok()));
+    assert_eq!(late().filter(|(_, answer, _)| answer.is_ok()).count(), 18, "whoever can be served is");
+    let of = |wanted: &str| told.iter().find(|(name, ..)| name == wanted).expect("it was sent");
+    assert_eq!(of("other").2, 3_000, "it has waited as long as it could");
+    assert!(of("urgent").1.is_ok(), "it goes before all others");
     stage.assert_swept().await;
 }
 

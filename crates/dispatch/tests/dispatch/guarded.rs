@@ -1,7 +1,7 @@
 //! A guarded key that keeps failing is left alone: calls wait, or are told at once that they would come too late.
 
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use bellwether_queue::{AtTheDoor, Settings, TicketQueue};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::play::{Ends, Play, Scene, Stage, error, lock, ms, named, request, until};
+use crate::play::{Ends, Play, Scene, Stage, USAGE, error, lock, ms, named, request, until};
 
 /// Opens for ten seconds after two faults in a row, then lets one call through at a time.
 #[derive(Debug, Default)]
@@ -21,6 +21,8 @@ pub(crate) struct Fuse {
     state: Arc<Mutex<State>>,
     /// How many retries it allows.
     budget: AtomicU32,
+    /// What the calls cost that were answered.
+    paid: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -61,7 +63,9 @@ impl Guard for Fuse {
         }
     }
 
-    fn succeeded(&self, _: u64, _: Timestamp) {}
+    fn succeeded(&self, cost: u64, _: Timestamp) {
+        self.paid.fetch_add(cost, Ordering::Relaxed);
+    }
 
     fn may_retry(&self, _: u64, _: bool, _: Timestamp) -> bool {
         self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
@@ -149,6 +153,17 @@ async fn whoever_would_come_too_late_is_told_at_once_also_behind_somebody_who_ca
     let (patient, ()) = tokio::join!(patient, hasty);
     patient.unwrap();
     assert_eq!(stage.play.arrivals(), [0, 100, 10_200]);
+    stage.assert_swept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_guard_hears_what_each_answer_cost_and_nothing_of_failures() {
+    let fuse = Fuse::with_budget(9);
+    let guard = Arc::<Fuse>::clone(&fuse);
+    let stage = Stage::with(1, 100, [fails()], |builder| builder.guard(guard));
+    stage.dispatch.chat(request(), named("a")).await.unwrap();
+    stage.dispatch.stream(request(), named("b")).await.unwrap().fold().await.unwrap();
+    assert_eq!(fuse.paid.load(Ordering::Relaxed), 2 * USAGE.tokens());
     stage.assert_swept().await;
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use bellwether_core::test_util::Recorder;
 use bellwether_core::{KeyState, Observer};
-use bellwether_dispatch::{ChatProvider, Dispatch, ErrorKind, Fact, Parked, ProviderError, Retry};
+use bellwether_dispatch::{ChatProvider, Dispatch, DispatchBuilder, ErrorKind, Fact, Parked, ProviderError, Retry};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -110,6 +110,29 @@ async fn whoever_waits_for_a_probe_takes_its_place_when_its_caller_goes_away() {
     let (gone, ()) = tokio::join!(leaves, waits);
     assert!(gone.is_err());
     assert_eq!(stage.play.arrivals(), [0, 60_100, 60_150], "and not a moment later");
+    stage.assert_swept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_is_refused_for_itself_shows_that_the_key_is_well_and_one_that_fails_does_not() {
+    for (kind, last) in [(ErrorKind::InvalidRequest, KeyState::Closed), (ErrorKind::Upstream, KeyState::HalfOpen)] {
+        let probe = Scene::after(0, Ends::Fails(error(kind).with_retry(Retry::Never)));
+        let stage = Stage::new(1, [broke(None), probe]);
+        stage.dispatch.chat(request(), named("a")).await.unwrap_err();
+        sleep(ms(60_000)).await;
+        assert_eq!(stage.dispatch.chat(request(), named("b")).await.unwrap_err().kind, kind);
+        assert_eq!(states(&stage.facts).last(), Some(&last), "{kind:?}");
+        stage.assert_swept().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_is_answered_whole_opens_the_key_too() {
+    let stage = Stage::with(1, 9, [broke(None)], DispatchBuilder::unary);
+    stage.dispatch.chat(request(), named("a")).await.unwrap_err();
+    sleep(ms(60_000)).await;
+    stage.dispatch.chat(request(), named("b")).await.unwrap();
+    assert_eq!(states(&stage.facts).last(), Some(&KeyState::Closed));
     stage.assert_swept().await;
 }
 

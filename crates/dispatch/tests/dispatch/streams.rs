@@ -160,7 +160,7 @@ async fn a_dropped_stream_is_abandoned_and_gives_its_place_back() {
     let mut stream = stage.dispatch.stream(request(), named("a")).await.unwrap();
     stream.next().await.unwrap().unwrap();
     drop(stream);
-    assert_eq!(seen.outcomes(), [Outcome::Abandoned]);
+    assert_eq!((seen.outcomes(), stage.play.in_flight()), (vec![Outcome::Abandoned], 0), "at once");
     assert_eq!(stage.told().last().map(String::as_str), Some("abandoned admitted=true"));
     stage.dispatch.chat(request(), named("b")).await.expect("the one place is free again");
     stage.assert_swept().await;
@@ -213,6 +213,16 @@ async fn a_stream_that_nobody_reads_any_more_gives_its_place_back_at_its_deadlin
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_with_a_deadline_gives_its_place_back_at_once_too() {
+    let stage = Stage::new(1, [Scene::after(0, Ends::Babbles)]);
+    let stream = stage.dispatch.stream(request(), until("a", 3_500)).await.unwrap();
+    assert_eq!((stage.pool.free(), stage.play.in_flight()), (0, 1));
+    drop(stream);
+    assert_eq!((stage.pool.free(), stage.play.in_flight()), (1, 0), "not only when the task that watches it has gone");
+    stage.assert_swept().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_that_nobody_reads_any_more_may_begin_anew_when_somebody_does() {
     let stage = Stage::new(1, [Scene::after(0, Ends::Babbles)]);
     let context = CallContext { timeout: Some(ms(2_000)), ..may_restart("a") };
@@ -234,7 +244,9 @@ async fn a_whole_answer_that_nobody_reads_any_more_is_no_failure_at_its_deadline
     stage.dispatch.chat(request(), named("b")).await.expect("the one place is free again");
     assert_eq!(stage.play.arrivals(), [0, 3_500]);
     assert!(matches!(seen.outcomes()[..], [Outcome::Completed { .. }, Outcome::Completed { .. }]));
+    let before = stage.play.elapsed();
     assert!(stalled.next().await.is_none(), "it is over");
+    assert_eq!(stage.play.elapsed(), before, "and nobody waits for its connection");
     stage.assert_swept().await;
 }
 

@@ -8,7 +8,8 @@ use bellwether_core::chat::Started;
 use bellwether_core::limiter::{Outlook, RateLimiter, Refused};
 use bellwether_core::permit::{Level, Outcome, Permit, RateLimits, Settle};
 use bellwether_core::{
-    CallContext, ChatEvent, ChatProvider, ChatRequest, Demand, ErrorKind, FinishReason, Message, ProviderError,
+    CallContext, ChatEvent, ChatProvider, ChatRequest, ChatResponse, Demand, ErrorKind, FinishReason, Message,
+    ProviderError, Usage,
 };
 use bellwether_dispatch::{Dispatch, RetryPolicy};
 use bellwether_provider::{Reply, Scripted};
@@ -94,5 +95,30 @@ async fn an_overload_is_told_as_one_and_a_plain_failure_is_not() {
         dispatch.chat(request(), CallContext::default()).await.unwrap_err();
         let heard = heard.lock().unwrap();
         assert_eq!(matches!(&heard[..], [Heard::Outcome(Outcome::Overloaded { .. })]), overloaded, "{heard:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_whole_answer_says_what_it_took_and_a_failure_what_it_knows_of_limits() {
+    let level = |remaining| Level { limit: Some(600), remaining: Some(remaining), ..Level::default() };
+    let limits = |remaining| RateLimits { requests: level(remaining), ..RateLimits::default() };
+    let usage = Usage { input_tokens: Some(11), output_tokens: Some(7), ..Usage::default() };
+    let listener = Listener::default();
+    let heard = Arc::clone(&listener.0);
+    let answer = ChatResponse { usage, ..ChatResponse::text("Yes.") };
+    let unary = Dispatch::builder(Arc::new(Scripted::sequence([Reply::from(answer)]))).limiter(Arc::new(listener));
+    unary.unary().build().chat(request(), CallContext::default()).await.unwrap();
+    let outcome = Heard::Outcome(Outcome::Completed { usage, limits: RateLimits::default() });
+    assert_eq!(*heard.lock().unwrap(), [outcome]);
+
+    for own in [None, Some(limits(1))] {
+        let mut error = ProviderError::new(ErrorKind::Upstream, "it failed");
+        error.details.limits = own.unwrap_or_default();
+        let head = Started { limits: limits(3), ..Started::default() };
+        let events = [Ok(ChatEvent::Started(head)), Ok(ChatEvent::Text("Y".to_owned())), Err(error)];
+        let (dispatch, heard) = dispatch(Scripted::sequence([Reply::events(events)]));
+        dispatch.chat(request(), CallContext::default()).await.unwrap_err();
+        let failed = Outcome::Failed { may_have_executed: true, limits: own.unwrap_or(limits(3)) };
+        assert_eq!(heard.lock().unwrap().last(), Some(&Heard::Outcome(failed)), "its own word is the newer one");
     }
 }
