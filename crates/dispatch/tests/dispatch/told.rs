@@ -118,7 +118,7 @@ async fn a_whole_answer_says_what_it_took_and_a_failure_what_it_knows_of_limits(
         let events = [Ok(ChatEvent::Started(head)), Ok(ChatEvent::Text("Y".to_owned())), Err(error)];
         let (dispatch, heard) = dispatch(Scripted::sequence([Reply::events(events)]));
         dispatch.chat(request(), CallContext::default()).await.unwrap_err();
-        let failed = Outcome::Failed { may_have_executed: true, limits: own.unwrap_or(limits(3)) };
+        let failed = Outcome::Failed { may_have_executed: true, limits: own.unwrap_or_else(|| limits(3)) };
         assert_eq!(heard.lock().unwrap().last(), Some(&Heard::Outcome(failed)), "its own word is the newer one");
     }
 }
