@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bellwether_core::test_util::Recorder;
 use bellwether_core::{Fact, Observer};
 use bellwether_dispatch::{ChatProvider, Dispatch, ErrorKind, Parked, PermitPool, Retry, Routes};
+use bellwether_limiter::{Limit, Limiter, Limits, Rate, Settings};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -160,4 +161,41 @@ async fn a_model_without_a_key_is_named() {
     assert_eq!(error.kind, ErrorKind::NotFound);
     assert!(error.to_string().contains("known are m"), "{error}");
     assert_eq!(keys.routes.models().await.unwrap(), ["m"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_merely_busy_is_waited_for_although_there_is_another() {
+    let keys = keys([vec![Scene::after(30_000, Ends::Answers(ms(0)))], vec![]]);
+    let first = keys.routes.chat(request(), named("first"));
+    let second = async {
+        sleep(ms(1)).await;
+        keys.routes.chat(request(), named("second")).await
+    };
+    let hasty = async {
+        sleep(ms(2)).await;
+        let error = keys.routes.chat(request(), until("hasty", 25_000)).await.unwrap_err();
+        assert_eq!((error.kind, keys.plays[0].elapsed()), (ErrorKind::DeadlineExceeded, 25_002));
+    };
+    let (first, second, ()) = tokio::join!(first, second, hasty);
+    assert!(first.is_ok() && second.is_ok());
+    assert_eq!((keys.plays[0].arrivals(), keys.sent()), (vec![0, 30_000], vec![2, 0]));
+    assert_eq!(keys.rerouted(), []);
+}
+
+/// A limiter that knows says at once that there is no room within the ten seconds after which it is looked again.
+#[tokio::test(start_paused = true)]
+async fn nor_is_a_key_left_whose_limit_lets_the_call_in_much_later() {
+    let (main, backup) = (Play::of([]), Play::of([]));
+    let limits = Limits { requests: Limit::told(Rate::per_minute(1)), ..Limits::NONE };
+    let limiter = Limiter::new("main", Settings { limits, ..Settings::default() });
+    let dispatch = Dispatch::builder(Arc::<Play>::clone(&main)).limiter(Arc::new(limiter)).build();
+    let other = Dispatch::builder(Arc::<Play>::clone(&backup)).build();
+    let routes = Routes::new("both", Arc::new(())).route("m", [dispatch, other].map(|key| (Arc::new(key), "m")));
+    for name in ["first", "second"] {
+        routes.chat(request(), named(name)).await.unwrap();
+    }
+    assert!((58_000..=60_100).contains(&main.arrivals()[1]), "{:?}", main.arrivals());
+    let error = routes.chat(request(), until("hasty", 15_000)).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::DeadlineExceeded);
+    assert_eq!((main.arrivals().len(), backup.arrivals().len()), (2, 0));
 }
