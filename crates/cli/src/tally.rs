@@ -25,13 +25,21 @@ pub(crate) struct Tally {
 #[derive(Debug, Default)]
 struct Counts {
     flows: BTreeMap<Arc<str>, Count>,
-    /// How long each call waited, until somebody asks for it.
-    waits: BTreeMap<Arc<str>, Duration>,
+    /// How often each call had its turn, and how long it waited for that, until somebody asks for it.
+    turns: BTreeMap<Arc<str>, Turns>,
     /// Whether any call was ever answered, and what the last one failed of that was not.
     any_answered: bool,
     failed_last: Option<ErrorKind>,
     /// Until when the provider wants to be left alone, and how long that was when it was said.
     paused: Option<(Instant, Duration)>,
+}
+
+/// The turns of one call.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Turns {
+    /// How many there were.
+    pub(crate) count: u32,
+    waited: Duration,
 }
 
 /// What became of a flow's calls.
@@ -72,9 +80,9 @@ impl Tally {
         });
     }
 
-    /// How long a call waited for its turns, all together, if it had any; forgets it. A call is known by its task.
-    pub(crate) fn take_wait(&self, call: &str) -> Option<Duration> {
-        self.with(|counts| counts.waits.remove(call))
+    /// The turns that a call had; forgets them. A call is known by its task.
+    pub(crate) fn take_turns(&self, call: &str) -> Turns {
+        self.with(|counts| counts.turns.remove(call)).unwrap_or_default()
     }
 
     /// Calls answered, calls failed, tokens and cost so far.
@@ -166,7 +174,9 @@ impl Observer for Tally {
             match fact {
                 Fact::CallAdmitted { call, waited, .. } => {
                     if let Some(task) = &call.context.task {
-                        *counts.waits.entry(task.as_str().into()).or_default() += *waited;
+                        let turns = counts.turns.entry(task.as_str().into()).or_default();
+                        turns.count += 1;
+                        turns.waited += *waited;
                     }
                 }
                 Fact::CallCompleted { call, usage, .. } => {
@@ -196,6 +206,13 @@ impl Observer for Tally {
                 _ => {}
             }
         });
+    }
+}
+
+impl Turns {
+    /// How long a call waited that took so long in all. One that never had a turn did nothing else.
+    pub(crate) const fn waited(self, took: Duration) -> Duration {
+        if self.count == 0 { took } else { self.waited }
     }
 }
 

@@ -155,6 +155,8 @@ pub(crate) struct Outcome<'a> {
     pub(crate) took: Duration,
     /// Of that, waiting for its turn.
     pub(crate) waited: Duration,
+    /// How often it had its turn.
+    pub(crate) turns: u32,
 }
 
 impl Outcome<'_> {
@@ -178,7 +180,8 @@ impl Outcome<'_> {
             }
         };
         let bellwether = Took {
-            attempts: retries + 1,
+            // Who was turned away before another try was not tried again, or never was.
+            attempts: retries.saturating_add(1).min(self.turns),
             cost_usd: cost.map(Usd::as_dollars),
             flow: self.flow,
             latency_ms: self.took.as_secs_f64() * 1e3,

@@ -243,8 +243,8 @@ impl Sending {
         let Finished { line, result, took } = joined.map_err(fell_over)?;
         self.turns.ended(line.number);
         let Line { id, flow, model, .. } = &line;
-        // Who never had a turn did nothing but wait.
-        let waited = tally.take_wait(id).unwrap_or(took);
+        let turns = tally.take_turns(id);
+        let waited = turns.waited(took);
         if let Err(error) = &result {
             match error.kind {
                 ErrorKind::Auth | ErrorKind::QuotaExhausted => {
@@ -256,11 +256,10 @@ impl Sending {
                 _ => {}
             }
         }
-        output.write(&Outcome { id, flow, line: line.print, model, result: &result, took, waited }).map_err(
-            |error| {
-                Failure::io("a result cannot be written", &error).remedy("--resume once there is room for the rest")
-            },
-        )?;
+        let (line, turns) = (line.print, turns.count);
+        output.write(&Outcome { id, flow, line, model, result: &result, took, waited, turns }).map_err(|error| {
+            Failure::io("a result cannot be written", &error).remedy("--resume once there is room for the rest")
+        })?;
         tally.finished(flow, waited, result.as_ref().map(|_| took).map_err(|error| error.kind));
         Ok(None)
     }

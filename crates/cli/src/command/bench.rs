@@ -82,7 +82,7 @@ impl Course {
                 let answer =
                     dispatch.chat(request, CallContext { phase: "bench", task, ..CallContext::new(flow) }).await;
                 let took = asked.elapsed();
-                let waited = tally.take_wait(&call).unwrap_or(took);
+                let waited = tally.take_turns(&call).waited(took);
                 tally.finished(&run, waited, answer.map(|_| took).map_err(|error| error.kind));
             });
         }

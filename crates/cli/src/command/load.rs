@@ -193,7 +193,7 @@ async fn call_again_and_again(
             reasons.add(&error);
             error.kind
         };
-        let waited = tally.take_wait(&call).unwrap_or(took);
+        let waited = tally.take_turns(&call).waited(took);
         tally.finished(&flow.name, waited, answer.map(|_| took).map_err(failure));
         match failed {
             Some(kind @ (ErrorKind::Auth | ErrorKind::QuotaExhausted)) => _ = bounds.hopeless.set(kind),

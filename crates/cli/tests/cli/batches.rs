@@ -159,6 +159,8 @@ fn in_an_outage_every_line_ends_by_its_deadline() {
     let summary = ran.json();
     assert_eq!((ran.code, summary["failed"].as_u64()), (Some(6), Some(300)), "{}", ran.stderr);
     assert!(results(&folder).values().all(|result| result["error"]["code"] == "deadline_exceeded"));
+    let tried = |times| results(&folder).values().filter(|result| result["bellwether"]["attempts"] == times).count();
+    assert_eq!((tried(1), tried(0)), (8, 292), "who only waited was not tried");
     assert!(summary["wall_s"].as_f64() < Some(30.0), "nothing waits for the silent: {summary}");
 }
 
