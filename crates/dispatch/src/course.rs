@@ -295,8 +295,10 @@ impl Course {
             (bound, deadline) if bound == deadline => Bound::Deadline,
             _ => Bound::Patience,
         };
-        let mut error = why.into_error(bound, self.last.take());
-        error.details.retries = self.story.context().attempt;
+        let lack = self.dispatch.limiter.outlook(self.demand).map(|outlook| outlook.reason);
+        let mut error = why.into_error(bound, lack, self.last.take());
+        // The try for which it waited was not made.
+        error.details.retries = self.story.context().attempt.saturating_sub(1);
         self.story.refused(error.kind);
         error
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bellwether_core::chat::{Message, Part, Tool};
 use bellwether_core::{ChatRequest, Demand, Usage};
+use serde_json::{Map, Value};
 
 /// Estimates what calls will take of the quota, and learns from what they took.
 ///
@@ -95,7 +96,7 @@ pub fn demand(request: &ChatRequest) -> Demand {
     let tools = request.tools.iter().map(of_tool).fold(0, u64::saturating_add);
     Demand {
         requests: 1,
-        input_tokens: messages.saturating_add(tools),
+        input_tokens: messages.saturating_add(tools).saturating_add(of_extra(&request.extra)),
         output_tokens: request.max_output_tokens.map_or(OUTPUT_FORECAST, u64::from),
     }
 }
@@ -122,9 +123,25 @@ pub(crate) fn charge_of(usage: &Usage) -> Option<u64> {
 }
 
 fn of_message(message: &Message) -> u64 {
-    let opaque = message.content.iter().filter(|part| matches!(part, Part::Opaque(_))).count();
+    let opaque =
+        message.content.iter().filter_map(|part| if let Part::Opaque(value) = part { Some(value) } else { None });
+    let opaque: u64 = opaque.map(of_opaque).fold(0, u64::saturating_add);
     let calls: usize = message.tool_calls.iter().map(|call| chars(&call.name) + chars(&call.arguments)).sum();
-    tokens(message.chars() + calls).saturating_add(PER_MESSAGE).saturating_add(PER_OPAQUE_PART * opaque as u64)
+    tokens(message.chars() + calls).saturating_add(PER_MESSAGE).saturating_add(opaque)
+}
+
+/// A text that says more than its words, such as where a cache ends, or a picture or the like.
+fn of_opaque(part: &Value) -> u64 {
+    part.get("text").and_then(Value::as_str).map_or(PER_OPAQUE_PART, |text| tokens(chars(text)))
+}
+
+/// What a request has beyond the fields that everybody has: tools and schemas in words of their own, if it is long.
+fn of_extra(extra: &Map<String, Value>) -> u64 {
+    extra
+        .values()
+        .filter(|value| value.is_array() || value.is_object())
+        .map(|value| tokens(chars(&value.to_string())))
+        .sum()
 }
 
 fn of_tool(tool: &Tool) -> u64 {
@@ -158,9 +175,12 @@ mod tests {
         asks.tool_calls.push(ToolCall { id: "c1".into(), name: "find".into(), arguments: r#"{"a":1}"#.into() });
         let mut shows = Message::user("äöü");
         shows.content.push(Part::Opaque("a picture".into()));
+        shows.content.push(Part::Opaque(serde_json::json!({ "type": "text", "text": "twelve chars" })));
         let mut request = ChatRequest::new("m", vec![asks, shows]);
         request.tools.push(Tool { name: "find".into(), description: "finds".into(), parameters: "{}".into() });
-        let parts = [3 + 4, 1 + 4 + 1_000, 4];
+        request.extra.insert("tools".into(), serde_json::json!([{ "name": "f" }]));
+        request.extra.insert("seed".into(), 7.into());
+        let parts = [3 + 4, 1 + 4 + 1_000 + 3, 4, 4];
         assert_eq!(demand(&request).input_tokens, parts.iter().sum::<u64>());
     }
 

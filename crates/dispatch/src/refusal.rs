@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bellwether_core::limiter::Refused;
+use bellwether_core::limiter::{Refused, WaitReason};
 use bellwether_core::queue::QueueFull;
 use bellwether_core::{ErrorKind, ProviderError, Retry};
 
@@ -43,8 +43,14 @@ pub(crate) enum Bound {
 }
 
 impl NoTurn {
-    /// What the caller is told, after `last`, the failure for which the call queued again.
-    pub(crate) fn into_error(self, bound: Bound, last: Option<ProviderError>) -> ProviderError {
+    /// What the caller is told, after `last`, the failure for which the call queued again. If the quota has no room, it is
+    /// for `lack` of something.
+    pub(crate) fn into_error(
+        self,
+        bound: Bound,
+        lack: Option<WaitReason>,
+        last: Option<ProviderError>,
+    ) -> ProviderError {
         let after = |wait: Option<Duration>, or| wait.map_or(or, Retry::After);
         match self {
             Self::Broken(wait) => {
@@ -57,9 +63,11 @@ impl NoTurn {
             }
             Self::Late(refused) => match (last, bound) {
                 (Some(last), Bound::Patience) => last,
-                (last, Bound::Deadline | Bound::Patience) => too_late("no room in the quota before the deadline", last)
-                    .with_retry(after(refused.wait, Retry::Never)),
-                (last, Bound::None) => told(ErrorKind::RateLimited, "no room in the quota", last)
+                (last, Bound::Deadline | Bound::Patience) => {
+                    too_late(&no_room(" before the deadline", lack, refused.wait), last)
+                        .with_retry(after(refused.wait, Retry::Never))
+                }
+                (last, Bound::None) => told(ErrorKind::RateLimited, &no_room("", lack, refused.wait), last)
                     .with_retry(after(refused.wait, Retry::Backoff)),
             },
             Self::Long(wait) => too_late("the line in front of it takes longer than its deadline allows", last)
@@ -72,6 +80,19 @@ impl NoTurn {
                 .with_retry(after(wait, Retry::Never)),
         }
     }
+}
+
+/// What there is no room for, and for how long.
+fn no_room(when: &str, lack: Option<WaitReason>, wait: Option<Duration>) -> String {
+    let why = match lack {
+        Some(WaitReason::Concurrency) => ": as many calls as may be are under way",
+        Some(WaitReason::Pause) => ": the provider asked everybody to stay away",
+        Some(WaitReason::Requests) => ": its requests are used up",
+        Some(WaitReason::Tokens) => ": its tokens are used up",
+        _ => "",
+    };
+    let wait = wait.map_or_else(String::new, |wait| format!(", for {:.1} s more", wait.as_secs_f64()));
+    format!("no room in the quota{when}{why}{wait}")
 }
 
 /// What a call is told that cannot be answered before its deadline.

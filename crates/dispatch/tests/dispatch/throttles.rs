@@ -145,3 +145,17 @@ async fn only_the_first_in_line_says_what_it_waits_for_and_it_says_it_once() {
     assert!(at("waits") < at("completed"), "at once, when it came to the gate: {told:?}");
     stage.assert_swept().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_gets_no_room_in_time_is_told_why_for_how_long_and_how_often_it_was_sent() {
+    let stage = Stage::new(1, [throttled(Some(ms(3_600_000)))]);
+    let error = stage.dispatch.chat(request(), until("a", 60_000)).await.unwrap_err();
+    assert_eq!(
+        (error.kind, error.details.retries),
+        (ErrorKind::DeadlineExceeded, 0),
+        "it was sent once, and not again"
+    );
+    let what = "no room in the quota before the deadline: the provider asked everybody to stay away, for 3600.0 s more";
+    assert_eq!(error.message, what);
+    stage.assert_swept().await;
+}
