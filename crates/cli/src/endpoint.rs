@@ -51,16 +51,14 @@ pub(crate) fn connect(endpoint: &Endpoint, way: Way, observer: &Arc<dyn Observer
     if let Way::Whole(cap) = way {
         config.max_tokens = cap;
     }
-    // HolySheep's own key does not travel to a server on this machine.
-    let elsewhere = config.is_loopback() && endpoint.api_key_env.is_none();
-    let variable = endpoint.api_key_env.as_deref().or_else(|| Preset::default().key_env()).unwrap_or_default();
-    match ApiKey::from_env(variable) {
-        _ if elsewhere => {}
-        Ok(key) => config.key = Some(key),
-        // Another endpoint may do without; HolySheep does not.
-        Err(ConfigError::MissingKey { .. }) if endpoint.base_url.is_some() => {}
-        Err(error) => {
-            return Err(Failure::usage(error).remedy(format!("export {variable}=..., or --base-url")));
+    if let Some(variable) = key_env(endpoint.api_key_env.as_deref(), &config) {
+        match ApiKey::from_env(variable) {
+            Ok(key) => config.key = Some(key),
+            // Another endpoint may do without; HolySheep does not.
+            Err(ConfigError::MissingKey { .. }) if endpoint.base_url.is_some() => {}
+            Err(error) => {
+                return Err(Failure::usage(error).remedy(format!("export {variable}=..., or --base-url")));
+            }
         }
     }
     let is_open = !endpoint.allow_insecure && config.base_url.starts_with("http://");
@@ -125,3 +123,28 @@ const fn connections(_: NonZeroUsize) -> Option<NonZeroUsize> {
 /// Files that are no connections in use: the program's own, and connections that are just being closed or made anew.
 #[cfg(unix)]
 const OTHER_FILES: u64 = 32;
+
+/// The variable whose key is sent. HolySheep's own travels nowhere else unless somebody names it.
+fn key_env<'a>(named: Option<&'a str>, config: &ProviderConfig) -> Option<&'a str> {
+    named.or_else(|| Preset::default().key_env().filter(|_| config.asks(Preset::default())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_one_provider_is_sent_to_no_other_unless_it_is_named() {
+        let sent = |base_url: &str, named: Option<&'static str>| {
+            let base_url = base_url.to_owned();
+            key_env(named, &ProviderConfig { base_url, allow_insecure: true, ..ProviderConfig::default() })
+        };
+        let own = Some("HOLYSHEEP_API_KEY");
+        assert_eq!(sent("https://api.holysheep.ai/v1", None), own);
+        let others =
+            ["http://api.holysheep.ai/v1", "https://api.holysheep.ai.example.com/v1", "http://127.0.0.1:8089/v1"];
+        for other in others {
+            assert_eq!((sent(other, None), sent(other, own)), (None, own), "{other}");
+        }
+    }
+}

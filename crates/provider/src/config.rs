@@ -123,6 +123,24 @@ impl ProviderConfig {
     pub fn is_loopback(&self) -> bool {
         Endpoint::parse(&self.base_url, self.allow_insecure).is_ok_and(|endpoint| endpoint.is_loopback())
     }
+
+    /// Whether the base URL leads to the provider of `preset`: to its host, in its scheme and at its port. Another one has
+    /// no business with its key.
+    ///
+    /// ```
+    /// use bellwether_provider::{Preset, ProviderConfig};
+    ///
+    /// let mut config = ProviderConfig::preset(Preset::HolySheep);
+    /// assert!(config.asks(Preset::HolySheep));
+    /// config.base_url = "https://api.holysheep.ai.example.com/v1".to_owned();
+    /// assert!(!config.asks(Preset::HolySheep));
+    /// ```
+    #[must_use]
+    pub fn asks(&self, preset: Preset) -> bool {
+        let own = Endpoint::parse(preset.base_url(), false);
+        let asked = Endpoint::parse(&self.base_url, self.allow_insecure);
+        asked.ok().zip(own.ok()).is_some_and(|(asked, own)| asked.is_same_origin(&own))
+    }
 }
 
 impl Default for ProviderConfig {

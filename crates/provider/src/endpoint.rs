@@ -86,6 +86,10 @@ impl Endpoint {
         self.0.scheme() == "https"
     }
 
+    pub(crate) fn is_same_origin(&self, other: &Self) -> bool {
+        self.0.origin() == other.0.origin()
+    }
+
     /// Whether it is on this machine.
     pub(crate) fn is_loopback(&self) -> bool {
         let host = self.0.host_str().unwrap_or_default();

@@ -18,7 +18,7 @@ pub(crate) struct Endpoint {
     /// The endpoint; HolySheep if not given.
     #[arg(long, value_name = "URL")]
     pub(crate) base_url: Option<String>,
-    /// The environment variable with the key; HOLYSHEEP_API_KEY if not given, except for endpoints on this machine.
+    /// The environment variable with the key; HOLYSHEEP_API_KEY if not given, which goes to HolySheep only.
     #[arg(long, value_name = "VARIABLE")]
     pub(crate) api_key_env: Option<String>,
     /// Sends keys and prompts unencrypted to an `http://` address on another machine, such as a server in the same room.
