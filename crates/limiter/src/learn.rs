@@ -46,6 +46,8 @@ pub struct Learner {
     best_at: Timestamp,
     /// Refusals in a row with nothing let through in between.
     streak: u32,
+    /// The rate that the first of these put in doubt.
+    doubted: Option<f64>,
     /// What everything sent so far took, refused or not.
     sent: u64,
     /// How many requests that were.
@@ -116,6 +118,7 @@ impl Learner {
             best: 0.0,
             best_at: now,
             streak: 0,
+            doubted: None,
             sent: 0,
             count: 0,
             more: 0,
@@ -254,6 +257,10 @@ impl Learner {
     #[inline]
     pub fn admitted(&mut self, flight: &Flight) {
         if self.reacted_at.is_none_or(|reacted| flight.sent > reacted) {
+            if self.streak >= SURE_BLACKOUT {
+                // What is counted from here on was not let in while it was down.
+                self.anchor(flight);
+            }
             self.streak = 0;
         }
         if flight.number >= self.heard {
@@ -281,11 +288,15 @@ impl Learner {
             self.pause_costs = if nothing { self.pause_costs + 1.0 } else { self.pause_costs * PAUSE_DECAY };
             self.pause_costs = self.pause_costs.clamp(PAUSE_COSTS, MOST_PAUSE_COSTS);
             if self.streak >= SURE_BLACKOUT {
+                // It is down, and that says nothing of the limit: what the refusal before took for one is.
+                self.base = self.doubted.take().map_or(self.base, |base| base.max(self.base));
                 self.hold_for(FIRST_HOLD, now);
                 let wait = FIRST_BLACKOUT * f64::from(self.streak.min(20)).exp2();
                 blackout = Some(seconds(wait.min(LONGEST_BLACKOUT)).min(self.policy.longest_pause));
             } else {
+                let base = self.base;
                 self.adapt(flight, now);
+                self.doubted = nothing.then_some(base);
             }
             self.reacted_at = Some(now);
             self.last = Some(Last { number: flight.number, refused: 0 });

@@ -53,8 +53,8 @@ impl Learner {
         }
     }
 
-    /// Counting begins anew with this refusal.
-    fn anchor(&mut self, flight: &Flight) {
+    /// Counting begins anew with this request.
+    pub(super) fn anchor(&mut self, flight: &Flight) {
         self.since = Some(Since {
             at: flight.sent,
             number: flight.number,

@@ -9,7 +9,7 @@ mod world;
 use bellwether_limiter::{Limit, Limits, Rate, Settings};
 use rivals::{Guarded, Ours};
 use suite::{Row, Scenario};
-use world::{Costs, World};
+use world::{Costs, RetryAfter, World};
 
 fn row(name: &str) -> Row {
     let scenario = suite::all().into_iter().find(|scenario| scenario.name.starts_with(name)).expect("there is one");
@@ -95,4 +95,24 @@ fn a_provider_that_is_down_is_left_alone_and_found_again() {
     assert!(again <= 190.0, "the first trial came at {again}");
     let served = between(again + 5.0, again + 10.0).filter(|(_, let_in)| *let_in).count();
     assert!(served >= 45, "{served} in five seconds, five seconds after it was found again");
+}
+
+/// What is refused with nothing let in between says that the provider is down. It was taken for a lower limit, and what was
+/// let in since the last refusal was counted over the time of the outage, too: 11 of 100 a second after it.
+#[test]
+fn an_outage_of_refusals_says_nothing_of_the_limit() {
+    for (retry_after, rate) in [(RetryAfter::None, 100.0), (RetryAfter::ASecond, 100.0), (RetryAfter::ASecond, 400.0)] {
+        let mut client = Ours::new(Settings { limits: suite::hidden(), ..Settings::default() });
+        let report = suite::down(rate, retry_after).run(&mut [&mut client]);
+        let let_in = |from: f64, to: f64| {
+            report.sent_at.iter().filter(move |(at, let_in)| *let_in && (from..to).contains(at)).count() as f64
+        };
+        let again = report.sent_at.iter().find(|(at, let_in)| *at >= 30.0 && *let_in).expect("it comes back").0;
+        let soon = let_in(again, again + 6.0) / (6.0 * rate);
+        assert!(soon >= 0.85, "{retry_after:?}, {rate}: {soon} of the limit in the six seconds after {again}");
+        let later = let_in(again + 6.0, 60.0) / ((54.0 - again) * rate);
+        assert!(later >= 0.9, "{retry_after:?}, {rate}: {later} of it from then on");
+        let asked = report.sent_at.iter().filter(|(at, _)| (22.0..30.0).contains(at)).count();
+        assert!(asked <= 40, "{asked} requests while it was down");
+    }
 }

@@ -43,6 +43,12 @@ pub(crate) fn named() -> World {
     World { schedule, seconds: 100, names: true, retry_after: RetryAfter::WholeSeconds, ..World::default() }
 }
 
+/// So many requests a second, except for ten seconds in which all are refused.
+pub(crate) fn down(rate: f64, retry_after: RetryAfter) -> World {
+    let schedule = vec![(0.0, rate), (20.0, 1e-6), (30.0, rate)];
+    World { schedule, seconds: 60, retry_after, ..World::default() }
+}
+
 pub(crate) fn all() -> Vec<Scenario> {
     let of = |name, world, limits| Scenario { name, world, limits, processes: 1 };
     let told = Limits { requests: Limit::told(Rate::per_second(10)), ..hidden() };
@@ -66,6 +72,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         of("A3 headers, 10-4-20/s", World { headers: true, ..steps() }, hidden()),
         of("A3 headers, steady 10/s, jitter", World { headers: true, ..known }, hidden()),
         of("refusals name it, 80-30-120/s", named(), hidden()),
+        of("all are refused for 10 s, a second named", down(100.0, RetryAfter::ASecond), hidden()),
         of("tokens, lognormal, 10k-4k-20k/s", costs, tokens),
         of("window of 60 s", minute.clone(), hidden()),
         of("window of 60 s, Retry-After", World { retry_after: RetryAfter::Exact, ..minute }, hidden()),

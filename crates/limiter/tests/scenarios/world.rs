@@ -56,6 +56,8 @@ pub(crate) enum Kind {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum RetryAfter {
+    /// One second, whatever it is.
+    ASecond,
     Exact,
     None,
     WholeSeconds,
@@ -267,6 +269,7 @@ impl World {
             _ if let_in => None,
             RetryAfter::Exact => Some(Duration::from_secs_f64(until_room)),
             RetryAfter::None => None,
+            RetryAfter::ASecond => Some(Duration::from_secs(1)),
             RetryAfter::WholeSeconds => Some(Duration::from_secs_f64(until_room.ceil().max(1.0))),
         };
         let mut limits = RateLimits { retry_after, ..RateLimits::default() };
