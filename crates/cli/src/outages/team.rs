@@ -47,7 +47,8 @@ impl ChatProvider for Turncoat {
                 _ => "done".to_owned(),
             })));
         };
-        let rest = Duration::from_secs_f64(self.inner.outage.1 - self.inner.now());
+        // It may have ended while the refusal was on its way.
+        let rest = Duration::from_secs_f64((self.inner.outage.1 - self.inner.now()).max(0.0));
         Err(match self.asks {
             Asks::ForTheRest => refused.with_retry(Retry::After(rest)),
             Asks::ForTwoSeconds => refused.with_retry(Retry::After(Duration::from_secs(2))),
