@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bellwether_dispatch::{Demand, Dispatch, DispatchBuilder, Estimator, PermitPool, Usage, demand};
+use bellwether_dispatch::{Demand, Dispatch, DispatchBuilder, Estimator, PermitPool, Usage};
 use bellwether_limiter::{Concurrency, Limiter, Limits};
 use bellwether_provider::{
     CallContext, ChatProvider, ChatRequest, ChatResponse, ChatStream, Message, OpenAiCompatible, ProviderConfig,
@@ -116,12 +116,7 @@ struct Learns(bellwether_limiter::Estimator);
 
 impl Estimator for Learns {
     fn demand(&self, request: &ChatRequest, role: &str) -> Demand {
-        let (learnt, reckoned) = (self.0.demand(request, role), demand(request));
-        Demand {
-            input_tokens: learnt.input_tokens.max(reckoned.input_tokens),
-            output_tokens: learnt.output_tokens.max(reckoned.output_tokens),
-            ..reckoned
-        }
+        self.0.demand(request, role)
     }
 
     fn learn(&self, request: &ChatRequest, role: &str, usage: &Usage) {

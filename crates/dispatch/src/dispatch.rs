@@ -245,7 +245,7 @@ impl DispatchBuilder {
         self
     }
 
-    /// Asks `estimator` what a call will take; by default it is what [`demand`](crate::demand) reckons.
+    /// Asks `estimator` what a call will take; by default, and at least, it is what [`demand`](crate::demand) reckons.
     pub fn estimator(mut self, estimator: Arc<dyn Estimator>) -> Self {
         self.estimator = Some(estimator);
         self

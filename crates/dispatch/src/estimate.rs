@@ -9,26 +9,21 @@ use serde_json::{Map, Value};
 
 /// Estimates what calls will take of the quota, and learns from what they took.
 ///
-/// [`Dispatch`](crate::Dispatch) reserves what it says when a call comes to the gate of the quota, for much may have been
-/// learnt while the call waited, and tells it the usage of each call that was answered. Without one it reserves what
-/// [`demand`] reckons. A limit that is told is kept only as well as calls are estimated: four characters
+/// [`Dispatch`](crate::Dispatch) tells it the usage of each call that was answered, and reserves what it says when a call
+/// comes to the gate of the quota, for much may have been learnt while the call waited. It never reserves less than
+/// [`demand`] reckons: many providers count a call by its characters and by a cap on its output until they have answered it,
+/// and what is too much comes back then. A limit that is told is kept only as well as calls are estimated: four characters
 /// are one token of English, and three or four of Chinese. `bellwether-limiter` has an estimator that fits.
 ///
 /// ```
-/// use bellwether_dispatch::{ChatRequest, Demand, Estimator, Message, Usage, demand};
+/// use bellwether_dispatch::{ChatRequest, Demand, Estimator, Message, Usage};
 ///
-/// /// What calls took by their usage, but no less than is reckoned without it.
 /// #[derive(Debug, Default)]
-/// struct AtLeast(bellwether_limiter::Estimator);
+/// struct Learnt(bellwether_limiter::Estimator);
 ///
-/// impl Estimator for AtLeast {
+/// impl Estimator for Learnt {
 ///     fn demand(&self, request: &ChatRequest, role: &str) -> Demand {
-///         let (learnt, reckoned) = (self.0.demand(request, role), demand(request));
-///         Demand {
-///             input_tokens: learnt.input_tokens.max(reckoned.input_tokens),
-///             output_tokens: learnt.output_tokens.max(reckoned.output_tokens),
-///             ..reckoned
-///         }
+///         self.0.demand(request, role)
 ///     }
 ///
 ///     fn learn(&self, request: &ChatRequest, role: &str, usage: &Usage) {
@@ -36,16 +31,14 @@ use serde_json::{Map, Value};
 ///     }
 /// }
 ///
-/// let estimator = AtLeast::default();
+/// let estimator = Learnt::default();
 /// let request = ChatRequest::new("m", vec![Message::user("\u{7f8a}".repeat(4_000))]);
 /// assert_eq!(estimator.demand(&request, "translator").input_tokens, 1_004);
-/// for _ in 0..50 {
-///     estimator.learn(&request, "translator", &Usage { input_tokens: Some(4_000), ..Usage::default() });
-/// }
-/// assert!(estimator.demand(&request, "translator").input_tokens > 3_900);
+/// estimator.learn(&request, "translator", &Usage { input_tokens: Some(4_000), ..Usage::default() });
+/// assert_eq!(estimator.demand(&request, "translator").input_tokens, 4_000);
 /// ```
 pub trait Estimator: fmt::Debug + Send + Sync {
-    /// What `request`, asked by `role`, reserves of the quota.
+    /// What `request`, asked by `role`, will take by what was learnt.
     fn demand(&self, request: &ChatRequest, role: &str) -> Demand;
 
     /// Hears what `request`, asked by `role`, took: what the provider said of it.
@@ -60,16 +53,24 @@ pub(crate) struct Lesson {
     estimator: Arc<dyn Estimator>,
     request: Arc<ChatRequest>,
     role: Arc<str>,
+    /// What is reckoned without anything learnt.
+    reckoned: Demand,
 }
 
 impl Lesson {
-    pub(crate) const fn new(estimator: Arc<dyn Estimator>, request: Arc<ChatRequest>, role: Arc<str>) -> Self {
-        Self { estimator, request, role }
+    pub(crate) fn new(estimator: Arc<dyn Estimator>, request: Arc<ChatRequest>, role: Arc<str>) -> Self {
+        let reckoned = demand(&request);
+        Self { estimator, request, role, reckoned }
     }
 
     /// What it takes by what is known now.
     pub(crate) fn demand(&self) -> Demand {
-        self.estimator.demand(&self.request, &self.role)
+        let learnt = self.estimator.demand(&self.request, &self.role);
+        Demand {
+            requests: learnt.requests.max(self.reckoned.requests),
+            input_tokens: learnt.input_tokens.max(self.reckoned.input_tokens),
+            output_tokens: learnt.output_tokens.max(self.reckoned.output_tokens),
+        }
     }
 
     /// It took this.
@@ -182,6 +183,36 @@ mod tests {
         request.extra.insert("seed".into(), 7.into());
         let parts = [3 + 4, 1 + 4 + 1_000 + 3, 4, 4];
         assert_eq!(demand(&request).input_tokens, parts.iter().sum::<u64>());
+    }
+
+    #[derive(Debug, Default)]
+    struct Learnt(bellwether_limiter::Estimator);
+
+    impl Estimator for Learnt {
+        fn demand(&self, request: &ChatRequest, role: &str) -> Demand {
+            self.0.demand(request, role)
+        }
+
+        fn learn(&self, request: &ChatRequest, role: &str, usage: &Usage) {
+            self.0.learn(request, role, usage);
+        }
+    }
+
+    #[test]
+    fn calls_that_take_more_than_is_reckoned_reserve_more_and_those_that_take_less_no_less() {
+        let request = ChatRequest::new("m", vec![Message::user("羊".repeat(4_000))]);
+        let reckoned = demand(&request);
+        let lesson = Lesson::new(Arc::<Learnt>::default(), Arc::new(request), "coder".into());
+        let took = |input: u64, output: u64| {
+            lesson.learn(&Usage { input_tokens: Some(input), output_tokens: Some(output), ..Usage::default() });
+        };
+        assert_eq!(lesson.demand(), reckoned);
+        (0..60).for_each(|_| took(50, 10));
+        assert_eq!(lesson.demand(), reckoned, "little is no reason to come too close to a limit");
+        (0..600).for_each(|_| took(4_000, 3_000));
+        let Demand { requests, input_tokens, output_tokens } = lesson.demand();
+        assert!(requests == 1 && (3_990..=4_010).contains(&input_tokens), "a token for each character: {input_tokens}");
+        assert!((3_000..=3_300).contains(&output_tokens), "{output_tokens}");
     }
 
     #[test]

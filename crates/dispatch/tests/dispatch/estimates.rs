@@ -1,4 +1,4 @@
-//! What calls reserve is what the estimator says, and it hears what those took that were answered.
+//! Calls reserve what the estimator says, if it is not too little, and it hears what those took that were answered.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,18 +10,18 @@ use bellwether_core::Permit;
 use bellwether_core::limiter::{Outlook, Refused};
 use bellwether_dispatch::{
     CallContext, ChatEvent, ChatProvider, ChatRequest, Demand, ErrorKind, Estimator, Fact, Flow, PermitPool,
-    RateLimiter, Usage,
+    RateLimiter, Usage, demand,
 };
 
 use crate::play::{Ends, Scene, Stage, USAGE, call, error, lock, named, request};
 
-/// Says that everything takes seven of each, and remembers what it heard.
+/// Says that everything takes seven thousand tokens of input and seven of output, and remembers what it heard.
 #[derive(Debug, Default)]
 struct Seven(Mutex<Vec<(String, Usage)>>);
 
 impl Estimator for Seven {
     fn demand(&self, _: &ChatRequest, _: &str) -> Demand {
-        Demand { requests: 1, input_tokens: 7, output_tokens: 7 }
+        Demand { requests: 1, input_tokens: 7_000, output_tokens: 7 }
     }
 
     fn learn(&self, request: &ChatRequest, role: &str, usage: &Usage) {
@@ -52,7 +52,7 @@ async fn what_the_estimator_says_is_reserved_and_what_an_answer_took_is_learnt()
     let facts = stage.facts.facts();
     let reserved = facts.iter().filter(|fact| matches!(fact, Fact::CallAdmitted { .. })).filter_map(call);
     let reserved: Vec<_> = reserved.map(|call| (call.demand.input_tokens, call.demand.output_tokens)).collect();
-    assert_eq!(reserved, [(7, 7); 3]);
+    assert_eq!(reserved, [(7_000, demand(&request()).output_tokens); 3], "and no less than is reckoned without it");
     stage.assert_swept().await;
 }
 
@@ -73,13 +73,13 @@ async fn nothing_is_learnt_from_calls_that_failed_or_whose_callers_went_away() {
     stage.assert_swept().await;
 }
 
-/// Says that everything takes as much as the last call took.
+/// Says that everything takes a thousand times what the last call took.
 #[derive(Debug, Default)]
 struct LikeTheLast(AtomicU64);
 
 impl Estimator for LikeTheLast {
     fn demand(&self, _: &ChatRequest, _: &str) -> Demand {
-        Demand { requests: 1, input_tokens: self.0.load(Ordering::Relaxed), output_tokens: 0 }
+        Demand { requests: 1, input_tokens: 1_000 * self.0.load(Ordering::Relaxed), output_tokens: 0 }
     }
 
     fn learn(&self, _: &ChatRequest, _: &str, usage: &Usage) {
@@ -113,6 +113,8 @@ async fn what_was_learnt_while_a_call_waited_counts_when_its_turn_comes() {
     let (a, b, c) = tokio::join!(a, b, c);
     assert!(a.is_ok() && b.is_ok() && c.is_ok());
     // The second came to the gate when the first was sent, and stood there when it was answered.
-    assert_eq!(*lock(&asked.1), [0, 0, USAGE.tokens()]);
+    let Demand { input_tokens, output_tokens, .. } = demand(&request());
+    let reckoned = input_tokens + output_tokens;
+    assert_eq!(*lock(&asked.1), [reckoned, reckoned, 1_000 * USAGE.tokens() + output_tokens]);
     stage.assert_swept().await;
 }
